@@ -1,0 +1,102 @@
+/** A log of ordered records in partitions. Adapters: `lmdb` (embedded, spool) and `kafka`. Both pass `contracts/event-log-contract.ts`. */
+
+export const topics = ["polder.events", "polder.rejected"] as const;
+export type Topic = (typeof topics)[number];
+
+export interface LogRecord {
+  /** Records of one key keep their order and share a partition: `site:anonymousId`, else `site:userId`, else the message id. */
+  key: string;
+  /** One JSON object in UTF-8 without a line break: the final row. */
+  value: Uint8Array;
+  /** What the loader needs without parsing the value. */
+  headers: RecordHeaders;
+}
+
+export interface RecordHeaders {
+  /** Message id. */
+  id: string;
+  site: string;
+  /** Empty when none. */
+  anonymousId: string;
+  /** Empty when none. */
+  userId: string;
+}
+
+export interface StoredRecord extends LogRecord {
+  /** Ascending within a partition, not always by one. */
+  offset: number;
+}
+
+export interface EventLog {
+  /**
+   * Resolves when every record is durable (fsynced, or acknowledged by all in-sync replicas), in the given order per key.
+   * Rejects with a {@link LogUnavailableError} when that is not known: some may be stored all the same.
+   */
+  append(topic: Topic, records: readonly LogRecord[]): Promise<void>;
+  /** A member of a consumer group: partitions are shared out over the live readers with the same group. */
+  openReader(options: ReaderOptions): LogReader;
+  /** Records after the group's committed position, by partition. */
+  lag(topic: Topic, group: string): Promise<Map<number, number>>;
+  /** Whether an append would be tried with hope; answers within a second. */
+  isReachable(): Promise<boolean>;
+  partitionCount(topic: Topic): Promise<number>;
+  close(): Promise<void>;
+}
+
+export interface ReaderOptions {
+  topic: Topic;
+  group: string;
+  /** A range is handed over when it holds this many records, … */
+  maxRecords: number;
+  /** … or this many bytes of values, … */
+  maxBytes: number;
+  /** … or its first record waited this long. */
+  lingerMs: number;
+}
+
+export interface LogReader {
+  /**
+   * Hands ranges to `consumer` until {@link stop}; then resolves. One range at a time per partition; partitions may run concurrently.
+   * When `consume` rejects, the same records are handed over again after a pause (and `assigned` is asked again first).
+   */
+  run(consumer: PartitionConsumer): Promise<void>;
+  /** Lets the ranges being consumed finish, gives the partitions back. */
+  stop(): Promise<void>;
+}
+
+export interface CommittedPosition {
+  /** The first offset that is not done. */
+  offset: number;
+  /** Text stored with it, "" when none. */
+  metadata: string;
+}
+
+export interface PartitionConsumer {
+  /**
+   * A partition is ours now. `committed` is undefined when the group never committed. `start` and `end` are the first offset that the log still
+   * has and the next one that it will give. Returns the offset to read from.
+   */
+  assigned(partition: number, committed: CommittedPosition | undefined, bounds: { start: number; end: number }): Promise<number>;
+  /** Consecutive records of one partition, at least one. */
+  consume(range: LogRange): Promise<void>;
+  /** The partition went to another reader, or `consume` failed: forget what is held for it. */
+  revoked(partition: number): void;
+}
+
+export interface LogRange {
+  topic: Topic;
+  partition: number;
+  records: readonly StoredRecord[];
+  /** Durable for the group. Rejects with a {@link LogUnavailableError}, or with {@link NotAssignedError} when the partition is no longer ours. */
+  commit(position: CommittedPosition): Promise<void>;
+}
+
+/** The log could not be reached or did not confirm in time. Retry later. */
+export class LogUnavailableError extends Error {
+  readonly code = "log_unavailable";
+}
+
+/** Another reader of the group owns the partition: stop working on it. */
+export class NotAssignedError extends Error {
+  readonly code = "not_assigned";
+}

@@ -1,0 +1,35 @@
+/** Where rows end up and questions are asked: ClickHouse, embedded or not. */
+
+export type RowTable = "events" | "rejected";
+
+export interface AtomKey {
+  site: string;
+  /** Empty when none. */
+  anonymousId: string;
+  /** Empty when none. */
+  userId: string;
+}
+
+export interface EventStore {
+  /**
+   * One INSERT of JSONEachRow bytes, deduplicated by `token` in the table and every view that hangs on it: the same token and rows again change
+   * nothing and heal a view that a crash left behind. `refused`: the server understood and will not take these rows, with its own words.
+   * Rejects with {@link StoreUnavailableError} when the outcome is unknown or the store is away: send the same again.
+   */
+  insert(table: RowTable, token: string, chunks: readonly Uint8Array[]): Promise<{ ok: true } | { ok: false; message: string }>;
+  /** Known atoms of these keys, in the order of the keys; undefined where none. */
+  findAtoms(keys: readonly AtomKey[]): Promise<(number | undefined)[]>;
+  /** The greatest atom of this residue (`atom % 64`), undefined when none. */
+  maxAtom(residue: number): Promise<number | undefined>;
+  /** The greatest `_offset` of a partition in a table, undefined when none. */
+  maxOffset(table: RowTable, partition: number): Promise<number | undefined>;
+  /** Message ids of the rows with `from <= _offset < before`, ascending by offset. */
+  messageIds(partition: number, from: number, before: number): AsyncIterable<{ offset: number; messageId: string }>;
+  isReachable(): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+/** The store is away or its answer got lost: the insert may have happened. */
+export class StoreUnavailableError extends Error {
+  readonly code = "store_unavailable";
+}
