@@ -13,7 +13,15 @@ export type Json = string | number | boolean | null | Json[] | { [key: string]: 
 export type JsonObject = { [key: string]: Json };
 
 /** What a choice about one purpose can be. `unset` means: nothing known, which means no under `opt_in`. */
-export const consentStates = ["unset", "granted", "denied", "withdrawn", "expired", "opted_out", "not_required"] as const;
+export const consentStates = [
+  "unset",
+  "granted",
+  "denied",
+  "withdrawn",
+  "expired",
+  "opted_out",
+  "not_required",
+] as const;
 export type ConsentState = (typeof consentStates)[number];
 
 export const regimes = ["opt_in", "opt_out", "notice"] as const;
@@ -28,7 +36,7 @@ export interface ConsentStamp {
   id: string;
   purposes: { [P in Purpose]?: ConsentState };
   regime?: Regime;
-  /** When the choice was made, ISO 8601 UTC. */
+  /** When the choice was made, ISO 8601 UTC. A grant without it does not count under `opt_in`. */
   at?: string;
   /** Global Privacy Control seen by the page. */
   gpc?: boolean;

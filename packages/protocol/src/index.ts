@@ -27,3 +27,30 @@ export {
   type Regime,
   type RejectedEvent,
 } from "./event.ts";
+export {
+  parseRequest,
+  type AcceptedItem,
+  type ParsedItem,
+  type ParsedRequest,
+  type ParseResult,
+  type RefusedItem,
+  type RequestRoute,
+} from "./parse-request.ts";
+export { postRoutes } from "./routes.ts";
+export { consentOf, readConsentStamp } from "./consent-stamp.ts";
+export { defaultGrantLifetimeMs, permittedPurposes, tighterRegime, type PermitInput } from "./permitted.ts";
+export { choiceCookieName, decodeChoice, encodeChoice, refusalMonth, type StoredChoice } from "./choice-cookie.ts";
+export {
+  decodeDeviceId,
+  deviceIdCookieName,
+  deviceIdExpiresAt,
+  deviceIdHttpOnlyCookieName,
+  deviceIdLifetimeMs,
+  encodeDeviceId,
+  type DeviceId,
+} from "./device-id.ts";
+export { utf8Length, toWellFormed } from "./unicode.ts";
+export { requestErrors } from "./request-error.ts";
+export { eventJsonSchema } from "./event-json-schema.ts";
+export { openApi, type OpenApiOptions } from "./open-api.ts";
+export { eventFields, eventNeeds, type Field, type Fields, type Need } from "./event-fields.ts";

@@ -11,6 +11,7 @@ export const maskOf = (granted: Iterable<Purpose>): PurposeMask => {
   return mask;
 };
 
-export const hasPurpose = (mask: PurposeMask, purpose: Purpose): boolean => (mask & (1 << purposes.indexOf(purpose))) !== 0;
+export const hasPurpose = (mask: PurposeMask, purpose: Purpose): boolean =>
+  (mask & (1 << purposes.indexOf(purpose))) !== 0;
 
 export const purposesOf = (mask: PurposeMask): Purpose[] => purposes.filter((purpose) => hasPurpose(mask, purpose));

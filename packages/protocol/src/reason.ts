@@ -25,6 +25,7 @@ export type DropReason = (typeof dropReasons)[number];
 /** Why a whole request was refused (400, 401, 403, 404, 413, 415, 429, 503): `code` of the error body. */
 export const requestErrorCodes = [
   "not_json",
+  "invalid_body",
   "empty_batch",
   "too_many_events",
   "request_too_large",

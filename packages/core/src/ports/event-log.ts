@@ -100,3 +100,8 @@ export class LogUnavailableError extends Error {
 export class NotAssignedError extends Error {
   readonly code = "not_assigned";
 }
+
+/** The log is there but is not what was asked for (its partitions, its replication): a person has to decide. */
+export class LogMisconfiguredError extends Error {
+  readonly code = "log_misconfigured";
+}

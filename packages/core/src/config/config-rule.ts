@@ -1,0 +1,298 @@
+import { origins, purposes, regimes } from "@polder/protocol";
+import { isIP } from "node:net";
+import type { ObjectRule, Rule, ValueOf } from "./rule.ts";
+
+const traitClasses = ["identity", "descriptive", "behavioural", "qualitative"] as const;
+const bases = ["contract", "consent_elsewhere", "legitimate_interest", "legal_obligation"] as const;
+
+const basis = {
+  type: "object",
+  optional: true,
+  about: "Allows events without a consent object, for these purposes, on this basis. Absent: without consent means no.",
+  fields: {
+    purposes: {
+      type: "list",
+      about: "What the events may be used for.",
+      isNotEmpty: true,
+      of: { type: "one_of", about: "A purpose.", values: purposes },
+    },
+    basis: { type: "one_of", about: "The legal basis.", values: bases },
+    reason: {
+      type: "text",
+      about: "Why it holds, for whoever asks later.",
+      pattern: /\S/,
+      expected: "a sentence",
+    },
+  },
+} as const satisfies Rule;
+
+const validFrom = {
+  type: "text",
+  optional: true,
+  about: "The key counts from this time on. ISO 8601 with a zone.",
+  check: checkTime,
+} as const satisfies Rule;
+const validUntil = {
+  type: "text",
+  optional: true,
+  about: "The key no longer counts from this time on: lets an old and a new key overlap. ISO 8601 with a zone.",
+  check: checkTime,
+} as const satisfies Rule;
+
+const site = {
+  type: "object",
+  about: "A site.",
+  fields: {
+    id: {
+      type: "text",
+      about: "Short name in tables and paths. Never changes.",
+      pattern: /^[a-z0-9][a-z0-9-]{0,62}$/,
+      expected: "1 to 63 small letters, digits and hyphens",
+    },
+    name: { type: "text", about: "What people call it.", pattern: /\S/, expected: "a name" },
+    timezone: {
+      type: "text",
+      about: "IANA zone of the site's days, as Europe/Amsterdam. Never changes: days that were counted stay counted.",
+      check: checkTimezone,
+    },
+    origins: {
+      type: "list",
+      about:
+        'Origins of the pages that may use the write keys, as https://shop.example. ["*"] allows all: for trying out only.',
+      isNotEmpty: true,
+      of: { type: "text", about: "An origin.", check: checkOrigin },
+    },
+    writeKeys: {
+      type: "list",
+      about: "Public keys for pages and apps. They can only write.",
+      isNotEmpty: true,
+      of: {
+        type: "object",
+        about: "A write key.",
+        fields: {
+          key: {
+            type: "text",
+            about: "The key, in plain: it is public.",
+            pattern: /^pk_[A-Za-z0-9_-]{8,64}$/,
+            expected: "pk_ and 8 to 64 letters, digits, _ or -",
+          },
+          name: { type: "text", optional: true, about: "What it is for." },
+          basis,
+          notBefore: validFrom,
+          notAfter: validUntil,
+        },
+      },
+    },
+    serverKeys: {
+      type: "list",
+      about: "Secret keys for servers, stored as hashes. They may import the past and state an address and an origin.",
+      default: [],
+      of: {
+        type: "object",
+        about: "A server key.",
+        fields: {
+          hash: {
+            type: "text",
+            about: "SHA-256 of the key, in hex. The key itself is not stored anywhere.",
+            pattern: /^[0-9a-f]{64}$/,
+            expected: "64 small hex digits: the SHA-256 of the key, not the key",
+          },
+          name: { type: "text", about: "What uses it.", pattern: /\S/, expected: "a name" },
+          basis,
+          origins: {
+            type: "list",
+            optional: true,
+            about: "What its events may claim as their origin. Absent: observed and declared.",
+            of: { type: "one_of", about: "An origin.", values: origins },
+          },
+          notBefore: validFrom,
+          notAfter: validUntil,
+        },
+      },
+    },
+    cookieDomain: {
+      type: "text",
+      optional: true,
+      about: "Parent domain of the first-party cookie, as example.com. Absent: the collector's own host only.",
+      pattern: /^(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z0-9][a-z0-9-]*$/,
+      expected: "a domain in small letters without a leading dot, as example.com",
+    },
+    regime: { type: "one_of", about: "What holds without a choice.", values: regimes, default: "opt_in" },
+    currency: {
+      type: "text",
+      about: "ISO 4217 currency of amounts that name none.",
+      default: "EUR",
+      check: checkCurrency,
+    },
+    allowThirdParty: {
+      type: "boolean",
+      about: "Whether events with the origin third_party are taken.",
+      default: false,
+    },
+    maxEventsPerSecond: {
+      type: "number",
+      about: "Events a second before the site hears 429.",
+      min: 1,
+      max: 1_000_000,
+      default: 5_000,
+    },
+    traits: {
+      type: "map",
+      about: "Traits that the built-in table does not know or judges otherwise, by name.",
+      default: {},
+      of: {
+        type: "object",
+        about: "How a trait is treated.",
+        fields: {
+          class: { type: "one_of", about: "What sort of fact it is.", values: traitClasses },
+          purpose: { type: "one_of", about: "What it may be used for.", values: purposes, default: "profile" },
+          personal: { type: "boolean", about: "Whether it tells who someone is." },
+        },
+      },
+    },
+  },
+} as const satisfies ObjectRule;
+
+/** All of `polder.config.json`. Only `sites` has to be there. */
+export const configRule = {
+  type: "object",
+  about: "Configuration of Polder.",
+  fields: {
+    $schema: { type: "text", optional: true, about: "Where an editor finds the schema of this file." },
+    sites: { type: "list", about: "The sites whose events are taken.", isNotEmpty: true, of: site },
+    consent: {
+      type: "object",
+      about: "What visitors are told before they choose.",
+      default: {},
+      fields: {
+        version: {
+          type: "text",
+          about: "Version of the text; recorded with each choice.",
+          default: "1",
+          pattern: /^\S{1,64}$/,
+          expected: "1 to 64 characters without spaces",
+        },
+        purposes: {
+          type: "map",
+          about:
+            'The text of each purpose by language tag: { measurement: { en: "…", nl: "…" } }. Purposes without a text have the banner\'s own.',
+          default: {},
+          keys: purposes,
+          of: {
+            type: "map",
+            about: "Text by language tag.",
+            of: { type: "text", about: "The text.", pattern: /\S/, expected: "a sentence" },
+          },
+        },
+      },
+    },
+    limits: {
+      type: "object",
+      about: "What the machine can take.",
+      default: {},
+      fields: {
+        maxInFlightBytes: {
+          type: "number",
+          about: "Bytes of events accepted and not yet durable; past it senders hear 503.",
+          min: 1024 * 1024,
+          max: 16 * 1024 ** 3,
+          default: 64 * 1024 ** 2,
+        },
+        maxSpoolBytes: {
+          type: "number",
+          about: "Bytes that the collector keeps on disk while the log is away; past it senders hear 503.",
+          min: 1024 * 1024,
+          max: 1024 ** 4,
+          default: 4 * 1024 ** 3,
+        },
+      },
+    },
+    trustedProxies: {
+      type: "list",
+      about: "Addresses or CIDR ranges of proxies whose X-Forwarded-For counts.",
+      default: [],
+      of: { type: "text", about: "An address or range.", check: checkNetwork },
+    },
+    countryHeader: {
+      type: "text",
+      optional: true,
+      about: "Header in which a trusted proxy states the visitor's country, as cf-ipcountry. Absent: by address.",
+      pattern: /^[a-z0-9-]+$/,
+      expected: "the name of a header in small letters",
+    },
+    retention: {
+      type: "object",
+      about: "How long data is kept.",
+      default: {},
+      fields: {
+        eventsDays: {
+          type: "number",
+          optional: true,
+          about: "Days after which events go. Absent: they stay.",
+          min: 1,
+          max: 36_500,
+        },
+        rejectedDays: {
+          type: "number",
+          about: "Days after which rejected events go.",
+          min: 1,
+          max: 3_650,
+          default: 30,
+        },
+        logBytes: {
+          type: "number",
+          about: "Bytes of loaded events that the embedded log keeps before it drops the oldest.",
+          min: 16 * 1024 ** 2,
+          max: 1024 ** 4,
+          default: 2 * 1024 ** 3,
+        },
+      },
+    },
+  },
+} as const satisfies ObjectRule;
+
+export type PolderConfig = ValueOf<typeof configRule>;
+export type SiteConfig = PolderConfig["sites"][number];
+
+function checkTimezone(zone: string): string | undefined {
+  const wrong = "must be an IANA zone, as Europe/Amsterdam or UTC.";
+  if (zone !== "UTC" && !/^[A-Za-z]+(?:\/[A-Za-z0-9_+-]+)+$/.test(zone)) return wrong;
+  try {
+    const resolved = new Intl.DateTimeFormat("en", { timeZone: zone }).resolvedOptions().timeZone;
+    // ClickHouse takes zones in their own case only.
+    const isMiscased = resolved !== zone && resolved.toLowerCase() === zone.toLowerCase();
+    return isMiscased ? `must be written ${resolved}.` : undefined;
+  } catch {
+    return wrong;
+  }
+}
+
+function checkOrigin(origin: string): string | undefined {
+  if (origin === "*") return undefined;
+  const wrong = "must be an origin, as https://shop.example, without a path.";
+  try {
+    const url = new URL(origin);
+    if (url.protocol !== "https:" && url.protocol !== "http:") return wrong;
+    return url.origin === origin ? undefined : `must be an origin without a path: write ${url.origin}.`;
+  } catch {
+    return wrong;
+  }
+}
+
+function checkCurrency(code: string): string | undefined {
+  return Intl.supportedValuesOf("currency").includes(code) ? undefined : "must be an ISO 4217 code, as EUR.";
+}
+
+function checkTime(time: string): string | undefined {
+  const hasZone = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)$/.test(time);
+  return hasZone && !Number.isNaN(Date.parse(time))
+    ? undefined
+    : "must be a time with a zone, as 2026-11-22T00:00:00Z.";
+}
+
+function checkNetwork(network: string): string | undefined {
+  const [address = "", prefix, ...rest] = network.split("/");
+  const version = isIP(address);
+  const isPrefix = prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (version === 4 ? 32 : 128));
+  return version !== 0 && isPrefix && rest.length === 0 ? undefined : "must be an address or a range, as 10.0.0.0/8.";
+}

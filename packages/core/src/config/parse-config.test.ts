@@ -1,0 +1,241 @@
+import { checkProperty, hostileJson } from "@polder/testing";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { configJsonSchema } from "./config-schema.ts";
+import { parseConfig } from "./parse-config.ts";
+
+const hash = "0123456789abcdef".repeat(4);
+
+const site = (fields: object = {}): object => ({
+  id: "shop",
+  name: "Shop",
+  timezone: "Europe/Amsterdam",
+  origins: ["https://shop.example"],
+  writeKeys: [{ key: "pk_12345678" }],
+  ...fields,
+});
+const serverKey = (fields: object = {}): object => ({ hash, name: "till", ...fields });
+
+const parse = (config: unknown) => parseConfig(typeof config === "string" ? config : JSON.stringify(config));
+
+function problemsOf(config: unknown): string[] {
+  const result = parse(config);
+  return result.ok ? [] : result.problems.map(({ path, message }) => `${path}: ${message}`);
+}
+
+describe("a configuration", () => {
+  it("needs nothing but its sites", () => {
+    expect(parse({ sites: [site()] })).toEqual({
+      ok: true,
+      config: {
+        sites: [
+          {
+            id: "shop",
+            name: "Shop",
+            timezone: "Europe/Amsterdam",
+            origins: ["https://shop.example"],
+            writeKeys: [{ key: "pk_12345678" }],
+            serverKeys: [],
+            regime: "opt_in",
+            currency: "EUR",
+            allowThirdParty: false,
+            maxEventsPerSecond: 5000,
+            traits: {},
+          },
+        ],
+        consent: { version: "1", purposes: {} },
+        limits: { maxInFlightBytes: 67_108_864, maxSpoolBytes: 4_294_967_296 },
+        trustedProxies: [],
+        retention: { rejectedDays: 30, logBytes: 2_147_483_648 },
+      },
+    });
+  });
+
+  it("is taken as it is when everything is said", () => {
+    const config = {
+      $schema: "./polder.schema.json",
+      sites: [
+        {
+          ...site(),
+          writeKeys: [
+            {
+              key: "pk_12345678",
+              name: "website",
+              basis: { purposes: ["measurement"], basis: "consent_elsewhere", reason: "The banner of the shop asks." },
+              notBefore: "2026-01-01T00:00:00Z",
+              notAfter: "2027-01-01T00:00:00+01:00",
+            },
+          ],
+          serverKeys: [
+            serverKey({
+              basis: { purposes: ["measurement", "profile"], basis: "contract", reason: "Orders." },
+              origins: ["observed", "third_party"],
+            }),
+          ],
+          cookieDomain: "shop.example",
+          regime: "notice",
+          currency: "USD",
+          allowThirdParty: true,
+          maxEventsPerSecond: 10,
+          traits: { shoe_size: { class: "descriptive", purpose: "personalisation", personal: false } },
+        },
+      ],
+      consent: { version: "3", purposes: { measurement: { en: "We count.", nl: "Wij tellen." } } },
+      limits: { maxInFlightBytes: 2_097_152, maxSpoolBytes: 2_097_152 },
+      trustedProxies: ["10.0.0.0/8", "::1", "2001:db8::/32"],
+      countryHeader: "cf-ipcountry",
+      retention: { eventsDays: 760, rejectedDays: 7, logBytes: 33_554_432 },
+    };
+    expect(parse(config)).toEqual({ ok: true, config });
+  });
+
+  it.each([
+    ["{}", "sites: is missing: The sites whose events are taken."],
+    [{ sites: [] }, "sites: needs at least one item."],
+    [{ sites: {} }, "sites: must be a list, not an object."],
+    [[], ": must be an object, not a list."],
+    [{ sites: [site()], trustedProxy: [] }, "trustedProxy: is no setting: did you mean `trustedProxies`?"],
+    [{ sites: [site({ timeZone: "UTC" })] }, "sites[0].timeZone: is no setting: did you mean `timezone`?"],
+    [
+      { sites: [site()], limits: { colour: 1 } },
+      "limits.colour: is no setting: use one of maxInFlightBytes, maxSpoolBytes.",
+    ],
+    [
+      { sites: [site()], consent: { purposes: { mesurement: {} } } },
+      "consent.purposes.mesurement: is no setting: did you mean `measurement`?",
+    ],
+    [{ sites: [site({ id: "Shop" })] }, "sites[0].id: must be 1 to 63 small letters, digits and hyphens."],
+    [{ sites: [site({ name: 7 })] }, "sites[0].name: must be a text, not a number."],
+    [
+      { sites: [site({ timezone: "Amsterdam" })] },
+      "sites[0].timezone: must be an IANA zone, as Europe/Amsterdam or UTC.",
+    ],
+    [
+      { sites: [site({ timezone: "Europe/Atlantis" })] },
+      "sites[0].timezone: must be an IANA zone, as Europe/Amsterdam or UTC.",
+    ],
+    [{ sites: [site({ timezone: "+01:00" })] }, "sites[0].timezone: must be an IANA zone, as Europe/Amsterdam or UTC."],
+    [{ sites: [site({ timezone: "europe/amsterdam" })] }, "sites[0].timezone: must be written Europe/Amsterdam."],
+    [
+      { sites: [site({ origins: ["https://shop.example/"] })] },
+      "sites[0].origins[0]: must be an origin without a path: write https://shop.example.",
+    ],
+    [
+      { sites: [site({ origins: ["shop.example"] })] },
+      "sites[0].origins[0]: must be an origin, as https://shop.example, without a path.",
+    ],
+    [
+      { sites: [site({ origins: ["*", "https://shop.example"] })] },
+      'sites[0].origins: has "*" beside others: leave "*" out, or leave the others out.',
+    ],
+    [{ sites: [site({ writeKeys: [] })] }, "sites[0].writeKeys: needs at least one item."],
+    [
+      { sites: [site({ writeKeys: [{ key: "sk_12345678" }] })] },
+      "sites[0].writeKeys[0].key: must be pk_ and 8 to 64 letters, digits, _ or -.",
+    ],
+    [
+      { sites: [site({ cookieDomain: ".shop.example" })] },
+      "sites[0].cookieDomain: must be a domain in small letters without a leading dot, as example.com.",
+    ],
+    [{ sites: [site({ regime: "strict" })] }, "sites[0].regime: must be one of opt_in, opt_out, notice."],
+    [{ sites: [site({ currency: "eur" })] }, "sites[0].currency: must be an ISO 4217 code, as EUR."],
+    [
+      { sites: [site({ maxEventsPerSecond: 0.5 })] },
+      "sites[0].maxEventsPerSecond: must be a whole number from 1 to 1000000.",
+    ],
+    [{ sites: [site({ allowThirdParty: "no" })] }, "sites[0].allowThirdParty: must be true or false, not a string."],
+    [
+      { sites: [site(), site({ writeKeys: [{ key: "pk_87654321" }] })] },
+      "sites[1].id: is the same as sites[0].id: each must be used once.",
+    ],
+    [
+      { sites: [site(), site({ id: "other" })] },
+      "sites[1].writeKeys[0].key: is the same as sites[0].writeKeys[0].key: each must be used once.",
+    ],
+    [
+      { sites: [site({ serverKeys: [serverKey({ origins: ["third_party"] })] })] },
+      "sites[0].serverKeys[0].origins: has third_party, which the site does not take: set allowThirdParty, or leave it out.",
+    ],
+    [
+      {
+        sites: [
+          site({ serverKeys: [serverKey({ notBefore: "2026-02-01T00:00:00Z", notAfter: "2026-01-01T00:00:00Z" })] }),
+        ],
+      },
+      "sites[0].serverKeys[0].notAfter: must be later than notBefore: the key would never count.",
+    ],
+    [
+      { sites: [site({ serverKeys: [serverKey({ notAfter: "2026-01-01" })] })] },
+      "sites[0].serverKeys[0].notAfter: must be a time with a zone, as 2026-11-22T00:00:00Z.",
+    ],
+    [
+      { sites: [site()], trustedProxies: ["10.0.0.0/33"] },
+      "trustedProxies[0]: must be an address or a range, as 10.0.0.0/8.",
+    ],
+    [
+      { sites: [site()], trustedProxies: ["proxy.example"] },
+      "trustedProxies[0]: must be an address or a range, as 10.0.0.0/8.",
+    ],
+  ])("is refused with where and why (%#)", (config, problem) => {
+    expect(problemsOf(config)).toEqual([problem]);
+  });
+
+  it("tells everything that is wrong at once", () => {
+    expect(problemsOf({ sites: [site({ id: "", currency: "X" }), { id: "b" }] })).toHaveLength(6);
+  });
+
+  it("that is not JSON says where, and quotes nothing of the file", () => {
+    expect(problemsOf('{\n  "sites": [pk_secret]\n}')).toEqual([
+      ": is not JSON: line 2, column 13. A missing or trailing comma, a quote, or a comment?",
+    ]);
+    expect(problemsOf('{"sites"')).toHaveLength(1);
+  });
+
+  it("with a server key in the place of its hash does not repeat it", () => {
+    const problems = problemsOf({ sites: [site({ serverKeys: [serverKey({ hash: "sk_very_secret" })] })] });
+    expect(problems).toEqual([
+      "sites[0].serverKeys[0].hash: must be 64 small hex digits: the SHA-256 of the key, not the key.",
+    ]);
+  });
+
+  it("may start with a byte order mark", () => {
+    expect(parse(`\ufeff${JSON.stringify({ sites: [site()] })}`).ok).toBe(true);
+  });
+
+  it("never makes the parser throw, whatever is in it", () => {
+    const small = hostileJson.filter((text) => text.length < 10_000);
+    checkProperty(
+      fc.property(
+        small,
+        fc.constantFrom("sites", "consent", "limits", "__proto__", "trustedProxies"),
+        (value, name) => {
+          expect(parse(value).ok).toBe(false);
+          expect(parse(`{"sites":[${value}],"${name}":${value}}`).ok).toBe(false);
+        },
+      ),
+    );
+  });
+});
+
+describe("the schema of the configuration", () => {
+  const schema = configJsonSchema() as {
+    required: string[];
+    properties: {
+      [name: string]: { items?: { required: string[]; properties: object; additionalProperties: boolean } };
+    };
+  };
+
+  it("asks for sites only, and refuses what it does not know", () => {
+    expect(schema).toMatchObject({ type: "object", required: ["sites"], additionalProperties: false });
+    expect(schema.properties.sites?.items?.required).toEqual(["id", "name", "timezone", "origins", "writeKeys"]);
+    expect(schema.properties.sites?.items?.additionalProperties).toBe(false);
+  });
+
+  it("describes every setting, and its default", () => {
+    const bare = JSON.stringify(schema, (_, value: unknown) => value).match(/"description":""/g);
+    expect(bare).toBeNull();
+    expect(schema.properties.sites?.items?.properties).toMatchObject({
+      regime: { enum: ["opt_in", "opt_out", "notice"], default: "opt_in", description: expect.any(String) as string },
+    });
+  });
+});

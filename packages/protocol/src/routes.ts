@@ -1,0 +1,20 @@
+import type { RequestRoute } from "./parse-request.ts";
+
+/** What follows `/v1/` in the address of a POST. The single letters are those of Segment's browser client. */
+export const postRoutes: { readonly [path: string]: RequestRoute } = {
+  batch: "batch",
+  b: "batch",
+  import: "import",
+  track: "track",
+  t: "track",
+  page: "page",
+  p: "page",
+  screen: "screen",
+  s: "screen",
+  identify: "identify",
+  i: "identify",
+  group: "group",
+  g: "group",
+  alias: "alias",
+  a: "alias",
+};

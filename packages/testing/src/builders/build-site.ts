@@ -1,0 +1,17 @@
+import type { Regime } from "@polder/protocol";
+
+/** Of the shape that the collector's directory gives for a site: one that takes events of https://shop.example. */
+export function buildSite<Overrides extends object = object>(overrides?: Overrides) {
+  const site = {
+    id: "shop",
+    name: "Demo shop",
+    timezone: "Europe/Amsterdam",
+    origins: ["https://shop.example"] as readonly string[],
+    regime: "opt_in" as Regime,
+    allowThirdParty: false,
+    maxEventsPerSecond: 5000,
+    traits: {},
+    currency: "EUR",
+  };
+  return { ...site, ...overrides } as typeof site & Overrides;
+}
