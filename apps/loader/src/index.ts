@@ -1,1 +1,1 @@
-export {};
+export { createLoader, type Loader, type LoaderOptions, type LoaderStatus } from "./create-loader.ts";

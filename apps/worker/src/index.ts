@@ -1,1 +1,1 @@
-export {};
+export { createWorker, type Worker, type WorkerOptions } from "./create-worker.ts";

@@ -1,1 +1,27 @@
-export {};
+export {
+  ClickHouseQueryError,
+  createClickHouse,
+  quoteName,
+  quoteText,
+  type ClickHouse,
+  type ClickHouseOptions,
+  type QueryOptions,
+  type QueryParameter,
+} from "./clickhouse.ts";
+export { createEventStore } from "./event-store.ts";
+export { MigrationError, migrate, type MigrateOptions } from "./migrate.ts";
+export { renderMigrations, type RenderOptions } from "./migrations/render-migrations.ts";
+export { reloadIdentities } from "./reload-identities.ts";
+export { connectionFromEnv, type Connection } from "./connection-from-env.ts";
+export { createIdentityStore } from "./identity-store.ts";
+export { createReadQueries } from "./queries/create-read-queries.ts";
+export {
+  type AudienceCount,
+  type NewEvents,
+  type PersonId,
+  type Profile,
+  type ReadQueries,
+  type StoredEvent,
+  type Summary,
+  type Touch,
+} from "./queries/read-queries.ts";

@@ -1,4 +1,5 @@
 export {
+  LogMisconfiguredError,
   LogUnavailableError,
   NotAssignedError,
   topics,
@@ -14,6 +15,30 @@ export {
   type Topic,
 } from "./ports/event-log.ts";
 export { StoreUnavailableError, type AtomKey, type EventStore, type RowTable } from "./ports/event-store.ts";
+export { type IdentityStore } from "./ports/identity-store.ts";
 export { type Site, type SiteDirectory, type SiteKey, type TraitKind } from "./ports/site-directory.ts";
 export { ruleVersion, type EventRow, type RejectedRow } from "./row/event-row.ts";
+export { createHealthHandler, type HealthChecks } from "./health/health-handler.ts";
 export { createJsonLogger, type LogFields, type Logger } from "./ports/logger.ts";
+export {
+  createPipeline,
+  toLogRecord,
+  type Pipeline,
+  type PipelineDeps,
+  type PipelineObserver,
+  type PipelineResult,
+} from "./pipeline/pipeline.ts";
+export { repairs, stepNames, type Repair, type RequestContext, type StepName } from "./pipeline/step.ts";
+export { createBoundedCache, type BoundedCache } from "./pipeline/bounded-cache.ts";
+export { parseIp } from "./pipeline/ip-address.ts";
+export { scrubText, scrubUrlText } from "./pipeline/scrub-text.ts";
+export { parseConfig, type ConfigResult } from "./config/parse-config.ts";
+export { type ConfigProblem } from "./config/read-by-rule.ts";
+export { type PolderConfig, type SiteConfig } from "./config/config-rule.ts";
+export { configJsonSchema } from "./config/config-schema.ts";
+export {
+  createReloadableDirectory,
+  createSiteDirectory,
+  type Clock,
+  type ReloadableDirectory,
+} from "./config/site-directory.ts";

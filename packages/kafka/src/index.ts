@@ -1,1 +1,2 @@
-export {};
+export { createKafkaLog, type KafkaLog, type KafkaLogOptions } from "./event-log.ts";
+export { kafkaFromEnv, kafkaUsage, type KafkaSettings } from "./options-from-env.ts";

@@ -1,1 +1,1 @@
-export {};
+export { createLmdbLog, type LmdbLogOptions } from "./event-log.ts";

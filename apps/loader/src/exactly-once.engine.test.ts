@@ -1,0 +1,249 @@
+import { randomUUID } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createClickHouse, createEventStore, migrate, type ClickHouse } from "@polder/clickhouse";
+import { StoreUnavailableError, type EventLog, type EventStore, type Logger, type LogRecord } from "@polder/core";
+import { startEngine, type Engine } from "@polder/engine";
+import { createLmdbLog } from "@polder/lmdb";
+import fc from "fast-check";
+import { Registry } from "prom-client";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import { createLoader, type Loader } from "./create-loader.ts";
+
+const logger = { info() {}, warn() {}, error() {} };
+const folder = mkdtempSync(join(tmpdir(), "polder-loader-"));
+let engine: Engine;
+let clickhouse: ClickHouse;
+
+beforeAll(async () => {
+  engine = await startEngine({ dataPath: join(folder, "clickhouse"), logger });
+});
+afterAll(async () => {
+  await engine?.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+// A database of its own for each test: tokens of an emptied table would still be remembered.
+beforeEach(async () => {
+  clickhouse = createClickHouse({ url: engine.url, ...engine.admin, database: `loader_${randomUUID().replaceAll("-", "")}`, logger });
+  await migrate(clickhouse);
+  onTestFinished(async () => {
+    await clickhouse.command(`DROP DATABASE ${clickhouse.database}`);
+    await clickhouse.close();
+  });
+});
+
+function openLog(partitions = 2): { log: EventLog; path: string } {
+  const path = mkdtempSync(join(folder, "log-"));
+  return { path, log: createLmdbLog({ path, partitions, pollMs: 5, retryAfterMs: 5, logger }) };
+}
+
+let counter = 0;
+function record(over: { id?: string; anonymousId?: string; userId?: string; row?: object } = {}): LogRecord {
+  const { id = `m${counter++}`, anonymousId = `v${counter % 9}`, userId = "" } = over;
+  const time = "2026-11-22 12:00:00.000";
+  const row = {
+    site: "shop", day: "2026-11-22", type: "track", name: "Product Viewed", time, received_at: time, client_time: time, message_id: id,
+    anonymous_id: anonymousId, user_id: userId, origin: "observed", basis: "consent", regime: "opt_in", amount: "0", properties: { price: 3 },
+    ...over.row,
+  };
+  return { key: `shop:${anonymousId || id}`, value: Buffer.from(JSON.stringify(row)), headers: { id, site: "shop", anonymousId, userId } };
+}
+
+/** Runs a loader until everything in the log is committed, then stops it. */
+async function loadAll(log: EventLog, store: EventStore, options: { maxRecords?: number } = {}): Promise<Loader> {
+  const loader = createLoader({ log, store, logger, registry: new Registry(), lingerMs: 1, ...options });
+  const running = loader.run();
+  await caughtUp(log);
+  await loader.stop();
+  await running;
+  return loader;
+}
+
+async function caughtUp(log: EventLog): Promise<void> {
+  for (;;) {
+    const lags = await Promise.all((["polder.events", "polder.rejected"] as const).map((topic) => log.lag(topic, "polder.loader")));
+    if (lags.every((lag) => [...lag.values()].every((n) => n === 0))) return;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+interface Totals {
+  events: number;
+  ids: number;
+  inProfiles: number;
+  inAudiences: number;
+  atoms: number;
+  keys: number;
+  known: number;
+}
+
+async function totals(): Promise<Totals> {
+  const [row] = await clickhouse.query<Totals>(`
+    SELECT (SELECT count() FROM events) AS events, (SELECT uniqExact(message_id) FROM events) AS ids,
+      (SELECT sum(events) FROM profile_state) AS inProfiles,
+      (SELECT sum(events) FROM audience_day WHERE dimension = 'event') AS inAudiences,
+      (SELECT uniqExact(atom) FROM events WHERE atom != 0) AS atoms,
+      (SELECT uniqExact(anonymous_id, user_id) FROM events WHERE atom != 0) AS keys,
+      (SELECT uniqExact(atom) FROM atom) AS known`);
+  return row!;
+}
+
+const exactly = (n: number, keys: number): Totals => ({ events: n, ids: n, inProfiles: n, inAudiences: n, atoms: keys, keys, known: keys });
+
+describe("the loader", () => {
+  it("loads each event once, with one atom an identity, into the table and its views", async () => {
+    const { log } = openLog();
+    await log.append("polder.events", Array.from({ length: 500 }, () => record()));
+    const loader = await loadAll(log, createEventStore({ clickhouse }), { maxRecords: 64 });
+    expect(await totals()).toEqual(exactly(500, 9));
+    expect(loader.status()).toMatchObject({ loaded: 500, duplicate: 0, refused: 0 });
+    await log.close();
+  });
+
+  it("gives an event without identifiers no atom and no profile", async () => {
+    const { log } = openLog();
+    await log.append("polder.events", [record({ anonymousId: "" }), record({ anonymousId: "a" })]);
+    await loadAll(log, createEventStore({ clickhouse }));
+    expect(await totals()).toMatchObject({ events: 2, inProfiles: 1, inAudiences: 2, atoms: 1, known: 1 });
+    await log.close();
+  });
+
+  it("drops a client's retry, also when it comes after a restart, and not another site's message with the same id", async () => {
+    const { log } = openLog();
+    const store = createEventStore({ clickhouse });
+    const one = record({ id: "same", anonymousId: "a" });
+    await log.append("polder.events", [one, record({ anonymousId: "a" }), one]);
+    const first = await loadAll(log, store);
+    expect(first.status()).toMatchObject({ loaded: 2, duplicate: 1 });
+    const other = { ...one, headers: { ...one.headers, site: "blog" }, value: Buffer.from(one.value.toString().replace('"shop"', '"blog"')) };
+    await log.append("polder.events", [one, other]);
+    const second = await loadAll(log, store);
+    expect(second.status()).toMatchObject({ duplicate: expect.any(Number), loaded: 1 });
+    expect(await totals()).toMatchObject({ events: 3, inProfiles: 3, inAudiences: 3 });
+    await log.close();
+  });
+
+  it("finds the rows that ClickHouse refuses, keeps them with its words, and loads all others", async () => {
+    const { log } = openLog(1);
+    const records = Array.from({ length: 100 }, () => record({ anonymousId: "a" }));
+    records[13] = record({ id: "bad-time", anonymousId: "a", row: { time: "yesterday" } });
+    records[77] = record({ id: "bad-amount", anonymousId: "b", row: { amount: "a lot" } });
+    await log.append("polder.events", records);
+    const store = createEventStore({ clickhouse });
+    const loader = await loadAll(log, store);
+    expect(loader.status()).toMatchObject({ loaded: 98, refused: 2 });
+    expect(await totals()).toEqual(exactly(98, 1));
+    const refused = await clickhouse.query("SELECT message_id, reason, _partition, _offset, detail != '' AS hasWords, position(body, message_id) > 0 AS hasBody FROM rejected ORDER BY _offset");
+    expect(refused).toEqual([
+      { message_id: "bad-time", reason: "refused_by_store", _partition: 0, _offset: 13, hasWords: 1, hasBody: 1 },
+      { message_id: "bad-amount", reason: "refused_by_store", _partition: 0, _offset: 77, hasWords: 1, hasBody: 1 },
+    ]);
+    await loadAll(log, store);
+    expect(await totals()).toEqual(exactly(98, 1));
+    await log.close();
+  });
+
+  it("loads what collectors rejected into its own table", async () => {
+    const { log } = openLog();
+    const row = { site: "shop", received_at: "2026-11-22 12:00:00.000", message_id: "r", type: "track", name: "", reason: "name_missing", detail: "d", body: "{}", rule_version: 1 };
+    await log.append("polder.rejected", [{ key: "r", value: Buffer.from(JSON.stringify(row)), headers: { id: "r", site: "shop", anonymousId: "", userId: "" } }]);
+    await loadAll(log, createEventStore({ clickhouse }));
+    expect(await clickhouse.query("SELECT message_id, reason FROM rejected")).toEqual([{ message_id: "r", reason: "name_missing" }]);
+    await log.close();
+  });
+
+  it("refuses a log that holds less than was loaded before, instead of losing what comes under old offsets", async () => {
+    const { log } = openLog();
+    await log.append("polder.events", Array.from({ length: 50 }, () => record()));
+    await loadAll(log, createEventStore({ clickhouse }));
+    await log.close();
+    let speak = (_reason: string): void => {};
+    const spoken = new Promise<string>((resolve) => (speak = resolve));
+    const listening: Logger = { info() {}, warn() {}, error: (_message, fields) => speak(String(fields?.["reason"])) };
+    const { log: anew } = openLog();
+    await anew.append("polder.events", [record({ anonymousId: "a" })]);
+    const loader = createLoader({ log: anew, store: createEventStore({ clickhouse }), logger: listening, registry: new Registry(), lingerMs: 1 });
+    const running = loader.run();
+    expect(await spoken).toMatch(/offsets up to \d+ were loaded before, but the log ends at \d+/);
+    await loader.stop();
+    await running;
+    await anew.close();
+    expect((await totals()).events).toBe(50);
+  });
+
+  it("is exact through failed inserts, lost answers and crashes at any point, with client retries among them", async () => {
+    const step = fc.oneof(
+      { weight: 6, arbitrary: fc.record({ do: fc.constant("append" as const), count: fc.integer({ min: 1, max: 60 }), repeat: fc.integer({ min: 0, max: 5 }) }) },
+      { weight: 2, arbitrary: fc.record({ do: fc.constant("crash" as const), afterInserts: fc.integer({ min: 0, max: 3 }), isStored: fc.boolean() }) },
+      { weight: 2, arbitrary: fc.record({ do: fc.constant("load" as const), loseAnswers: fc.integer({ min: 0, max: 2 }) }) },
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 3, maxLength: 8 }), async (steps) => {
+        await clickhouse.command(`DROP DATABASE ${clickhouse.database}`);
+        await migrate(clickhouse);
+        const { log: first, path } = openLog(2);
+        let log = first;
+        const sent: LogRecord[] = [];
+        const store = createEventStore({ clickhouse });
+        for (const action of steps) {
+          if (action.do === "append") {
+            const fresh = Array.from({ length: action.count }, () => record());
+            const again = sent.slice(-action.repeat).slice(0, action.repeat);
+            sent.push(...fresh);
+            await log.append("polder.events", [...fresh, ...again]);
+          } else if (action.do === "load") {
+            await loadAll(log, losingAnswers(store, action.loseAnswers), { maxRecords: 16 });
+          } else {
+            await crashingLoad(log, store, action);
+            await log.close();
+            log = createLmdbLog({ path, partitions: 2, pollMs: 5, retryAfterMs: 5, logger });
+          }
+        }
+        await loadAll(log, store, { maxRecords: 16 });
+        expect(await totals()).toEqual(exactly(sent.length, new Set(sent.map(({ headers }) => headers.anonymousId)).size));
+        await log.close();
+      }),
+      { seed: 20261122, numRuns: 12 },
+    );
+  });
+});
+
+/** The insert happens, its answer does not arrive. */
+function losingAnswers(store: EventStore, count: number): EventStore {
+  let left = count;
+  return {
+    ...store,
+    async insert(table, token, chunks) {
+      const result = await store.insert(table, token, chunks);
+      if (left-- > 0) throw new StoreUnavailableError("the answer was lost");
+      return result;
+    },
+  };
+}
+
+/** A loader that ends in the middle of an insert, as kill -9 ends it: before or after ClickHouse stored the rows, and nothing is committed after. */
+async function crashingLoad(log: EventLog, store: EventStore, crash: { afterInserts: number; isStored: boolean }): Promise<void> {
+  let left = crash.afterInserts;
+  let isDead = false;
+  let die = (): void => {};
+  const dead = new Promise<void>((resolve) => (die = resolve));
+  const dying: EventStore = {
+    ...store,
+    async insert(table, token, chunks) {
+      if (isDead || left-- <= 0) {
+        isDead = true;
+        if (crash.isStored) await store.insert(table, token, chunks);
+        die();
+        throw new Error("killed");
+      }
+      return store.insert(table, token, chunks);
+    },
+  };
+  const loader = createLoader({ log, store: dying, logger, registry: new Registry(), lingerMs: 1, maxRecords: 16 });
+  const running = loader.run();
+  await Promise.race([dead, caughtUp(log)]);
+  await loader.stop();
+  await running;
+}

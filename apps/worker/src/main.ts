@@ -1,0 +1,42 @@
+import { serve } from "@hono/node-server";
+import { createClickHouse, createIdentityStore, migrate } from "@polder/clickhouse";
+import { createHealthHandler, createJsonLogger } from "@polder/core";
+import { Registry, collectDefaultMetrics } from "prom-client";
+import { readProcessSettings, usage, type ProcessSettings } from "./config.ts";
+import { createWorker } from "./create-worker.ts";
+
+if (process.argv.includes("--help")) {
+  process.stdout.write(usage);
+  process.exit(0);
+}
+
+const logger = createJsonLogger({ name: "worker", write: (line) => process.stdout.write(line), now: () => new Date() });
+try {
+  await start(readProcessSettings(process.env));
+} catch (error) {
+  logger.error(error instanceof Error ? error.message : String(error));
+  process.exit(1);
+}
+
+async function start(settings: ProcessSettings): Promise<void> {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const clickhouse = createClickHouse({ ...settings.clickhouse, logger });
+  await migrate(clickhouse);
+  const worker = createWorker({ store: createIdentityStore(clickhouse), logger, registry });
+  const health = createHealthHandler({
+    ready: async () => ((await clickhouse.isReachable()) ? undefined : "ClickHouse does not answer"),
+    metrics: () => registry.metrics(),
+  });
+  const server = serve({ fetch: health, hostname: settings.host, port: settings.port });
+  logger.info("the worker runs", { port: settings.port });
+
+  const stop = async (): Promise<void> => {
+    await worker.stop();
+    server.close();
+    await clickhouse.close();
+    process.exit(0);
+  };
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void stop());
+  await worker.run();
+}

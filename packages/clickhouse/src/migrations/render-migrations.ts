@@ -1,0 +1,79 @@
+import { quoteName, quoteText } from "../clickhouse.ts";
+import { tables } from "./0001-tables.ts";
+import { people } from "./0002-people.ts";
+import { materializedViews } from "./0003-materialized-views.ts";
+import { views } from "./0004-views.ts";
+
+/** SQL as written in this folder: statements that each end with a semicolon at the end of a line, with the places below to fill in. */
+export interface Migration {
+  number: number;
+  name: string;
+  sql: string;
+}
+
+export interface RenderOptions {
+  database: string;
+  /** Name of a cluster: tables become replicated and are sharded under a Distributed table. */
+  cluster?: string | undefined;
+  /** `USER '…' PASSWORD '…'` with which the server's dictionary reads the server's own table. */
+  dictionaryCredentials: string;
+}
+
+export interface RenderedMigration {
+  number: number;
+  name: string;
+  statements: string[];
+}
+
+/** In order, never renumbered, never changed once released. */
+export const migrations: readonly Migration[] = [tables, people, materializedViews, views];
+
+export const renderMigrations = (options: RenderOptions): RenderedMigration[] =>
+  migrations.map((migration) => ({
+    number: migration.number,
+    name: migration.name,
+    statements: renderSql(migration.sql, options),
+  }));
+
+/** Rows of a sharded table are on the shard that its loader writes to, so this is the table for inserts and for views that hang on inserts. */
+export const localTable = (table: string, cluster: string | undefined): string =>
+  cluster === undefined ? table : `${table}_local`;
+
+/**
+ * The places in the SQL:
+ * `{db}`, `{db_name}` (inside a text); `{on_cluster}` after the name in DDL; `{local events}` the table that holds rows (`events` is the Distributed one on a cluster);
+ * `{engine X(…)}` replicated within a shard; `{engine_everywhere X(…)}` the same rows on every node;
+ * `{dedup}` the deduplication window; `{credentials}`; `{distributed events by <expression>}` nothing without a cluster.
+ */
+export function renderSql(sql: string, { database, cluster, dictionaryCredentials }: RenderOptions): string[] {
+  const db = quoteName(database);
+  const onCluster = cluster === undefined ? "" : `ON CLUSTER ${quoteName(cluster)}`;
+  const replicated = (path: string) => (_: string, family: string, args: string) =>
+    cluster === undefined
+      ? `${family}(${args})`
+      : `Replicated${family}('/clickhouse/tables/${path}/{database}/{table}', '{replica}'${args === "" ? "" : `, ${args}`})`;
+  const rendered = sql
+    .replaceAll(/\{distributed (\w+) by (.+)\}/g, (_, table: string, key: string) =>
+      cluster === undefined
+        ? ""
+        : `CREATE TABLE IF NOT EXISTS ${db}.${table} ${onCluster} AS ${db}.${localTable(table, cluster)}\n` +
+          `ENGINE = Distributed(${quoteName(cluster)}, ${db}, ${localTable(table, cluster)}, ${key});`,
+    )
+    .replaceAll(/\{local (\w+)\}/g, (_, table: string) => `${db}.${localTable(table, cluster)}`)
+    .replaceAll(/\{engine (\w+)\((.*?)\)\}/g, replicated("{shard}"))
+    .replaceAll(/\{engine_everywhere (\w+)\((.*?)\)\}/g, replicated("all"))
+    .replaceAll(
+      "{dedup}",
+      cluster === undefined
+        ? "non_replicated_deduplication_window = 10000"
+        : "replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800",
+    )
+    .replaceAll("{db}", () => db)
+    .replaceAll("{db_name}", () => quoteText(database).slice(1, -1))
+    .replaceAll("{on_cluster}", () => onCluster)
+    .replaceAll("{credentials}", () => dictionaryCredentials);
+  return rendered
+    .split(/;[ \t]*$/m)
+    .map((statement) => statement.trim())
+    .filter((statement) => statement !== "");
+}

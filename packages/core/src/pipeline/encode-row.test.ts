@@ -1,0 +1,42 @@
+import { buildEvent, checkProperty } from "@polder/testing";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { EventRow } from "../row/event-row.ts";
+import { encodeRow } from "./encode-row.ts";
+import { newRow } from "./new-row.ts";
+
+const empty = newRow(buildEvent(), "shop");
+
+describe("encodeRow", () => {
+  it("writes every column that is not at its default, and no other", () => {
+    const full = Object.fromEntries(
+      Object.entries(empty).map(([column, value]) => {
+        if (typeof value === "number") return [column, 7];
+        if (Array.isArray(value)) return [column, column === "traits.personal" ? [1] : ["x"]];
+        return [column, typeof value === "string" ? `a ${column}` : { x: 1 }];
+      }),
+    ) as unknown as EventRow;
+    expect(JSON.parse(encodeRow(full))).toEqual(full);
+    expect(JSON.parse(encodeRow(empty))).toEqual({
+      site: "shop",
+      type: "track",
+      name: "track",
+      origin: "observed",
+      regime: "opt_in",
+      properties: {},
+    });
+  });
+
+  it("is one line of well-formed UTF-8, whatever a text holds", () => {
+    checkProperty(
+      fc.property(fc.string({ unit: "binary" }), (text) => {
+        const line = encodeRow({ ...empty, page_title: text, properties: { text: text.toWellFormed() } });
+        expect(line).not.toMatch(/[\n\r]/);
+        expect(JSON.parse(Buffer.from(line).toString())).toMatchObject(text === "" ? {} : { page_title: text.toWellFormed() });
+      }),
+    );
+    const cut = encodeRow({ ...empty, utm_source: "\u{1f9e1}".slice(0, 1) });
+    expect(cut).not.toMatch(/\\ud/);
+    expect(JSON.parse(cut)).toMatchObject({ utm_source: "\ufffd" });
+  });
+});

@@ -1,0 +1,229 @@
+import { randomBytes } from "node:crypto";
+import { constants } from "node:fs";
+import { access, chmod, mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { totalmem } from "node:os";
+import { join, resolve } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+
+import { defaultAnalystLimits, renderConfig, renderUsers, type AnalystLimits } from "./config-files.ts";
+import { EngineError } from "./engine-error.ts";
+import { findLibrary } from "./find-library.ts";
+import type { EngineLogger } from "./logger.ts";
+import { ask, type Credentials } from "./ask.ts";
+import { startProcess, type EngineProcess } from "./engine-process.ts";
+
+export interface EngineOptions {
+  /** Folder of the engine alone; made when missing, readable by its owner only. One engine at a time can have it. */
+  dataPath: string;
+  logger: EngineLogger;
+  /** What the whole server may hold in memory. Default: half of the machine's memory, 1.2 GiB at most. */
+  maxMemoryBytes?: number;
+  analyst?: {
+    /** Databases that the analyst may read. Default: `polder`. */
+    databases?: readonly string[];
+    limits?: Partial<AnalystLimits>;
+  };
+}
+
+export interface Engine {
+  /** `http://127.0.0.1:<port>`; the same for as long as this engine lives, restarts included. */
+  readonly url: string;
+  /** May do everything. */
+  readonly admin: Credentials;
+  /** May read the analyst's databases, within limits. */
+  readonly analyst: Credentials;
+  /** Process id of the server; undefined while it is being restarted. */
+  pid(): number | undefined;
+  /** Called each time the server has died and answers again. What lives in its memory (loaded dictionaries) is new then. */
+  onRestart(callback: () => void): void;
+  /** Ends the server cleanly; within five seconds in the worst case. */
+  stop(): Promise<void>;
+}
+
+const firstBackoffMs = 100;
+const maxBackoffMs = 5_000;
+/** A server that lived this long was healthy: the next restart is immediate again. */
+const healthyAfterMs = 30_000;
+/** An engine whose parent was killed needs a moment to notice. */
+const orphanPatienceMs = 3_000;
+
+/**
+ * Starts a ClickHouse server as a child process and keeps it running. Resolves when it answers.
+ * Rejects with an {@link EngineError} when it cannot: no build for the platform, folder in use or not writable, refused to start.
+ */
+export async function startEngine(options: EngineOptions): Promise<Engine> {
+  const { logger } = options;
+  const library = findLibrary();
+  const dataPath = resolve(options.dataPath);
+  const files = await prepareFolder(dataPath);
+
+  const known = await readState(files.state);
+  if (known !== undefined) await waitUntilSilent(dataPath, known);
+  const port = await freePort(known?.port);
+  const state: EngineState = {
+    port,
+    admin: known?.admin ?? { username: "polder", password: newPassword() },
+    analyst: known?.analyst ?? { username: "analyst", password: newPassword() },
+  };
+  const url = `http://127.0.0.1:${port}`;
+  await writePrivately(files.state, JSON.stringify(state));
+  await writePrivately(
+    files.config,
+    renderConfig({
+      dataDirectory: files.data,
+      usersFile: files.users,
+      port,
+      maxMemoryBytes: options.maxMemoryBytes ?? defaultMaxMemoryBytes(),
+    }),
+  );
+  await writePrivately(
+    files.users,
+    renderUsers({
+      admin: state.admin,
+      analyst: state.analyst,
+      analystDatabases: options.analyst?.databases ?? ["polder"],
+      analystLimits: { ...defaultAnalystLimits, ...options.analyst?.limits },
+    }),
+  );
+
+  const start = (): Promise<EngineProcess> => startProcess({ library, configFile: files.config, url, admin: state.admin });
+  const restartCallbacks: (() => void)[] = [];
+  let process = await start().catch((error: unknown) => {
+    throw explain(error, dataPath);
+  });
+  let stopping = false;
+  let running: EngineProcess | undefined = process;
+  const stopSignal = new AbortController();
+  logger.info("engine started", { pid: process.pid, port });
+
+  const supervise = async (): Promise<void> => {
+    let backoffMs = firstBackoffMs;
+    while (true) {
+      const exit = await process.exited;
+      running = undefined;
+      if (stopping) return;
+      if (exit.livedMs > healthyAfterMs) backoffMs = firstBackoffMs;
+      logger.warn("engine exited, restarting", { exit: exit.reason, livedMs: exit.livedMs, pauseMs: backoffMs });
+      while (running === undefined) {
+        await pause(backoffMs, undefined, { signal: stopSignal.signal }).catch(() => undefined);
+        if (stopping) return;
+        backoffMs = Math.min(backoffMs * 2, maxBackoffMs);
+        try {
+          process = await start();
+          running = process;
+        } catch (error) {
+          logger.error("engine did not restart", { error: explain(error, dataPath).message, pauseMs: backoffMs });
+        }
+      }
+      if (stopping) {
+        await running.stop();
+        return;
+      }
+      logger.info("engine restarted", { pid: process.pid, port });
+      for (const callback of restartCallbacks) callback();
+    }
+  };
+  const supervision = supervise();
+
+  return {
+    url,
+    admin: state.admin,
+    analyst: state.analyst,
+    pid: () => running?.pid,
+    onRestart: (callback) => {
+      restartCallbacks.push(callback);
+    },
+    stop: async () => {
+      if (!stopping) {
+        stopping = true;
+        stopSignal.abort();
+        await running?.stop();
+        logger.info("engine stopped");
+      }
+      await supervision;
+    },
+  };
+}
+
+interface EngineState {
+  port: number;
+  admin: Credentials;
+  analyst: Credentials;
+}
+
+interface EngineFiles {
+  data: string;
+  config: string;
+  users: string;
+  state: string;
+}
+
+async function prepareFolder(dataPath: string): Promise<EngineFiles> {
+  const data = join(dataPath, "data");
+  try {
+    await mkdir(data, { recursive: true, mode: 0o700 });
+    await chmod(dataPath, 0o700);
+    await access(dataPath, constants.W_OK);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new EngineError(
+      "data_path_unusable",
+      `The engine's folder ${dataPath} cannot be written (${reason}). Choose another folder, or give this user the right to write there.`,
+    );
+  }
+  const file = (name: string): string => join(dataPath, name);
+  return { data, config: file("config.xml"), users: file("users.xml"), state: file("engine.json") };
+}
+
+async function writePrivately(path: string, text: string): Promise<void> {
+  const draft = `${path}.${process.pid}.draft`;
+  await writeFile(draft, text, { mode: 0o600 });
+  await rename(draft, path);
+}
+
+/** Passwords and port of the last start. Reused, so that whoever holds them goes on after our restart. */
+async function readState(path: string): Promise<EngineState | undefined> {
+  try {
+    return JSON.parse(await readFile(path, "utf8")) as EngineState;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A server that answers with this folder's own passwords is this folder's server. */
+async function waitUntilSilent(dataPath: string, state: EngineState): Promise<void> {
+  const patience = Date.now() + orphanPatienceMs;
+  while (await ask(`http://127.0.0.1:${state.port}`, state.admin, "SELECT 1").then((answer) => answer.ok)) {
+    if (Date.now() > patience) throw inUse(dataPath);
+    await pause(100);
+  }
+}
+
+const inUse = (dataPath: string): EngineError =>
+  new EngineError(
+    "data_path_in_use",
+    `Another engine is running on ${dataPath}. Stop the process that started it, or choose another folder.`,
+  );
+
+function explain(error: unknown, dataPath: string): EngineError {
+  const words = error instanceof Error ? error.message : String(error);
+  if (/Cannot lock file|already running/i.test(words)) return inUse(dataPath);
+  return new EngineError("start_failed", `The embedded ClickHouse did not start on ${dataPath}: ${words}`);
+}
+
+/** The wanted port when nobody has it, else one that the system picks. */
+async function freePort(wanted = 0): Promise<number> {
+  return new Promise((done, fail) => {
+    const server = createServer();
+    server.once("error", (error) => (wanted === 0 ? fail(error) : done(freePort())));
+    server.listen(wanted, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => (address === null || typeof address === "string" ? fail(new Error("no port")) : done(address.port)));
+    });
+  });
+}
+
+const newPassword = (): string => randomBytes(24).toString("base64url");
+
+const defaultMaxMemoryBytes = (): number => Math.floor(Math.min(1.2 * 1024 ** 3, totalmem() / 2));

@@ -1,0 +1,110 @@
+import { randomUUID } from "node:crypto";
+import { LogMisconfiguredError } from "@polder/core";
+import kafkajs, { type Admin, type ITopicConfig } from "kafkajs";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { createKafkaLog, type KafkaLog, type KafkaLogOptions } from "./event-log.ts";
+
+const brokers = process.env.KAFKA_BROKERS?.split(",");
+const logger = { info() {}, warn() {}, error() {} };
+
+describe.skipIf(!brokers)(brokers ? "topics at the start" : "skipped, KAFKA_BROKERS is not set: topics", () => {
+  let admin: Admin;
+  let topicPrefix: string;
+  let opened: KafkaLog[] = [];
+
+  const open = (options: Partial<KafkaLogOptions> = {}) => {
+    const log = createKafkaLog({
+      brokers: brokers!,
+      clientId: "polder-test",
+      partitions: 3,
+      replicationFactor: 1,
+      createTopics: true,
+      topicPrefix,
+      logger,
+      ...options,
+    });
+    opened.push(log);
+    return log;
+  };
+  const refusal = async (log: KafkaLog) => {
+    const error: unknown = await log.prepareTopics().catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(LogMisconfiguredError);
+    return (error as Error).message;
+  };
+  const make = async (config: Partial<ITopicConfig>) => {
+    const topics = ["polder.events", "polder.rejected"].map((name) => ({
+      topic: `${topicPrefix}${name}`,
+      numPartitions: 3,
+      replicationFactor: 1,
+      ...config,
+    }));
+    await admin.createTopics({ topics, waitForLeaders: true });
+  };
+
+  beforeAll(async () => {
+    admin = new kafkajs.Kafka({ brokers: brokers!, logLevel: kafkajs.logLevel.NOTHING }).admin();
+    await admin.connect();
+  });
+  afterAll(() => admin.disconnect());
+  beforeEach(() => {
+    topicPrefix = `topics-${randomUUID()}.`;
+  });
+  afterEach(async () => {
+    await Promise.all(opened.map((log) => log.close()));
+    opened = [];
+  });
+
+  it("makes them when allowed, also when two processes start at once, and finds them the next time", async () => {
+    await Promise.all([open().prepareTopics(), open().prepareTopics()]);
+    const { topics } = await admin.fetchTopicMetadata({ topics: [`${topicPrefix}polder.events`] });
+    expect(topics[0]!.partitions).toHaveLength(3);
+    const again = open({ createTopics: false });
+    await again.prepareTopics();
+    expect(await again.partitionCount("polder.rejected")).toBe(3);
+  });
+
+  it("says what to make when they are missing and may not be made", async () => {
+    const message = await refusal(open({ createTopics: false }));
+    expect(message).toContain(`no topic ${topicPrefix}polder.events, ${topicPrefix}polder.rejected`);
+    expect(message).toContain("3 partitions, replication factor 1 and min.insync.replicas 1");
+    expect(await admin.listTopics()).not.toContain(`${topicPrefix}polder.events`);
+  });
+
+  it("says that there are fewer brokers than replicas asked for", async () => {
+    const { brokers: nodes } = await admin.describeCluster();
+    const message = await refusal(open({ replicationFactor: nodes.length + 2 }));
+    expect(message).toContain("INVALID_REPLICATION_FACTOR");
+    expect(message).toContain(`the cluster has ${nodes.length} broker(s)`);
+  });
+
+  it("refuses another number of partitions and fewer replicas than asked for", async () => {
+    await make({});
+    const message = await refusal(open({ partitions: 4, replicationFactor: 3 }));
+    expect(message).toContain("polder.events has 3 partitions, not 4");
+    expect(message).toContain("polder.events has 1 replica(s), not 3");
+    expect(message).toContain("polder.events has min.insync.replicas 1");
+    expect(message).toContain("polder.rejected has 3 partitions, not 4");
+  });
+
+  it("refuses a topic that nothing can be written to, and one that forgets", async () => {
+    await make({
+      configEntries: [
+        { name: "min.insync.replicas", value: "2" },
+        { name: "cleanup.policy", value: "compact" },
+      ],
+    });
+    const message = await refusal(open());
+    expect(message).toContain("min.insync.replicas 2 but 1 replica(s)");
+    expect(message).toContain("is compacted");
+  });
+
+  it("tells an append what is wrong, too", async () => {
+    await make({ numPartitions: 1 });
+    const record = {
+      key: "k",
+      value: Buffer.from("{}"),
+      headers: { id: "id", site: "shop", anonymousId: "", userId: "" },
+    };
+    await expect(open().append("polder.events", [record])).rejects.toThrow("has 1 partitions, not 3");
+  });
+});

@@ -1,0 +1,108 @@
+import { LogMisconfiguredError } from "@polder/core";
+// Node sees only some of the names of this CommonJS package; its default export has all.
+import kafkajs, { type Admin } from "kafkajs";
+
+export interface TopicRequirements {
+  partitions: number;
+  replicationFactor: number;
+  createTopics: boolean;
+}
+
+/**
+ * Makes the topics that are missing, when allowed, and checks the others.
+ * @throws {LogMisconfiguredError} when a topic is not what is required: records would lose their order or their safety.
+ */
+export async function prepareTopics(
+  admin: Admin,
+  names: readonly string[],
+  required: TopicRequirements,
+): Promise<void> {
+  const existing = new Set(await admin.listTopics());
+  const missing = names.filter((name) => !existing.has(name));
+  if (missing.length > 0) await create(admin, missing, required);
+  const faults = await findFaults(admin, names, required);
+  if (faults.length > 0) throw new LogMisconfiguredError(faults.join(" "));
+}
+
+// With three replicas one may be away and every acknowledged record is still on two machines.
+const leastInSync = ({ replicationFactor }: TopicRequirements) => (replicationFactor >= 3 ? 2 : 1);
+
+async function create(admin: Admin, names: readonly string[], required: TopicRequirements): Promise<void> {
+  const { partitions, replicationFactor } = required;
+  const wanted = `${partitions} partitions, replication factor ${replicationFactor} and min.insync.replicas ${leastInSync(required)}`;
+  if (!required.createTopics) {
+    throw new LogMisconfiguredError(
+      `Kafka has no topic ${names.join(", ")}: make it with ${wanted}, or allow Polder to create topics.`,
+    );
+  }
+  const configEntries = [
+    { name: "min.insync.replicas", value: String(leastInSync(required)) },
+    { name: "cleanup.policy", value: "delete" },
+  ];
+  const topics = names.map((topic) => ({ topic, numPartitions: partitions, replicationFactor, configEntries }));
+  try {
+    // False when another process was faster: the check that follows tells whether it wanted the same.
+    await admin.createTopics({ topics, waitForLeaders: true });
+  } catch (error) {
+    const types = [error, ...((error as { errors?: unknown[] }).errors ?? [])].map(
+      (one) => (one as { type?: string }).type,
+    );
+    if (types.includes("TOPIC_ALREADY_EXISTS")) return;
+    if (!types.some((type) => type !== undefined && cannotCreate.has(type))) throw error;
+    const { brokers } = await admin.describeCluster();
+    throw new LogMisconfiguredError(
+      `Kafka would not make ${names.join(", ")} with ${wanted} (${types.filter(Boolean).join(", ")}); the cluster has ${brokers.length} broker(s). ` +
+        "Ask for no more replicas than there are brokers, and see whether this user may create topics.",
+      { cause: error },
+    );
+  }
+}
+
+const cannotCreate = new Set([
+  "INVALID_REPLICATION_FACTOR",
+  "INVALID_PARTITIONS",
+  "INVALID_CONFIG",
+  "POLICY_VIOLATION",
+  "TOPIC_AUTHORIZATION_FAILED",
+  "CLUSTER_AUTHORIZATION_FAILED",
+]);
+
+async function findFaults(admin: Admin, names: readonly string[], required: TopicRequirements): Promise<string[]> {
+  const metadata = await admin.fetchTopicMetadata({ topics: [...names] });
+  const configs = await admin.describeConfigs({
+    includeSynonyms: false,
+    resources: names.map((name) => ({
+      type: kafkajs.ConfigResourceTypes.TOPIC,
+      name,
+      configNames: ["min.insync.replicas", "cleanup.policy"],
+    })),
+  });
+  const faults: string[] = [];
+  for (const { name, partitions } of metadata.topics) {
+    const entries = configs.resources.find((resource) => resource.resourceName === name)?.configEntries ?? [];
+    const config = new Map(entries.map((entry) => [entry.configName, entry.configValue]));
+    const replicas = Math.min(...partitions.map((partition) => partition.replicas.length));
+    const inSync = Number(config.get("min.insync.replicas") ?? 1);
+    const fault = (text: string) => faults.push(`Topic ${name} ${text}`);
+    if (partitions.length !== required.partitions) {
+      fault(
+        `has ${partitions.length} partitions, not ${required.partitions}: set the number that it has, or make it anew.`,
+      );
+    }
+    if (replicas < required.replicationFactor) {
+      fault(`has ${replicas} replica(s), not ${required.replicationFactor}: reassign its partitions, or ask for less.`);
+    }
+    if (inSync < leastInSync(required)) {
+      fault(
+        `has min.insync.replicas ${inSync}: an acknowledged record could be on one machine only. Set it to ${leastInSync(required)}.`,
+      );
+    }
+    if (inSync > replicas) {
+      fault(`has min.insync.replicas ${inSync} but ${replicas} replica(s): nothing could ever be written. Lower it.`);
+    }
+    if (config.get("cleanup.policy")?.includes("compact")) {
+      fault("is compacted: records would vanish before they are loaded. Set cleanup.policy to delete.");
+    }
+  }
+  return faults;
+}

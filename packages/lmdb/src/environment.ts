@@ -1,0 +1,171 @@
+import { mkdirSync } from "node:fs";
+import {
+  LogMisconfiguredError,
+  LogUnavailableError,
+  NotAssignedError,
+  topics,
+  type CommittedPosition,
+  type Topic,
+} from "@polder/core";
+import { open, type Database, type RootDatabase } from "lmdb";
+
+type StateKey = (string | number)[];
+
+/** Batches by `[partition, first offset]`; the offsets of a partition have no holes. */
+export type RecordTable = Database<Buffer, [partition: number, firstOffset: number]>;
+
+/** Who reads a topic for a group. */
+export interface ReaderOwner {
+  pid: number;
+  processStartedAt: number;
+  token: string;
+}
+
+/** The LMDB environment behind a log and the names of what is in it. Every method reads the newest committed state, or the transaction it is called in. */
+export interface Environment {
+  partitions: number;
+  records(topic: Topic): RecordTable;
+  /** The next offset that the partition will give. */
+  nextOffset(topic: Topic, partition: number): number;
+  setNextOffset(topic: Topic, partition: number, offset: number): void;
+  /** The first offset that the partition still has; its next one when it has none. */
+  firstOffset(topic: Topic, partition: number): number;
+  /** Bytes of disk that the stored batches take, pages rounded up. */
+  storedBytes(): number;
+  setStoredBytes(bytes: number): void;
+  position(topic: Topic, group: string, partition: number): CommittedPosition | undefined;
+  setPosition(topic: Topic, group: string, partition: number, position: CommittedPosition): void;
+  /** Every group that ever committed in the topic. */
+  groups(topic: Topic): string[];
+  owner(topic: Topic, group: string): ReaderOwner | undefined;
+  setOwner(topic: Topic, group: string, owner: ReaderOwner | undefined): void;
+  /** Whether the process is alive, has this folder open and is the one that started then. */
+  isProcessAlive(pid: number, startedAt: number): boolean;
+  /** Runs `work` in a write transaction. Resolves when it is on the disk. What `work` throws must be thrown before it writes. */
+  write<T>(work: () => T): Promise<T>;
+  /** Waits for the writes under way. */
+  close(): Promise<void>;
+}
+
+/** @throws {LogMisconfiguredError} when the folder cannot be used, or holds a log with another number of partitions. */
+export function openEnvironment(options: { path: string; partitions: number; maxBytes: number }): Environment {
+  const { path, partitions } = options;
+  const root = openRoot(path, options.maxBytes);
+  const tables = new Map<Topic, RecordTable>();
+  for (const topic of topics) tables.set(topic, root.openDB(`records/${topic}`, { encoding: "binary" }));
+  const state: Database<unknown, StateKey> = root.openDB("state", { encoding: "json" });
+
+  // Two processes may open an empty folder at the same moment: the first one to hold the lock decides.
+  const stored = root.transactionSync(() => {
+    const known = state.get(["partitions"]) as number | undefined;
+    if (known === undefined) state.putSync(["partitions"], partitions);
+    state.putSync(["process", process.pid], processStartedAt);
+    return known ?? partitions;
+  });
+  if (stored !== partitions) {
+    void root.close();
+    throw new LogMisconfiguredError(
+      `The log in ${path} has ${stored} partitions, not ${partitions}: a key would change its partition and lose its order. ` +
+        `Start with ${stored} partitions, or with another folder.`,
+    );
+  }
+
+  let closed = false;
+  const underWay = new Set<Promise<unknown>>();
+  const records = (topic: Topic) => tables.get(topic)!;
+
+  const environment: Environment = {
+    partitions,
+    records,
+    nextOffset: (topic, partition) => (state.get(["next", topic, partition]) as number | undefined) ?? 0,
+    setNextOffset: (topic, partition, offset) => void state.put(["next", topic, partition], offset),
+    firstOffset(topic, partition) {
+      const [first] = records(topic).getKeys({ start: [partition, 0], end: [partition + 1, 0], limit: 1 });
+      return first ? first[1] : environment.nextOffset(topic, partition);
+    },
+    storedBytes: () => (state.get(["bytes"]) as number | undefined) ?? 0,
+    setStoredBytes: (bytes) => void state.put(["bytes"], bytes),
+    position: (topic, group, partition) =>
+      state.get(["position", topic, group, partition]) as CommittedPosition | undefined,
+    setPosition: (topic, group, partition, { offset, metadata }) =>
+      void state.put(["position", topic, group, partition], { offset, metadata }),
+    groups(topic) {
+      const keys = state.getKeys({ start: ["position", topic], end: ["position", `${topic}\u0001`] });
+      return [...new Set(Array.from(keys, (key) => key[2] as string))];
+    },
+    owner: (topic, group) => state.get(["owner", topic, group]) as ReaderOwner | undefined,
+    setOwner(topic, group, owner) {
+      if (owner) void state.put(["owner", topic, group], owner);
+      else void state.remove(["owner", topic, group]);
+    },
+    isProcessAlive(pid, startedAt) {
+      if (state.get(["process", pid]) !== startedAt) return false;
+      if (pid === process.pid) return true;
+      // LMDB's readers hold a file lock that the kernel releases with their process, however it ends; this clears the dead ones' rows.
+      root.readerCheck();
+      return readerPids(root.readerList()).has(pid);
+    },
+    async write(work) {
+      if (closed) throw new LogUnavailableError(`The log in ${path} is closed.`);
+      const transaction = root.transaction(work);
+      underWay.add(transaction);
+      try {
+        return await transaction;
+      } catch (error) {
+        throw await asLogError(error, path);
+      } finally {
+        underWay.delete(transaction);
+      }
+    },
+    async close() {
+      closed = true;
+      await Promise.allSettled(underWay);
+      await root.close();
+    },
+  };
+  return environment;
+}
+
+// Another process may get the number of a dead one, but not the moment of its start as well.
+export const processStartedAt: number = Math.round(performance.timeOrigin);
+
+function openRoot(path: string, maxBytes: number): RootDatabase<Buffer, string> {
+  try {
+    mkdirSync(path, { recursive: true });
+    return open<Buffer, string>({
+      path,
+      // A commit is then pages, fdatasync, meta page through O_DSYNC (liblmdb, mdb_txn_commit), and lmdb-js settles a `transaction` only after
+      // that returned (src/writer.cpp, TXN_COMMITTED). With overlappingSync only `flushed` promises it, and hangs when the commit fails.
+      overlappingSync: false,
+      // Batching by event turn leaves a promise of lmdb's own unhandled when a commit fails: a full disk would end the process.
+      eventTurnBatching: false,
+      noSubdir: false,
+      encoding: "binary",
+      // Address space, not disk. Fixed, so that no process has to follow another one's growth; with room for deleting when appends are refused.
+      mapSize: Math.ceil((maxBytes * 2 + 2 ** 30) / 2 ** 20) * 2 ** 20,
+    });
+  } catch (error) {
+    throw new LogMisconfiguredError(
+      `The log folder ${path} cannot be used: ${(error as Error).message}. Give a folder on a local disk that this user may write.`,
+      { cause: error },
+    );
+  }
+}
+
+function readerPids(list: string): Set<number> {
+  const pids = new Set<number>();
+  for (const row of list.matchAll(/^\s*(\d+) /gm)) pids.add(Number(row[1]));
+  return pids;
+}
+
+async function asLogError(error: unknown, path: string): Promise<Error> {
+  if (error instanceof LogUnavailableError || error instanceof NotAssignedError) return error;
+  // lmdb tells why a commit failed through a promise of its own, that would end the process if nobody looked at it.
+  const { commitError } = error as { commitError?: Promise<never> };
+  const cause = commitError ? await commitError.catch((reason: unknown) => reason) : error;
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new LogUnavailableError(
+    `The log in ${path} could not be written: ${why}. See whether its disk is full or failing.`,
+    { cause },
+  );
+}

@@ -1,0 +1,116 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { LogMisconfiguredError, LogUnavailableError, type EventLog, type LogRecord } from "@polder/core";
+import { describeEventLog } from "@polder/core/contracts";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { createLmdbLog } from "./event-log.ts";
+
+const logger = { info() {}, warn() {}, error() {} };
+
+describeEventLog(
+  "LMDB",
+  async () => {
+    const path = await mkdtemp(join(tmpdir(), "polder-lmdb-"));
+    return {
+      open: async () => createLmdbLog({ path, partitions: 4, retryAfterMs: 5, pollMs: 5, logger }),
+      dispose: () => rm(path, { recursive: true }),
+    };
+  },
+  { randomRuns: 30 },
+);
+
+describe("the LMDB log", () => {
+  const topic = "polder.events";
+  const tenKilobytes: LogRecord = {
+    key: "shop:a",
+    value: Buffer.alloc(10_000),
+    headers: { id: "id", site: "shop", anonymousId: "a", userId: "" },
+  };
+  let path: string;
+  let opened: EventLog[] = [];
+
+  const open = (options: { partitions?: number; maxBytes?: number } = {}) => {
+    const log = createLmdbLog({ path, logger, retainRecords: 0, ...options });
+    opened.push(log);
+    return log;
+  };
+  const error = (work: () => unknown) => {
+    try {
+      work();
+    } catch (thrown) {
+      return thrown as Error;
+    }
+    throw new Error("nothing was thrown");
+  };
+
+  beforeEach(async () => {
+    path = await mkdtemp(join(tmpdir(), "polder-lmdb-"));
+  });
+  afterEach(async () => {
+    await Promise.all(opened.map((log) => log.close()));
+    opened = [];
+    await rm(path, { recursive: true });
+  });
+
+  it("has one partition unless told otherwise, and does not open with another number", async () => {
+    expect(await open().partitionCount(topic)).toBe(1);
+    const refusal = error(() => open({ partitions: 3 }));
+    expect(refusal).toBeInstanceOf(LogMisconfiguredError);
+    expect(refusal.message).toContain("has 1 partitions, not 3");
+    await open().append(topic, [tenKilobytes]);
+  });
+
+  it("says what is wrong with a folder that it cannot use", async () => {
+    await writeFile(join(path, "file"), "");
+    const refusal = error(() => createLmdbLog({ path: join(path, "file"), logger }));
+    expect(refusal).toBeInstanceOf(LogMisconfiguredError);
+    expect(refusal.message).toContain(join(path, "file"));
+  });
+
+  it("refuses appends when it is full, and takes them again when records have been committed", async () => {
+    const log = open({ maxBytes: 200_000 });
+    const append = () => log.append(topic, [tenKilobytes]);
+    let stored = 0;
+    const refusal = await (async () => {
+      for (;;) {
+        try {
+          await append();
+          stored += 1;
+        } catch (thrown) {
+          return thrown as Error;
+        }
+      }
+    })();
+    expect(refusal).toBeInstanceOf(LogUnavailableError);
+    expect(refusal.message).toContain("is full (200000 bytes)");
+    expect(stored).toBeGreaterThan(10);
+    expect([...(await log.lag(topic, "loader")).values()]).toEqual([stored]);
+
+    const reader = log.openReader({ topic, group: "loader", maxRecords: 1000, maxBytes: 2 ** 30, lingerMs: 0 });
+    let consumed = 0;
+    const running = reader.run({
+      assigned: async (_partition, committed) => committed?.offset ?? 0,
+      async consume({ records, commit }) {
+        await commit({ offset: records.at(-1)!.offset + 1, metadata: "" });
+        if ((consumed += records.length) === stored) void reader.stop();
+      },
+      revoked() {},
+    });
+    await running;
+    for (let again = 0; again < stored; again++) await append();
+    expect([...(await log.lag(topic, "loader")).values()]).toEqual([stored]);
+  });
+
+  it("keeps everything of one append together", async () => {
+    const log = open({ maxBytes: 100_000 });
+    await expect(
+      log.append(
+        topic,
+        Array.from({ length: 20 }, () => tenKilobytes),
+      ),
+    ).rejects.toThrow(LogUnavailableError);
+    expect([...(await log.lag(topic, "loader")).values()]).toEqual([0]);
+    expect(await log.isReachable()).toBe(true);
+  });
+});

@@ -1,0 +1,102 @@
+import type { LogRecord, StoredRecord } from "@polder/core";
+
+/** Records of one partition with consecutive offsets, stored as one LMDB value. */
+export interface RecordBatch {
+  count: number;
+  bytes: Buffer;
+}
+
+// Small enough that the pages of a removed batch are easily reused by the next one, large enough that LMDB's cost per value does not show.
+const targetBatchBytes = 64 * 1024;
+
+const maxVarintBytes = 5;
+const varintsPerRecord = 7;
+
+/*
+ * A batch is its records, one after the other; a record is
+ *   five varints   lengths of key, id, site, anonymousId, userId in UTF-16 units
+ *   varint, bytes  the five texts joined, in UTF-8
+ *   varint, bytes  the value
+ * Joining the texts makes it one native call a record each way instead of five.
+ */
+export function encodeBatches(records: readonly LogRecord[]): RecordBatch[] {
+  const batches: RecordBatch[] = [];
+  let first = 0;
+  while (first < records.length) {
+    let room = 0;
+    let end = first;
+    do room += maxEncodedBytes(records[end++]!);
+    while (end < records.length && room < targetBatchBytes);
+    const buffer = Buffer.allocUnsafe(room);
+    let at = 0;
+    for (let index = first; index < end; index++) at = writeRecord(buffer, at, records[index]!);
+    batches.push({ count: end - first, bytes: buffer.subarray(0, at) });
+    first = end;
+  }
+  return batches;
+}
+
+/** The values are views of `bytes`. */
+export function decodeBatch(bytes: Buffer, firstOffset: number): StoredRecord[] {
+  const records: StoredRecord[] = [];
+  const lengths = [0, 0, 0, 0, 0];
+  let at = 0;
+  const readVarint = () => {
+    let value = 0;
+    let shift = 1;
+    for (;;) {
+      const byte = bytes[at++]!;
+      value += (byte & 0x7f) * shift;
+      if (byte < 0x80) return value;
+      shift *= 128;
+    }
+  };
+  while (at < bytes.length) {
+    for (let field = 0; field < 5; field++) lengths[field] = readVarint();
+    const textBytes = readVarint();
+    const text = bytes.toString("utf8", at, (at += textBytes));
+    const valueBytes = readVarint();
+    const value = bytes.subarray(at, (at += valueBytes));
+    let from = 0;
+    const next = (field: number) => text.slice(from, (from += lengths[field]!));
+    const key = next(0);
+    const headers = { id: next(1), site: next(2), anonymousId: next(3), userId: next(4) };
+    records.push({ offset: firstOffset + records.length, key, value, headers });
+  }
+  return records;
+}
+
+function maxEncodedBytes({ key, value, headers: { id, site, anonymousId, userId } }: LogRecord): number {
+  const units = key.length + id.length + site.length + anonymousId.length + userId.length;
+  return varintsPerRecord * maxVarintBytes + units * 3 + value.byteLength;
+}
+
+function writeRecord(
+  buffer: Buffer,
+  start: number,
+  { key, value, headers: { id, site, anonymousId, userId } }: LogRecord,
+): number {
+  const text = key + id + site + anonymousId + userId;
+  let at = start;
+  at = writeVarint(buffer, at, key.length);
+  at = writeVarint(buffer, at, id.length);
+  at = writeVarint(buffer, at, site.length);
+  at = writeVarint(buffer, at, anonymousId.length);
+  at = writeVarint(buffer, at, userId.length);
+  at = writeVarint(buffer, at, Buffer.byteLength(text));
+  at += buffer.write(text, at);
+  at = writeVarint(buffer, at, value.byteLength);
+  buffer.set(value, at);
+  return at + value.byteLength;
+}
+
+function writeVarint(buffer: Buffer, start: number, value: number): number {
+  let at = start;
+  let rest = value;
+  while (rest >= 0x80) {
+    buffer[at++] = (rest % 128) | 0x80;
+    rest = Math.floor(rest / 128);
+  }
+  buffer[at++] = rest;
+  return at;
+}

@@ -1,0 +1,99 @@
+// @ts-check
+// `npm test`: prepares what tests need, runs all of them and closes with one line of totals.
+import "./node-version.mjs";
+import { cpus } from "node:os";
+import process from "node:process";
+import { build, buildStep } from "./build.mjs";
+import { engineFault } from "./engine-fault.mjs";
+import { findChromium } from "./find-chromium.mjs";
+import { onlyOption } from "./only-option.mjs";
+import { onInterrupt } from "./run-command.mjs";
+import { runStaticCheck } from "./run-static-check.mjs";
+import { runPlaywright, runVitestProject, skipSuite } from "./run-test-suites.mjs";
+import { setUp, setUpKafka } from "./setup.mjs";
+import { staticChecks } from "./static-checks.mjs";
+import { createStepReport } from "./step-report.mjs";
+import { print, yellow } from "./terminal.mjs";
+
+const checkNames = staticChecks.map(({ name }) => name);
+const suites = ["unit", "isolated", "engine", "kafka", "e2e"];
+const { only, filters } = onlyOption(process.argv.slice(2), {
+  command: "npm test",
+  names: [...checkNames, ...suites],
+  groups: { checks: checkNames },
+});
+
+print(`Node ${process.versions.node}, ${process.platform} ${process.arch}, ${cpus().length} cores`);
+await setUp();
+
+/** @type {Record<string, string | undefined>} */
+const env = {};
+/** @type {Map<string, string>} why a suite cannot run */
+const missing = new Map();
+
+const engine = engineFault();
+if (engine) for (const suite of ["engine", "e2e"]) missing.set(suite, engine);
+
+if (only.has("e2e")) {
+  const chromium = await findChromium();
+  if ("skipped" in chromium) missing.set("e2e", chromium.skipped);
+  else env.CHROMIUM = chromium.path;
+  print(
+    "skipped" in chromium
+      ? yellow(`Chromium: ${chromium.skipped}`)
+      : `Chromium: ${chromium.path} (${chromium.version})`,
+  );
+}
+
+/** @type {() => Promise<void>} */
+let stopKafka = async () => {};
+if (only.has("kafka") || only.has("e2e")) {
+  const kafka = await setUpKafka();
+  if ("skipped" in kafka) {
+    missing.set("kafka", kafka.skipped);
+    env.KAFKA_BROKERS = undefined;
+  } else {
+    env.KAFKA_BROKERS = kafka.brokers;
+    stopKafka = kafka.stop;
+    onInterrupt(stopKafka);
+  }
+  print("skipped" in kafka ? yellow(`Kafka: ${kafka.skipped}`) : `Kafka: ${kafka.brokers}`);
+}
+
+const report = createStepReport();
+/** @param {string} suite */
+async function runSuite(suite) {
+  if (!only.has(suite)) return;
+  const reason = missing.get(suite);
+  const options = { env, filters };
+  if (suite === "kafka") report.add(withReason(await runVitestProject(suite, options), reason));
+  else if (reason) report.add(await skipSuite(suite, reason, options));
+  else report.add(await (suite === "e2e" ? runPlaywright(options) : runVitestProject(suite, options)));
+}
+
+// Without a broker the Kafka tests skip themselves; only we know why there is none.
+/** @param {import("./step-report.mjs").StepResult} step @param {string | undefined} reason */
+function withReason(step, reason) {
+  return reason ? { ...step, skipped: step.skipped.map(({ title }) => ({ title, reason })) } : step;
+}
+
+try {
+  const built = await build();
+  report.add(buildStep(built));
+  const runChecks = async () => {
+    for (const check of staticChecks) {
+      if (only.has(check.name) && (built.ok || !check.needsBuild)) report.add(await runStaticCheck(check));
+    }
+  };
+  const runUnits = async () => {
+    await runSuite("unit");
+    await runSuite("isolated");
+  };
+  // Two at a time where nothing is timed; the flows have the machine to themselves, because they promise seconds.
+  await Promise.all([runChecks(), runUnits()]);
+  await Promise.all([runSuite("engine"), runSuite("kafka")]);
+  if (built.ok) await runSuite("e2e");
+} finally {
+  await stopKafka();
+}
+process.exitCode = report.end();

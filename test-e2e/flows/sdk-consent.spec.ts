@@ -1,0 +1,201 @@
+import { expect, test } from "@playwright/test";
+import { startCollector, startSite, type RecordingCollector, type Site } from "../support/recording-collector.ts";
+import { keptBy, sayNo, sayYes, visit } from "../support/visitor.ts";
+
+let collector: RecordingCollector;
+let site: Site;
+test.beforeEach(async () => {
+  collector = await startCollector();
+  site = await startSite(collector.origin);
+});
+test.afterEach(async () => {
+  await site.close();
+  await collector.close();
+});
+
+const nothing = { cookies: [], local: [], session: [], databases: [] };
+const refusal = /^polder_consent=v1\.d\.\d{6}$/;
+
+test("before a choice nothing is sent and nothing is stored", async ({ page }) => {
+  await visit(page, `${site.origin}/shop.html`);
+  await page.evaluate(() => window.polder.track("Early"));
+  await page.click("#add");
+  await page.evaluate(() => window.polder.flush());
+  expect(await keptBy(page)).toEqual(nothing);
+  await page.goto(`${site.origin}/blank.html`);
+  expect(await keptBy(page)).toEqual(nothing);
+  expect(collector.requests).toEqual([]);
+});
+
+test("a yes sends the choice and then one page view, and events carry it from then on", async ({ page }) => {
+  await visit(page, `${site.origin}/shop.html`);
+  await page.evaluate(() => window.polder.consent.set({ measurement: true, profile: true }, { notice: { version: "7" } }));
+  await page.evaluate(() => window.polder.track("After"));
+  await page.evaluate(() => window.polder.flush());
+  const events = collector.accepted();
+  expect(events.map(({ type, event }) => event ?? type)).toEqual(["consent", "page", "After"]);
+  const [choice, view] = events;
+  expect(choice!.context.consent).toMatchObject({
+    purposes: { measurement: "granted", profile: "granted", personalisation: "denied", prediction: "denied", ads: "denied" },
+    notice: { version: "7" },
+  });
+  expect(view!.anonymousId).toMatch(/^[\w-]{22}$/);
+  for (const event of events) {
+    expect(event.anonymousId).toBe(view!.anonymousId);
+    expect(event.context.consent.id).toBe(choice!.context.consent.id);
+  }
+  expect(new Set(events.map(({ context }) => context.session!.seq)).size).toBe(3);
+  expect((await keptBy(page)).cookies).toEqual([expect.stringMatching(/^polder_consent=v1\.g\.6\./)]);
+
+  await visit(page, `${site.origin}/next.html`);
+  await collector.until(() => collector.accepted().length === 4);
+  const later = collector.accepted()[3]!;
+  expect(later).toMatchObject({ type: "page", anonymousId: view!.anonymousId });
+  expect(later.context.consent.id).toBe(choice!.context.consent.id);
+  expect(later.context.session!.id).toBe(view!.context.session!.id);
+});
+
+test("a first no leaves the constant that is the same for everyone, and sends nothing", async ({ page }) => {
+  await visit(page, `${site.origin}/shop.html`);
+  await sayNo(page);
+  await page.click("#add");
+  await page.evaluate(() => window.polder.flush());
+  await visit(page, `${site.origin}/next.html`);
+  await page.evaluate(() => window.polder.flush());
+  const kept = await keptBy(page);
+  expect(kept).toEqual({ ...nothing, cookies: [expect.stringMatching(refusal)], local: [expect.stringMatching(refusal)] });
+  expect(await page.evaluate(() => window.polder.consent.get().status)).toBe("denied");
+  expect(collector.requests).toEqual([]);
+});
+
+test("a withdrawal is one request, leaves only the constant, and silences every tab", async ({ page, context }) => {
+  await visit(page, `${site.origin}/shop.html`);
+  await sayYes(page);
+  await page.evaluate(() => window.polder.flush());
+  const second = await context.newPage();
+  await visit(second, `${site.origin}/next.html`);
+  await collector.until(() => collector.accepted().length === 3);
+  const before = collector.requests.length;
+  const { anonymousId } = collector.accepted()[0]!;
+
+  const told = second.evaluate(
+    () => new Promise((resolve) => (window as never as { polder: { consent: { onChange(run: (s: unknown) => void): void } } }).polder.consent.onChange(resolve)),
+  );
+  await page.evaluate(() => {
+    window.polder.track("Never sent");
+    window.polder.consent.withdraw();
+  });
+  expect(await told).toMatchObject({ status: "denied" });
+  for (const tab of [page, second]) {
+    await tab.evaluate(() => window.polder.track("Never sent"));
+    await tab.evaluate(() => window.polder.flush());
+  }
+  await collector.until(() => collector.requests.length > before);
+  await page.goto(`${site.origin}/blank.html`);
+  await second.close();
+  expect(collector.requests.length).toBe(before + 1);
+  const last = collector.requests[before]!;
+  expect(last.events).toHaveLength(1);
+  expect(last.events[0]).toMatchObject({ type: "consent", anonymousId });
+  expect(last.events[0]!.context.consent.purposes).toMatchObject({ measurement: "withdrawn", profile: "withdrawn" });
+  expect(await keptBy(page)).toEqual({
+    ...nothing,
+    cookies: [expect.stringMatching(refusal)],
+    local: [expect.stringMatching(refusal)],
+  });
+});
+
+test("a withdrawal that the collector does not take is told again", async ({ page }) => {
+  await visit(page, `${site.origin}/shop.html`);
+  await sayYes(page);
+  await page.evaluate(() => window.polder.flush());
+  const before = collector.requests.length;
+  collector.answer(() => ({ status: collector.requests.length > before ? 200 : 503 }));
+  await page.evaluate(() => window.polder.consent.withdraw());
+  await collector.until(() => collector.requests.length === before + 2);
+  const [first, again] = collector.requests.slice(before);
+  expect(again!.events[0]!.messageId).toBe(first!.events[0]!.messageId);
+  expect(again!.status).toBe(200);
+});
+
+test("measurement without profile says nothing of who it was", async ({ page }) => {
+  await visit(page, `${site.origin}/shop.html`);
+  await page.evaluate(() => {
+    window.polder.consent.set({ measurement: true });
+    window.polder.track("Counted");
+    (window as never as { polder: { identify(id: string): void } }).polder.identify("jane");
+  });
+  await page.evaluate(() => window.polder.flush());
+  const events = collector.accepted();
+  expect(events.map(({ type, event }) => event ?? type)).toEqual(["consent", "page", "Counted"]);
+  for (const event of events) {
+    expect(event.anonymousId).toBeUndefined();
+    expect(event.userId).toBeUndefined();
+    expect(event.context.session).toBeUndefined();
+  }
+  expect(collector.requests[0]!.body.receipt.dropped).toEqual({ no_profile_consent: 1 });
+  const { cookies, local } = await keptBy(page);
+  for (const kept of [...cookies, ...local]) expect(kept).toMatch(/^polder_consent=/);
+});
+
+test("taking back profile alone forgets who it was, and measurement goes on without", async ({ page }) => {
+  await visit(page, `${site.origin}/shop.html`);
+  await sayYes(page);
+  await page.evaluate(() => window.polder.flush());
+  const { anonymousId } = collector.accepted()[0]!;
+  await page.evaluate(() => window.polder.consent.set({ measurement: true }));
+  await page.evaluate(() => window.polder.track("Counted"));
+  await collector.until(() => collector.accepted().some(({ event }) => event === "Counted"));
+  const [choice, counted] = collector.accepted().slice(-2);
+  expect(choice).toMatchObject({ type: "consent", anonymousId });
+  expect(choice!.context.consent.purposes).toMatchObject({ measurement: "granted", profile: "withdrawn", ads: "withdrawn" });
+  expect(counted!.anonymousId).toBeUndefined();
+  expect((await keptBy(page)).local.filter((kept) => !kept.startsWith("polder_consent="))).toEqual([]);
+});
+
+test("buffered events wait in memory and go out with their own times after a yes", async ({ page }) => {
+  site.tag = 'data-consent="buffer"';
+  await visit(page, `${site.origin}/shop.html`);
+  const clickedAt = Date.now();
+  await page.click("#add");
+  await page.waitForFunction((at) => Date.now() > at + 300, clickedAt);
+  expect(await keptBy(page)).toEqual(nothing);
+  expect(collector.requests).toEqual([]);
+  await sayYes(page);
+  await page.evaluate(() => window.polder.flush());
+  const events = collector.accepted();
+  expect(events.map(({ type, event }) => event ?? type)).toEqual(["consent", "page", "Product Added"]);
+  expect(Date.parse(events[0]!.timestamp) - Date.parse(events[2]!.timestamp)).toBeGreaterThan(250);
+});
+
+test("buffered events are gone after a no", async ({ page }) => {
+  site.tag = 'data-consent="buffer"';
+  await visit(page, `${site.origin}/shop.html`);
+  await page.click("#add");
+  await sayNo(page);
+  await sayYes(page);
+  await page.evaluate(() => window.polder.flush());
+  expect(collector.accepted().map(({ type }) => type)).toEqual(["consent", "page"]);
+});
+
+test("a yes in one tab starts the other", async ({ page, context }) => {
+  await visit(page, `${site.origin}/shop.html`);
+  const second = await context.newPage();
+  await visit(second, `${site.origin}/next.html`);
+  await sayYes(page);
+  await collector.until(() => collector.accepted().length === 3);
+  const events = collector.accepted();
+  expect(events.filter(({ type }) => type === "consent")).toHaveLength(1);
+  expect(events.filter(({ type }) => type === "page").map(({ context: { page: { path } } }) => path).sort()).toEqual(["/next.html", "/shop.html"]);
+  expect(new Set(events.map(({ anonymousId }) => anonymousId)).size).toBe(1);
+});
+
+test("Global Privacy Control takes advertising out of every yes", async ({ page }) => {
+  await page.addInitScript(() => Object.defineProperty(navigator, "globalPrivacyControl", { value: true }));
+  await visit(page, `${site.origin}/shop.html`);
+  await sayYes(page);
+  await page.evaluate(() => window.polder.flush());
+  const { consent } = collector.accepted()[1]!.context;
+  expect(consent).toMatchObject({ gpc: true, purposes: { profile: "granted", ads: "denied" } });
+  expect(await page.evaluate(() => window.polder.consent.get().purposes.ads)).toBe(false);
+});

@@ -1,0 +1,172 @@
+import { readFile } from "node:fs/promises";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+
+const sdk = new URL("../../packages/sdk-browser/dist/", import.meta.url);
+const pages = new URL("../pages/", import.meta.url);
+
+/** An event as the collector would see it: with what its batch shares merged in. */
+export interface SeenEvent {
+  type: string;
+  messageId: string;
+  timestamp: string;
+  event?: string;
+  anonymousId?: string;
+  userId?: string;
+  properties?: { [name: string]: unknown };
+  traits?: { [name: string]: unknown };
+  context: {
+    page: { url: string; path: string; title: string; referrer: string };
+    consent: { id: string; purposes: { [purpose: string]: string }; gpc?: boolean; notice?: { version: string } };
+    session?: { id: string; start: number; seq: number };
+    origin?: string;
+  };
+}
+
+export interface SeenRequest {
+  at: number;
+  status: number;
+  contentType: string;
+  body: {
+    writeKey: string;
+    sentAt: string;
+    receipt: { queued: number; sent: number; retried: number; dropped: { [reason: string]: number } };
+  };
+  events: SeenEvent[];
+}
+
+/** `cut`: the connection is reset, as by a collector that is away. */
+export type Answer = { status: number; retryAfterSeconds?: number } | "cut";
+
+export interface RecordingCollector {
+  origin: string;
+  /** Everything that reached it, refused or not, in order. */
+  requests: SeenRequest[];
+  /** Of the requests that were answered 2xx. */
+  accepted(): SeenEvent[];
+  /** What it answers from now on; 200 to begin with. */
+  answer(answer: (request: SeenRequest) => Answer): void;
+  /** Waits until the condition holds, looking again after every request. */
+  until(condition: () => boolean): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Serves `polder.js` and keeps what is sent to it: what a collector would see, without one. */
+export async function startCollector(): Promise<RecordingCollector> {
+  const requests: SeenRequest[] = [];
+  const waiting = new Set<() => void>();
+  let decide: (request: SeenRequest) => Answer = () => ({ status: 200 });
+
+  const takeBatch = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const body = JSON.parse(Buffer.concat(chunks).toString()) as SeenRequest["body"] & {
+      context?: object;
+      batch: SeenEvent[];
+    };
+    const seen: SeenRequest = {
+      at: Date.now(),
+      status: 0,
+      contentType: request.headers["content-type"] ?? "",
+      body,
+      events: body.batch.map((event) => ({ ...event, context: { ...body.context, ...event.context } })),
+    };
+    const answer = decide(seen);
+    if (answer !== "cut") seen.status = answer.status;
+    requests.push(seen);
+    if (answer === "cut") request.socket.destroy();
+    else {
+      response.writeHead(answer.status, {
+        "content-type": "application/json",
+        "access-control-allow-origin": request.headers.origin ?? "*",
+        "access-control-allow-credentials": "true",
+        "access-control-expose-headers": "Retry-After",
+        ...(answer.retryAfterSeconds !== undefined && { "retry-after": String(answer.retryAfterSeconds) }),
+      });
+      response.end('{"accepted":1,"rejected":[]}');
+    }
+    for (const look of waiting) look();
+  };
+
+  const server = createServer((request, response) => {
+    if (request.method === "POST") void takeBatch(request, response);
+    else void serveFile(new URL(`.${request.url}`, sdk), "text/javascript", response);
+  });
+  const close = await listen(server);
+  return {
+    origin: originOf(server),
+    requests,
+    accepted: () => requests.filter(({ status }) => status >= 200 && status < 300).flatMap(({ events }) => events),
+    answer: (answer) => {
+      decide = answer;
+    },
+    until: (condition) =>
+      new Promise((resolve) => {
+        const look = (): void => {
+          if (!condition()) return;
+          waiting.delete(look);
+          resolve();
+        };
+        waiting.add(look);
+        look();
+      }),
+    close,
+  };
+}
+
+export interface Site {
+  /** `http://127.0.0.1:…` */
+  origin: string;
+  /** The same pages as another site, so that going there leaves the first one. */
+  otherOrigin: string;
+  /** Attributes of the tag of `polder.js`, beside the write key. */
+  tag: string;
+  close(): Promise<void>;
+}
+
+/** Serves the pages of `test-e2e/pages`, with the tag of `polder.js` where they say `{{polder}}`. */
+export async function startSite(collectorOrigin: string): Promise<Site> {
+  const server = createServer((request, response) => {
+    const path = new URL(request.url ?? "/", "http://site").pathname;
+    const name = path.endsWith(".html") ? path.slice(1) : "shop.html";
+    void serveFile(new URL(name, pages), "text/html; charset=utf-8", response, (html) =>
+      html.replace(
+        "{{polder}}",
+        `<script async src="${collectorOrigin}/polder.js" data-site="pk_test" ${site.tag}></script>`,
+      ),
+    );
+  });
+  const close = await listen(server);
+  const site: Site = {
+    origin: originOf(server),
+    otherOrigin: originOf(server).replace("127.0.0.1", "localhost"),
+    tag: "",
+    close,
+  };
+  return site;
+}
+
+async function listen(server: Server): Promise<() => Promise<void>> {
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return () =>
+    new Promise((resolve) => {
+      server.close(() => resolve());
+      server.closeAllConnections();
+    });
+}
+
+const originOf = (server: Server): string => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+
+async function serveFile(
+  file: URL,
+  type: string,
+  response: ServerResponse,
+  change: (text: string) => string = (text) => text,
+): Promise<void> {
+  try {
+    const text = await readFile(file, "utf8");
+    response.writeHead(200, { "content-type": type }).end(change(text));
+  } catch {
+    response.writeHead(404).end();
+  }
+}

@@ -1,0 +1,57 @@
+import type { Page } from "@playwright/test";
+
+interface PolderOnPage {
+  track(event: string, properties?: object): void;
+  flush(): Promise<void>;
+  reset(): void;
+  consent: {
+    get(): { status: string; purposes: { [purpose: string]: boolean } };
+    set(choice: unknown, options?: unknown): void;
+    withdraw(): void;
+  };
+}
+
+declare global {
+  interface Window {
+    polder: PolderOnPage;
+  }
+}
+
+/** Opens a page and waits until Polder is on it. */
+export async function visit(page: Page, url: string): Promise<void> {
+  await page.goto(url);
+  await page.waitForFunction(() => "polder" in window);
+}
+
+export const sayYes = (page: Page): Promise<void> => page.evaluate(() => window.polder.consent.set("all"));
+export const sayNo = (page: Page): Promise<void> => page.evaluate(() => window.polder.consent.set("none"));
+
+export interface Kept {
+  cookies: string[];
+  local: string[];
+  session: string[];
+  databases: string[];
+}
+
+/** Everything that this origin has on the device. */
+export const keptBy = (page: Page): Promise<Kept> =>
+  page.evaluate(async () => ({
+    cookies: document.cookie === "" ? [] : document.cookie.split("; "),
+    local: Object.entries(localStorage).map(([key, value]) => `${key}=${value}`),
+    session: Object.keys(sessionStorage),
+    databases: (await indexedDB.databases()).map(({ name }) => name ?? ""),
+  }));
+
+/** Calls `track` so often in one go, then leaves for the address, as a script on the page would. Resolves on the next page. */
+export async function trackAndLeave(page: Page, count: number, url: string): Promise<void> {
+  await Promise.all([
+    page.waitForURL(url),
+    page.evaluate(
+      ([calls, address]) => {
+        for (let i = 0; i < Number(calls); i++) window.polder.track("Burst", { i });
+        location.href = String(address);
+      },
+      [count, url],
+    ),
+  ]);
+}
