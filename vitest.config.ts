@@ -9,11 +9,42 @@ export default defineConfig({
   test: {
     projects: [
       // One worker shares its modules over all files: more than ten times faster than isolating each.
-      { resolve, ssr, test: { name: "unit", include: ["**/*.test.ts"], exclude: [...skip, "**/*.{isolated,engine,kafka}.test.ts"], isolate: false } },
+      {
+        resolve,
+        ssr,
+        test: {
+          name: "unit",
+          include: ["**/*.test.{ts,tsx}"],
+          exclude: [...skip, "**/*.{isolated,engine,kafka}.test.{ts,tsx}"],
+          isolate: false,
+        },
+      },
       { resolve, ssr, test: { name: "isolated", include: ["**/*.isolated.test.ts"], exclude: skip } },
       // The real database engine and the real broker: `npm test` prepares what they need.
-      { resolve, ssr, test: { name: "engine", include: ["**/*.engine.test.ts"], exclude: skip, testTimeout: 60_000, hookTimeout: 60_000, fileParallelism: false } },
-      { resolve, ssr, test: { name: "kafka", include: ["**/*.kafka.test.ts"], exclude: skip, testTimeout: 90_000, hookTimeout: 90_000, fileParallelism: false } },
+      {
+        resolve,
+        ssr,
+        test: {
+          name: "engine",
+          include: ["**/*.engine.test.ts"],
+          exclude: skip,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        resolve,
+        ssr,
+        test: {
+          name: "kafka",
+          include: ["**/*.kafka.test.ts"],
+          exclude: skip,
+          testTimeout: 90_000,
+          hookTimeout: 90_000,
+          fileParallelism: false,
+        },
+      },
     ],
   },
 });

@@ -1,5 +1,6 @@
 // @ts-check
 import process from "node:process";
+import { isBuilt, rememberBuild } from "./build-stamp.mjs";
 import { logPath, runCommand, tool } from "./run-command.mjs";
 import { red, withProgress } from "./terminal.mjs";
 
@@ -23,8 +24,12 @@ export function build() {
 
 /** For scripts that can do nothing without it: ends the process with what the compiler said. */
 export async function buildOrExit() {
+  if (isBuilt()) return;
   const result = await withProgress("building", build);
-  if (result.ok) return;
+  if (result.ok) {
+    rememberBuild();
+    return;
+  }
   process.stderr.write(
     `${result.output}\n${red(`The build failed (${result.fault}); see above, or ${logPath("build")}.`)}\n`,
   );

@@ -62,7 +62,7 @@ export const sourceRules = [
   },
 ];
 
-const fileNameRule = /^(?:[a-z0-9]+(?:-[a-z0-9]+)*)(?:\.[a-z0-9]+)*$/;
+const fileNameRule = /^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.[a-z0-9]+(?:-[a-z0-9]+)*)*$/;
 const vagueNames = /(?:^|\/)(?:utils?|helpers?|common|manager|misc)(?:\/|\.[cm]?[jt]sx?$)/;
 
 /**

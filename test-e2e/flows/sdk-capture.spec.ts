@@ -1,5 +1,11 @@
 import { expect, test, type Page } from "@playwright/test";
-import { startCollector, startSite, type RecordingCollector, type SeenEvent, type Site } from "../support/recording-collector.ts";
+import {
+  startCollector,
+  startSite,
+  type RecordingCollector,
+  type SeenEvent,
+  type Site,
+} from "../support/recording-collector.ts";
 import { sayYes, visit } from "../support/visitor.ts";
 
 let collector: RecordingCollector;
@@ -18,7 +24,12 @@ test.afterEach(async () => {
 
 /** What arrived of the type, each id once. */
 const seen = (type: string): SeenEvent[] => [
-  ...new Map(collector.accepted().filter((event) => event.type === type).map((event) => [event.messageId, event])).values(),
+  ...new Map(
+    collector
+      .accepted()
+      .filter((event) => event.type === type)
+      .map((event) => [event.messageId, event]),
+  ).values(),
 ];
 const flush = (page: Page): Promise<void> => page.evaluate(() => window.polder.flush());
 const sentText = (): string => JSON.stringify(collector.requests.map(({ events }) => events));
@@ -49,10 +60,16 @@ for (const way of ["the Navigation API", "the history alone"]) {
     await page.goBack();
     await page.waitForURL("**/a");
     await flush(page);
-    const views = seen("page").slice(before).map(({ context }) => context.page);
+    const views = seen("page")
+      .slice(before)
+      .map(({ context }) => context.page);
     expect(views.map(({ path }) => path)).toEqual(["/shop.html", "/a", "/b", "/a"]);
     expect(views.slice(0, 3).map(({ title }) => title)).toEqual(["Shop", "A", "B"]);
-    expect(views.slice(1).map(({ referrer }) => referrer.slice(site.origin.length))).toEqual(["/shop.html", "/a", "/b?page=2"]);
+    expect(views.slice(1).map(({ referrer }) => referrer.slice(site.origin.length))).toEqual([
+      "/shop.html",
+      "/a",
+      "/b?page=2",
+    ]);
     await page.close();
   });
 }
@@ -142,7 +159,9 @@ test("a page out of the back/forward cache counts as viewed again", async ({ pag
 
 test("a prerendered page counts when it is shown", async ({ browser }) => {
   const page = await browser.newPage();
-  await page.addInitScript(() => Object.defineProperty(document, "prerendering", { value: true, writable: true, configurable: true }));
+  await page.addInitScript(() =>
+    Object.defineProperty(document, "prerendering", { value: true, writable: true, configurable: true }),
+  );
   await visit(page, `${site.origin}/next.html`);
   const before = seen("page").length;
   await sayYes(page);
@@ -174,7 +193,11 @@ test("calls on the stub count as made on the page of the call, and a second tag 
   await flush(page);
   const early = seen("track").find(({ event }) => event === "Early")!;
   expect(early.context.page.url).toBe(`${site.origin}/shop.html?first=1`);
-  expect(seen("page").slice(before).map(({ context }) => context.page.path)).toEqual(["/later"]);
+  expect(
+    seen("page")
+      .slice(before)
+      .map(({ context }) => context.page.path),
+  ).toEqual(["/later"]);
   await page.close();
 });
 

@@ -18,12 +18,15 @@ test.afterEach(async () => {
 
 const named = (name: string) => collector.accepted().filter(({ event }) => event === name);
 /** Numbers of the burst that arrived, each once, in order. */
-const arrived = (): number[] => [...new Set(named("Burst").map(({ properties }) => Number(properties!.i)))].sort((a, b) => a - b);
+const arrived = (): number[] =>
+  [...new Set(named("Burst").map(({ properties }) => Number(properties!.i)))].sort((a, b) => a - b);
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 /** Whoever sees the same call twice sees the same id twice. */
 const expectOneIdEach = (): void => {
   const ids = new Map<number, string>();
-  for (const { properties, messageId } of collector.requests.flatMap(({ events }) => events).filter(({ event }) => event === "Burst")) {
+  for (const { properties, messageId } of collector.requests
+    .flatMap(({ events }) => events)
+    .filter(({ event }) => event === "Burst")) {
     const i = Number(properties!.i);
     expect(messageId).toBe(ids.get(i) ?? messageId);
     ids.set(i, messageId);
@@ -43,7 +46,10 @@ test("an event is at the collector within a second, in a request that needs no p
 
 test("20 of 20 clicks that leave the site arrive", async ({ page }) => {
   for (let i = 0; i < 20; i++) {
-    await page.evaluate((origin) => ((document.querySelector("#next") as HTMLAnchorElement).href = `${origin}/blank.html`), site.otherOrigin);
+    await page.evaluate(
+      (origin) => ((document.querySelector("#next") as HTMLAnchorElement).href = `${origin}/blank.html`),
+      site.otherOrigin,
+    );
     await Promise.all([page.waitForURL(`${site.otherOrigin}/blank.html`), page.click("#next")]);
     await visit(page, `${site.origin}/shop.html`);
   }
@@ -53,7 +59,10 @@ test("20 of 20 clicks that leave the site arrive", async ({ page }) => {
 });
 
 test("a click that leaves arrives although the visitor never comes back", async ({ page }) => {
-  await page.evaluate((origin) => ((document.querySelector("#next") as HTMLAnchorElement).href = `${origin}/blank.html`), site.otherOrigin);
+  await page.evaluate(
+    (origin) => ((document.querySelector("#next") as HTMLAnchorElement).href = `${origin}/blank.html`),
+    site.otherOrigin,
+  );
   await Promise.all([page.waitForURL(`${site.otherOrigin}/blank.html`), page.click("#next")]);
   await collector.until(() => named("Clicked").length === 1);
 });

@@ -31,7 +31,8 @@ export function createAtoms(options: { partition: number; store: Pick<EventStore
       const missing = new Map<string, AtomKey>();
       const keys = records.map(({ headers: { site, anonymousId, userId } }) => {
         if (!anonymousId && !userId) return "";
-        const key = JSON.stringify([site, anonymousId, userId]);
+        // Lengths first: no two different triples make the same text, whatever the ids contain.
+        const key = `${site.length},${anonymousId.length},${site}${anonymousId}${userId}`;
         if (known.has(key) || missing.has(key)) return key;
         const cached = cache.get(key);
         if (cached === undefined) missing.set(key, { site, anonymousId, userId });

@@ -34,7 +34,6 @@ export function renderConfig(input: ConfigInput): string {
   <tmp_path>${escapeXml(input.dataDirectory)}/tmp/</tmp_path>
   <user_files_path>${escapeXml(input.dataDirectory)}/user_files/</user_files_path>
   <users_config>${escapeXml(input.usersFile)}</users_config>
-  <timezone>UTC</timezone>
   <listen_host>127.0.0.1</listen_host>
   <http_port>${input.port}</http_port>
   <!-- Lower levels would write the text of queries, and with it personal data, to a log. -->

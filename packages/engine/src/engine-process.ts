@@ -31,7 +31,8 @@ export async function startProcess(options: EngineProcessOptions): Promise<Engin
   const child = spawn(process.execPath, [entry, options.library, options.configFile, String(process.pid)], {
     detached: true,
     stdio: ["ignore", "ignore", "pipe"],
-    env: {},
+    // Nothing of our environment is for it. Times without a zone are UTC on every machine.
+    env: { TZ: "UTC" },
   });
   let lastWords = "";
   child.stderr.setEncoding("utf8");

@@ -60,15 +60,17 @@ export function createReader(deps: ReaderDeps, options: ReaderOptions): LogReade
   let running: Promise<void> | undefined;
 
   const run = async (consumer: PartitionConsumer) => {
+    let lastReason = "";
     while (!stopping.isOpen()) {
       try {
         await deps.prepared();
         if (!stopping.isOpen()) await runMember(consumer);
+        lastReason = "";
       } catch (error) {
-        logger.warn("the reader could not join its group and tries again", {
-          groupId,
-          reason: (error as Error).message,
-        });
+        const reason = (error as Error).message;
+        if (reason !== lastReason)
+          logger.warn("the reader could not join its group and tries again", { groupId, reason });
+        lastReason = reason;
       }
       await stopping.wait(deps.retryAfterMs);
     }

@@ -38,7 +38,13 @@ export {
 } from "./parse-request.ts";
 export { postRoutes } from "./routes.ts";
 export { consentOf, readConsentStamp } from "./consent-stamp.ts";
-export { defaultGrantLifetimeMs, permittedPurposes, tighterRegime, type PermitInput } from "./permitted.ts";
+export {
+  defaultGrantLifetimeMs,
+  grantedPurposes,
+  permittedPurposes,
+  tighterRegime,
+  type PermitInput,
+} from "./permitted.ts";
 export { choiceCookieName, decodeChoice, encodeChoice, refusalMonth, type StoredChoice } from "./choice-cookie.ts";
 export {
   decodeDeviceId,

@@ -26,17 +26,32 @@ export interface PermitInput {
  * - Global Privacy Control takes `ads` away under every regime. `necessary` is always there.
  */
 export function permittedPurposes({ stamp, regime, gpc, now, grantLifetimeMs }: PermitInput): PurposeMask {
-  const effective = stamp?.regime === undefined ? tighterRegime(regime, regime) : tighterRegime(regime, stamp.regime);
-  const ageMs = now - Date.parse(stamp?.at ?? "");
-  const isFresh = ageMs >= -clockToleranceMs && ageMs <= (grantLifetimeMs ?? defaultGrantLifetimeMs);
-  const isPrivate = gpc || stamp?.gpc === true;
+  const effective = tighterRegime(regime, stamp?.regime ?? regime);
+  if (effective === "opt_in") return grantedPurposes(stamp, gpc, now, grantLifetimeMs);
   return maskOf(
     purposes.filter((purpose) => {
       if (purpose === "necessary") return true;
-      if (purpose === "ads" && isPrivate) return false;
-      const state = stamp?.purposes[purpose] ?? "unset";
-      if (effective === "opt_in") return state === "granted" && isFresh;
+      if (purpose === "ads" && (gpc || stamp?.gpc === true)) return false;
+      const state = stamp?.purposes[purpose];
       return state !== "denied" && state !== "withdrawn" && state !== "opted_out";
+    }),
+  );
+}
+
+/** {@link permittedPurposes} under `opt_in`, the only regime that a page decides by itself. */
+export function grantedPurposes(
+  stamp: ConsentStamp | undefined,
+  gpc: boolean,
+  now: number,
+  grantLifetimeMs: number = defaultGrantLifetimeMs,
+): PurposeMask {
+  const ageMs = now - Date.parse(stamp?.at ?? "");
+  const isFresh = ageMs >= -clockToleranceMs && ageMs <= grantLifetimeMs;
+  return maskOf(
+    purposes.filter((purpose) => {
+      if (purpose === "necessary") return true;
+      if (purpose === "ads" && (gpc || stamp?.gpc === true)) return false;
+      return isFresh && stamp?.purposes[purpose] === "granted";
     }),
   );
 }

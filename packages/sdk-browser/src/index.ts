@@ -1,1 +1,11 @@
-export {};
+export { createPolder, type Polder, type PolderOptions, type TrackingPlan } from "./create-polder.ts";
+export { allCaptures } from "./all-captures.ts";
+export { capturePageViews } from "./capture/page-view.ts";
+export { captureClicks } from "./capture/click.ts";
+export { captureFormSubmits } from "./capture/form-submit.ts";
+export { captureFormIdentify } from "./capture/form-identify.ts";
+export type { Capture, CaptureTools } from "./capture/capture.ts";
+export type { CallOptions } from "./tracker.ts";
+export type { Choice, ConsentStatus, Notice } from "./consent.ts";
+export { stub } from "./stub.ts";
+export { version } from "./version.ts";

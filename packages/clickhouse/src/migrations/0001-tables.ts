@@ -12,60 +12,60 @@ export const eventColumns: readonly (readonly [name: string, type: string, codec
   ["time", "DateTime64(3, 'UTC')", "Delta, ZSTD", "When it happened, corrected for the clock of the client"],
   ["received_at", "DateTime64(3, 'UTC')", "Delta, ZSTD", "When the collector received it"],
   ["client_time", "DateTime64(3, 'UTC')", "Delta, ZSTD", "What the client claimed, uncorrected; 1970-01-01 when it said nothing"],
-  ["message_id", "String", "ZSTD", "Id chosen by the client, the same on every retry"],
-  ["anonymous_id", "String", "ZSTD", "Random id of the device; empty without consent for a profile"],
-  ["user_id", "String", "ZSTD", "Id the site gave to its customer; empty when not logged in"],
-  ["session_id", "String", "ZSTD", "Id of the visit; empty when none"],
+  ["message_id", "String", "", "Id chosen by the client, the same on every retry"],
+  ["anonymous_id", "String", "", "Random id of the device; empty without consent for a profile"],
+  ["user_id", "String", "", "Id the site gave to its customer; empty when not logged in"],
+  ["session_id", "String", "", "Id of the visit; empty when none"],
   ["session_start", "DateTime64(3, 'UTC')", "Delta, ZSTD", "Start of the visit by the client; 1970-01-01 when none"],
-  ["session_seq", "UInt32", "ZSTD", "Number of the event within its visit, from 0"],
+  ["session_seq", "UInt32", "", "Number of the event within its visit, from 0"],
   ["origin", "LowCardinality(String)", "", "observed, declared (zero-party), partner (second-party) or third_party"],
   ["partner", "LowCardinality(String)", "", "With origin partner: who"],
-  ["consent_mask", "UInt8", "ZSTD", "What it may be used for: necessary 1, measurement 2, profile 4, personalisation 8, prediction 16, ads 32"],
-  ["consent_id", "String", "ZSTD", "Id of the recorded choice it was collected under"],
+  ["consent_mask", "UInt8", "", "What it may be used for: necessary 1, measurement 2, profile 4, personalisation 8, prediction 16, ads 32"],
+  ["consent_id", "String", "", "Id of the recorded choice it was collected under"],
   ["regime", "LowCardinality(String)", "", "opt_in, opt_out or notice"],
   ["basis", "LowCardinality(String)", "", "Why it was allowed: consent, or the basis of the key"],
   ["url_host", "LowCardinality(String)", "", "Host of the page"],
-  ["url_path", "String", "ZSTD", "Path of the page"],
-  ["url_query", "String", "ZSTD", "Query of the page without secrets and click ids"],
-  ["page_title", "String", "ZSTD", "Title of the page"],
+  ["url_path", "String", "", "Path of the page"],
+  ["url_query", "String", "", "Query of the page without secrets and click ids"],
+  ["page_title", "String", "", "Title of the page"],
   ["page_group", "LowCardinality(String)", "", "Name given to the page, else the first segment of its path"],
   ["referrer_host", "LowCardinality(String)", "", "Host of the page before"],
-  ["referrer_path", "String", "ZSTD", "Path of the page before"],
+  ["referrer_path", "String", "", "Path of the page before"],
   ["channel", "LowCardinality(String)", "", "direct, search, social, mail, paid, referral or internal; empty when not on a page"],
   ["utm_source", "LowCardinality(String)", "", "Campaign source"],
   ["utm_medium", "LowCardinality(String)", "", "Campaign medium"],
   ["utm_campaign", "LowCardinality(String)", "", "Campaign name"],
-  ["utm_term", "String", "ZSTD", "Campaign term"],
-  ["utm_content", "String", "ZSTD", "Campaign content"],
+  ["utm_term", "String", "", "Campaign term"],
+  ["utm_content", "String", "", "Campaign content"],
   ["click_id_kind", "LowCardinality(String)", "", "gclid, fbclid, …; with consent for ads only"],
-  ["click_id", "String", "ZSTD", "Click id; with consent for ads only"],
+  ["click_id", "String", "", "Click id; with consent for ads only"],
   ["country", "LowCardinality(String)", "", "ISO 3166 code of two letters; empty when unknown"],
-  ["ip", "String", "ZSTD", "Address cut to /24 or /48"],
+  ["ip", "String", "", "Address cut to /24 or /48"],
   ["device", "LowCardinality(String)", "", "desktop, mobile, tablet, tv, bot, server or empty"],
   ["browser", "LowCardinality(String)", "", "Browser"],
   ["os", "LowCardinality(String)", "", "Operating system"],
   ["bot", "LowCardinality(String)", "", "Name of the bot; empty for people"],
-  ["bot_score", "UInt8", "ZSTD", "How sure we are that it is a bot, 0 to 100"],
+  ["bot_score", "UInt8", "", "How sure we are that it is a bot, 0 to 100"],
   ["locale", "LowCardinality(String)", "", "Language and region of the browser"],
   ["timezone", "LowCardinality(String)", "", "Time zone of the browser"],
   ["library", "LowCardinality(String)", "", "Client library and its version"],
-  ["group_id", "String", "ZSTD", "group: id of the group"],
-  ["previous_id", "String", "ZSTD", "alias: the id that joins user_id"],
-  ["order_id", "String", "ZSTD", "Id of the order"],
-  ["amount", "Decimal(18, 4)", "ZSTD", "Money, with its currency; refunds are negative"],
+  ["group_id", "String", "", "group: id of the group"],
+  ["previous_id", "String", "", "alias: the id that joins user_id"],
+  ["order_id", "String", "", "Id of the order"],
+  ["amount", "Decimal(18, 4)", "", "Money, with its currency; refunds are negative"],
   ["currency", "LowCardinality(String)", "", "ISO 4217 code of three letters; empty when there is no amount"],
   ["properties", "JSON(max_dynamic_paths = 32)", "", "Properties of the event, as sent"],
   ["traits.name", "Array(LowCardinality(String))", "", "Traits stated by this event: names"],
-  ["traits.value", "Array(String)", "ZSTD", "Traits: values as text; what was not text is JSON"],
+  ["traits.value", "Array(String)", "", "Traits: values as text; what was not text is JSON"],
   ["traits.class", "Array(LowCardinality(String))", "", "Traits: identity, descriptive, behavioural or qualitative"],
   ["traits.purpose", "Array(LowCardinality(String))", "", "Traits: the purpose they may be used for"],
-  ["traits.personal", "Array(UInt8)", "ZSTD", "Traits: 1 when personal"],
+  ["traits.personal", "Array(UInt8)", "", "Traits: 1 when personal"],
   ["choice.purpose", "Array(LowCardinality(String))", "", "consent: the purposes asked for"],
   ["choice.state", "Array(LowCardinality(String))", "", "consent: the choice for each"],
   ["notice", "LowCardinality(String)", "", "consent: version and hash of the text shown"],
-  ["_partition", "UInt16", "ZSTD", "Partition of the log"],
+  ["_partition", "UInt16", "", "Partition of the log"],
   ["_offset", "UInt64", "Delta, ZSTD", "Offset in the partition"],
-  ["atom", "UInt32", "ZSTD", "Number of the identity (site, anonymous_id, user_id); 0 when it has none. person(atom) is whose it is"],
+  ["atom", "UInt32", "", "Number of the identity (site, anonymous_id, user_id); 0 when it has none. person(atom) is whose it is"],
 ];
 
 const eventColumnsSql = eventColumns
@@ -87,7 +87,7 @@ ${eventColumnsSql},
 ENGINE = {engine MergeTree()}
 PARTITION BY toYYYYMM(received_at)
 ORDER BY (site, day, name, atom, time)
-SETTINGS {dedup}
+SETTINGS {dedup}, default_compression_codec = 'ZSTD(1)'
 COMMENT 'One row an accepted event';
 {distributed events by cityHash64(site, atom)}
 
@@ -108,7 +108,7 @@ CREATE TABLE IF NOT EXISTS {local rejected} {on_cluster} (
 ENGINE = {engine MergeTree()}
 PARTITION BY toYYYYMM(received_at)
 ORDER BY (site, received_at)
-SETTINGS {dedup}
+SETTINGS {dedup}, default_compression_codec = 'ZSTD(1)'
 COMMENT 'What was refused, and why';
 {distributed rejected by rand()}
 
@@ -123,7 +123,7 @@ CREATE TABLE IF NOT EXISTS {local atom} {on_cluster} (
 )
 ENGINE = {engine AggregatingMergeTree()}
 ORDER BY (site, key, atom)
-SETTINGS {dedup}, index_granularity = 512
+SETTINGS {dedup}, default_compression_codec = 'ZSTD(1)', index_granularity = 512
 COMMENT 'Which identity an atom stands for';
 {distributed atom by cityHash64(site, key)}
 
@@ -145,7 +145,7 @@ CREATE TABLE IF NOT EXISTS {local profile_state} {on_cluster} (
 )
 ENGINE = {engine AggregatingMergeTree()}
 ORDER BY (site, atom)
-SETTINGS {dedup}, index_granularity = 1024
+SETTINGS {dedup}, default_compression_codec = 'ZSTD(1)', index_granularity = 1024
 COMMENT 'What is known of an atom, without bots';
 {distributed profile_state by cityHash64(site, atom)}
 
@@ -157,7 +157,7 @@ CREATE TABLE IF NOT EXISTS {local trait_state} {on_cluster} (
 )
 ENGINE = {engine AggregatingMergeTree()}
 ORDER BY (site, atom, name)
-SETTINGS {dedup}, index_granularity = 1024
+SETTINGS {dedup}, default_compression_codec = 'ZSTD(1)', index_granularity = 1024
 COMMENT 'Last value of each trait of an atom';
 {distributed trait_state by cityHash64(site, atom)}
 
@@ -171,7 +171,7 @@ CREATE TABLE IF NOT EXISTS {local audience_day} {on_cluster} (
 )
 ENGINE = {engine AggregatingMergeTree()}
 ORDER BY (site, day, dimension, value)
-SETTINGS {dedup}, index_granularity = 1024
+SETTINGS {dedup}, default_compression_codec = 'ZSTD(1)', index_granularity = 1024
 COMMENT 'Who was seen on a day with a value of a dimension, without bots';
 {distributed audience_day by cityHash64(site, day)}
 
@@ -195,7 +195,7 @@ CREATE TABLE IF NOT EXISTS {local session_state} {on_cluster} (
 )
 ENGINE = {engine AggregatingMergeTree()}
 ORDER BY (site, start_date, session_id)
-SETTINGS {dedup}, index_granularity = 1024
+SETTINGS {dedup}, default_compression_codec = 'ZSTD(1)', index_granularity = 1024
 COMMENT 'One visit, without bots';
 {distributed session_state by cityHash64(site, session_id)}
 
@@ -213,7 +213,7 @@ CREATE TABLE IF NOT EXISTS {local identity_edge} {on_cluster} (
 )
 ENGINE = {engine MergeTree()}
 ORDER BY (_partition, _offset)
-SETTINGS {dedup}
+SETTINGS {dedup}, default_compression_codec = 'ZSTD(1)'
 COMMENT 'Why two ids are one person: append-only, at least one row a pair';
 {distributed identity_edge by cityHash64(site, user_id)};
 `,

@@ -25,7 +25,7 @@ export interface EventLogHarness {
   dispose(): Promise<void>;
 }
 
-export const contractPartitions = 4;
+const contractPartitions = 4;
 const topic = "polder.events";
 const seed = 20_261_122;
 

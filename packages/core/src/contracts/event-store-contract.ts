@@ -52,7 +52,8 @@ export function describeEventStore(adapter: string, createHarness: () => Promise
 
     it("stores rows once in every table, however often the same token comes", async () => {
       const bytes = rowBytes(rows(100));
-      for (let round = 0; round < 3; round += 1) expect(await store.insert("events", "token-1", bytes)).toEqual({ ok: true });
+      for (let round = 0; round < 3; round += 1)
+        expect(await store.insert("events", "token-1", bytes)).toEqual({ ok: true });
       await expectEverywhere(100);
     });
 
@@ -83,7 +84,11 @@ export function describeEventStore(adapter: string, createHarness: () => Promise
       ["traits without their values", { "traits.name": ["email"] }],
     ])("refuses %s in words, stores nothing of the insert, and takes the rest afterwards", async (_, fault) => {
       const good = rows(10);
-      const answer = await store.insert("events", "token-1", rowBytes([...good, { ...buildEventRow({ _offset: 10 }), ...fault }]));
+      const answer = await store.insert(
+        "events",
+        "token-1",
+        rowBytes([...good, { ...buildEventRow({ _offset: 10 }), ...fault }]),
+      );
       expect(answer).toEqual({ ok: false, message: expect.stringMatching(/\w{3,}/) });
       await expectEverywhere(0);
       expect(await store.insert("events", "token-2", rowBytes(good))).toEqual({ ok: true });
@@ -147,7 +152,7 @@ export function describeEventStore(adapter: string, createHarness: () => Promise
     });
 
     it("finds atoms in the order of the keys, and nothing for keys it never saw", async () => {
-      const odd = "o'dd \\ \"key\"\n\u{1F600}";
+      const odd = 'o\'dd \\ "key"\n\u{1F600}';
       await store.insert(
         "events",
         "token-1",
@@ -231,7 +236,11 @@ export function describeEventStore(adapter: string, createHarness: () => Promise
       const found = [];
       for await (const message of store.messageIds(0, 10, 40)) found.push(message);
       expect(found).toEqual(
-        Array.from({ length: 30 }, (_, index) => ({ offset: 10 + index, site: "shop", messageId: `message-${10 + index}` })),
+        Array.from({ length: 30 }, (_, index) => ({
+          offset: 10 + index,
+          site: "shop",
+          messageId: `message-${10 + index}`,
+        })),
       );
     });
 

@@ -54,7 +54,7 @@ export function createCampaignStep(): Step {
 
       const page = url === "" ? noPage : recall(pages, url, readPage);
       const path = page.path !== "" ? page.path : stated?.path || textOf(properties?.["path"]);
-      draft.page = path === page.path ? page : { ...noPage, path };
+      draft.page = path === page.path ? page : { ...page, path, clean: undefined };
 
       if (from !== "") draft.referrer = recall(referrers, from, readReferrer);
 
@@ -100,7 +100,7 @@ function recall<Value>(known: BoundedCache<string, Value>, address: string, read
 
 function readPage(address: string): Page {
   const { host, path, query } = splitUrl(address);
-  const page: Page = { ...noPage, host, path, query };
+  const page: Page = { ...noPage, host, path, query, clean: undefined };
   if (query === "") return page;
   const utm = { ...noUtm };
   for (const pair of query.split("&")) {

@@ -86,6 +86,7 @@ const lists: { readonly [C in ListColumn]: true } = {
 const textColumns = (Object.keys(texts) as TextColumn[]).map(withPrefix);
 const listColumns = (Object.keys(lists) as ListColumn[]).map(withPrefix);
 
-const special = /["\\\u0000-\u001f\ud800-\udfff]/;
+// Anything but text that JSON takes as it is: no quotes, backslashes, control characters or halves of pairs.
+const special = /[^ !#-[\]-\ud7ff\ue000-\uffff]/;
 // Cutting a text can halve a pair, which ClickHouse refuses in an escape.
 const quote = (text: string): string => (special.test(text) ? JSON.stringify(toWellFormed(text)) : `"${text}"`);

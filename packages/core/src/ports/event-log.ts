@@ -76,10 +76,17 @@ export interface PartitionConsumer {
    * A partition is ours now. `committed` is undefined when the group never committed. `start` and `end` are the first offset that the log still
    * has and the next one that it will give. Returns the offset to read from.
    */
-  assigned(partition: number, committed: CommittedPosition | undefined, bounds: { start: number; end: number }): Promise<number>;
+  assigned(
+    partition: number,
+    committed: CommittedPosition | undefined,
+    bounds: { start: number; end: number },
+  ): Promise<number>;
   /** Consecutive records of one partition, at least one. */
   consume(range: LogRange): Promise<void>;
-  /** The partition went to another reader, or `consume` failed: forget what is held for it. */
+  /**
+   * The partition went to another reader, `assigned` or `consume` failed, or the reader stops: forget what is held for it. Follows every `assigned`
+   * exactly once, and never while `assigned` or `consume` of the partition still runs.
+   */
   revoked(partition: number): void;
 }
 

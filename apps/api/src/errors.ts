@@ -1,0 +1,26 @@
+import type { Context } from "hono";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import type { ErrorBody } from "./schemas.ts";
+
+/** Every 4xx and 5xx of this API. */
+export const errors = {
+  invalid_request: { status: 400, message: "A parameter is missing or not of its form" },
+  token_required: { status: 401, message: "This API shows personal data: send the token as Authorization: Bearer …" },
+  host_refused: { status: 421, message: "This API answers to localhost and 127.0.0.1 only" },
+  unknown_site: { status: 404, message: "There is no site of that name in polder.config.json" },
+  person_not_found: { status: 404, message: "Nobody of this site has that id, or nothing is stored of them" },
+  not_found: { status: 404, message: "There is nothing at this address: see /openapi.json" },
+  store_unavailable: { status: 503, message: "ClickHouse does not answer: try again in a second" },
+  page_not_built: { status: 503, message: "The live page has not been built: run npm run build" },
+  internal: { status: 500, message: "The request could not be handled" },
+} as const satisfies Record<string, { status: ContentfulStatusCode; message: string }>;
+
+export type ErrorCode = keyof typeof errors;
+
+export function answerError(context: Context, code: ErrorCode, detail?: string): Response {
+  const { status, message } = errors[code];
+  if (status === 503) context.header("retry-after", "1");
+  if (status === 401) context.header("www-authenticate", "Bearer");
+  const body: ErrorBody = { code, message: detail ?? message, docs: "docs/how-to/api-errors.md" };
+  return context.json(body, status);
+}

@@ -1,0 +1,89 @@
+import type { LiveEvent } from "../schemas.ts";
+
+/** `0.8 s`, `14 s`, `3 min`, `2 h`, `5 d` */
+export function formatAge(ms: number): string {
+  if (ms < 9_950) return `${(Math.max(0, ms) / 1000).toFixed(1)} s`;
+  if (ms < 60_000) return `${Math.round(ms / 1000)} s`;
+  if (ms < 3_600_000) return `${Math.floor(ms / 60_000)} min`;
+  if (ms < 86_400_000) return `${Math.floor(ms / 3_600_000)} h`;
+  return `${Math.floor(ms / 86_400_000)} d`;
+}
+
+export const formatCount = (count: number): string => count.toLocaleString("en-GB");
+
+export function formatMoney(amount: string, currency: string): string {
+  const value = Number(amount);
+  try {
+    return new Intl.NumberFormat("en-GB", { style: "currency", currency }).format(value);
+  } catch {
+    return `${value.toFixed(2)} ${currency}`; // not a currency that the browser knows
+  }
+}
+
+const clocks = new Map<string, Intl.DateTimeFormat>();
+
+/** Time of the day in the site's zone: `14:03:07`. */
+export function formatClock(time: number, timezone: string): string {
+  let clock = clocks.get(timezone);
+  if (clock === undefined) {
+    clock = new Intl.DateTimeFormat("en-GB", { timeZone: timezone, hour: "2-digit", minute: "2-digit", second: "2-digit" });
+    clocks.set(timezone, clock);
+  }
+  return clock.format(time);
+}
+
+const moments = new Map<string, Intl.DateTimeFormat>();
+
+/** `22 Nov, 14:03` in the site's zone. */
+export function formatMoment(time: number, timezone: string): string {
+  let moment = moments.get(timezone);
+  if (moment === undefined) {
+    moment = new Intl.DateTimeFormat("en-GB", { timeZone: timezone, day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+    moments.set(timezone, moment);
+  }
+  return moment.format(time);
+}
+
+/** What happened, in the words a person would use. */
+export function eventTitle(event: Pick<LiveEvent, "type" | "name" | "amount" | "currency" | "choices">): string {
+  switch (event.type) {
+    case "page":
+    case "screen":
+      return "Page view";
+    case "identify":
+      return "Identified";
+    case "alias":
+      return "Ids joined";
+    case "group":
+      return "Joined a group";
+    case "consent":
+      return choiceTitle(event.choices);
+    default:
+      return event.name;
+  }
+}
+
+function choiceTitle(choices: LiveEvent["choices"]): string {
+  const states = new Set(choices.filter(({ purpose }) => purpose !== "necessary").map(({ state }) => state));
+  if (states.has("withdrawn")) return "Consent withdrawn";
+  if (states.size === 1 && states.has("granted")) return "Consent given";
+  if (states.has("granted")) return "Consent given in part";
+  return "Consent refused";
+}
+
+/** Words for the purposes that matter to a reader: `necessary` is always there. */
+export const shownPurposes = ["measurement", "profile", "personalisation", "prediction", "ads"] as const;
+
+export function splitPurposes(purposes: readonly string[]): { allowed: string[]; refused: string[] } {
+  return {
+    allowed: shownPurposes.filter((purpose) => purposes.includes(purpose)),
+    refused: shownPurposes.filter((purpose) => !purposes.includes(purpose)),
+  };
+}
+
+const regionNames = new Intl.DisplayNames(["en"], { type: "region" });
+
+export function countryName(code: string): string {
+  if (!/^[A-Z]{2}$/.test(code)) return code;
+  return regionNames.of(code) ?? code;
+}

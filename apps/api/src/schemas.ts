@@ -1,0 +1,158 @@
+import * as v from "valibot";
+
+/** The answers of this API. The same schemas validate, type and document. Times are milliseconds since 1970; empty text means none. */
+
+const time = v.pipe(v.number(), v.integer(), v.description("Milliseconds since 1970"));
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+const text = v.string();
+const purpose = v.pipe(v.string(), v.description("necessary, measurement, profile, personalisation, prediction or ads"));
+
+const choice = v.object({ purpose, state: v.pipe(text, v.description("granted, denied, withdrawn, …")) });
+
+export const liveEvent = v.object({
+  id: v.pipe(text, v.description("Place in the log: partition:offset")),
+  site: text,
+  time,
+  receivedAt: time,
+  type: text,
+  name: text,
+  person: v.pipe(v.nullable(count), v.description("Null: collected without an identifier")),
+  urlHost: text,
+  urlPath: text,
+  pageTitle: text,
+  pageGroup: text,
+  channel: text,
+  country: text,
+  device: text,
+  browser: text,
+  os: text,
+  bot: text,
+  purposes: v.pipe(v.array(purpose), v.description("What it may be used for")),
+  basis: text,
+  orderId: text,
+  amount: text,
+  currency: text,
+  choices: v.array(choice),
+});
+export type LiveEvent = v.InferOutput<typeof liveEvent>;
+
+/** Data of the server-sent event `events`. */
+export const liveBatch = v.object({
+  events: v.pipe(v.array(liveEvent), v.description("Oldest first")),
+  omitted: v.pipe(count, v.description("Events that came in between and are only counted")),
+  seconds: v.pipe(v.array(v.tuple([count, count])), v.description("Second of arrival since 1970, and events in it that are new")),
+});
+export type LiveBatch = v.InferOutput<typeof liveBatch>;
+
+/** Data of the server-sent event `series`: what the seconds of later batches are added to. */
+export const liveSeries = v.object({ seconds: v.array(v.tuple([count, count])) });
+export type LiveSeries = v.InferOutput<typeof liveSeries>;
+
+/** Data of the server-sent event `pulse`, every second. */
+export const livePulse = v.object({
+  now: v.pipe(time, v.description("The server's clock")),
+  newestReceivedAt: v.nullable(time),
+  lagMs: v.pipe(v.nullable(count), v.description("Arrival of the oldest event that waits for the loader, ago; null when unknown")),
+  isStoreReachable: v.boolean(),
+});
+export type LivePulse = v.InferOutput<typeof livePulse>;
+
+const touch = v.object({
+  channel: text,
+  referrerHost: text,
+  utmSource: text,
+  utmMedium: text,
+  utmCampaign: text,
+  landingPage: text,
+});
+
+export const profile = v.object({
+  person: count,
+  site: text,
+  firstSeen: time,
+  lastSeen: time,
+  identifiers: v.array(v.object({ kind: v.picklist(["user_id", "anonymous_id"]), value: text, firstSeen: time })),
+  traits: v.array(
+    v.object({
+      name: text,
+      value: text,
+      origin: v.pipe(text, v.description("observed, declared, partner or third_party")),
+      class: v.pipe(text, v.description("identity, descriptive, behavioural or qualitative")),
+      purpose,
+      isPersonal: v.boolean(),
+      time,
+    }),
+  ),
+  counters: v.object({ events: count, pageViews: count, clicks: count, sessions: count, orders: count }),
+  revenue: v.array(v.object({ currency: text, amount: v.pipe(text, v.description("Decimal")) })),
+  firstTouch: touch,
+  lastTouch: touch,
+  devices: v.array(v.object({ device: text, browser: text, os: text, country: text, events: count, lastSeen: time })),
+  sessions: v.array(
+    v.object({
+      id: text,
+      start: time,
+      end: time,
+      events: count,
+      pageViews: count,
+      entryPath: text,
+      exitPath: text,
+      channel: text,
+    }),
+  ),
+  consent: v.array(v.object({ time, consentId: text, regime: text, notice: text, choices: v.array(choice) })),
+  timeline: v.array(liveEvent),
+});
+export type ProfileAnswer = v.InferOutput<typeof profile>;
+
+const audienceValue = v.object({ value: text, people: count, events: count });
+
+export const audiencesToday = v.object({
+  site: text,
+  day: v.pipe(text, v.description("In the site's own zone: 2026-11-22")),
+  timezone: text,
+  dimensions: v.pipe(
+    v.array(v.object({ dimension: text, values: v.array(audienceValue) })),
+    v.description("Unique people by value, the most first"),
+  ),
+});
+export type AudiencesToday = v.InferOutput<typeof audiencesToday>;
+
+export const summary = v.object({
+  site: text,
+  day: text,
+  timezone: text,
+  now: time,
+  events: count,
+  people: count,
+  pageViews: count,
+  newestReceivedAt: v.nullable(time),
+  seconds: v.pipe(v.array(v.tuple([count, count])), v.description("Of the last three minutes: second since 1970, events that came in")),
+  rejected: v.array(v.object({ reason: text, count })),
+});
+export type SummaryAnswer = v.InferOutput<typeof summary>;
+
+export const errorAnswer = v.object({ code: text, message: text, docs: text });
+export type ErrorBody = v.InferOutput<typeof errorAnswer>;
+
+/** What the page is told by the server that serves it. */
+export const pageConfig = v.object({
+  sites: v.array(v.object({ id: text, name: text, timezone: text })),
+  shopUrl: v.nullable(text),
+  sqlUrl: v.nullable(text),
+});
+export type PageConfig = v.InferOutput<typeof pageConfig>;
+
+const siteId = v.pipe(v.string(), v.minLength(1), v.maxLength(200));
+
+export const siteQuery = v.object({ site: v.pipe(v.optional(siteId), v.description("The first configured site when left out")) });
+export const personParameter = v.object({
+  id: v.pipe(v.string(), v.minLength(1), v.maxLength(200), v.description("User id, anonymous id or number of a person")),
+});
+export const personQuery = v.object({
+  site: siteQuery.entries.site,
+  by: v.pipe(
+    v.optional(v.picklist(["any", "user", "anonymous", "person"]), "any"),
+    v.description("What the id is. any: a user id if there is one, else an anonymous id, else a person's number"),
+  ),
+});

@@ -1,0 +1,27 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+
+export interface BrowserBundle {
+  script: Uint8Array;
+  /** Undefined: no map is served. */
+  sourceMap?: Uint8Array;
+}
+
+/** The script as `npm run build` leaves it in the package `@polder/browser`. Throws an error that says so when it is not there. */
+export function readBrowserBundle(folder = bundleFolder()): BrowserBundle {
+  const script = join(folder, "polder.js");
+  try {
+    return { script: readFileSync(script), sourceMap: readFileSync(`${script}.map`) };
+  } catch (error) {
+    const reason = error instanceof Error && "code" in error ? String(error.code) : String(error);
+    throw new Error(`Cannot read the browser script ${script} (${reason}): run \`npm run build\` first.`, { cause: error });
+  }
+}
+
+// The entry is in `dist`, or in `src` where packages are read from source; the script is built in either case.
+const bundleFolder = (): string => join(dirname(createRequire(import.meta.url).resolve("@polder/browser")), "..", "dist");
+
+/** Value of an `integrity` attribute. */
+export const sriOf = (script: Uint8Array): string => `sha384-${createHash("sha384").update(script).digest("base64")}`;

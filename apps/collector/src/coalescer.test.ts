@@ -1,0 +1,219 @@
+import { LogUnavailableError, type LogRecord } from "@polder/core";
+import { checkAsyncProperty } from "@polder/testing";
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { createCoalescer, type CoalescerOptions } from "./coalescer.ts";
+
+const record = (id: string, bytes = 1): LogRecord => ({
+  key: id,
+  value: new Uint8Array(bytes),
+  headers: { id, site: "shop", anonymousId: "", userId: "" },
+});
+const records = (prefix: string, count: number): LogRecord[] => Array.from({ length: count }, (_, n) => record(`${prefix}${n}`));
+
+/** A log whose appends end when the test says so. */
+function createHeldLog() {
+  const appends: { ids: string[]; confirm: () => void; refuse: (error: unknown) => void }[] = [];
+  return {
+    appends,
+    append: (appended: readonly LogRecord[]) =>
+      new Promise<void>((confirm, refuse) => void appends.push({ ids: appended.map(({ key }) => key), confirm, refuse })),
+  };
+}
+
+const build = (overrides: Partial<CoalescerOptions> = {}) => {
+  const log = createHeldLog();
+  const coalescer = createCoalescer({
+    append: log.append,
+    clock: () => Date.now(),
+    lingerMs: 3,
+    maxRecords: 500,
+    maxBytes: 1_000_000,
+    answerWithinMs: 1000,
+    ...overrides,
+  });
+  return { ...log, coalescer };
+};
+
+beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setImmediate", "Date"] }));
+afterEach(() => void vi.useRealTimers());
+
+/** Lets the turn of the event loop end. */
+const turn = () => vi.advanceTimersByTimeAsync(0);
+
+describe("createCoalescer", () => {
+  it("sends what comes alone at once", async () => {
+    const { appends, coalescer } = build();
+    const answer = coalescer.append([record("a")]);
+    await turn();
+    expect(appends.map(({ ids }) => ids)).toEqual([["a"]]);
+    appends[0]!.confirm();
+    await answer;
+  });
+
+  it("joins what comes in one turn of the event loop, in order", async () => {
+    const { appends, coalescer } = build();
+    void coalescer.append(records("a", 2));
+    void coalescer.append(records("b", 2));
+    await turn();
+    expect(appends.map(({ ids }) => ids)).toEqual([["a0", "a1", "b0", "b1"]]);
+  });
+
+  it("gathers while one append is on its way, and answers after the own one", async () => {
+    const { appends, coalescer } = build();
+    const first = coalescer.append([record("a")]);
+    await turn();
+    let isSecondAnswered = false;
+    const second = Promise.all([coalescer.append([record("b")]), coalescer.append([record("c")])]).then(() => (isSecondAnswered = true));
+    await vi.advanceTimersByTimeAsync(10);
+    expect(appends).toHaveLength(1);
+    appends[0]!.confirm();
+    await first;
+    await turn();
+    expect(appends[1]!.ids).toEqual(["b", "c"]);
+    expect(isSecondAnswered).toBe(false);
+    appends[1]!.confirm();
+    await second;
+  });
+
+  it("starts appends no closer together than the linger while little comes", async () => {
+    const { appends, coalescer } = build();
+    void coalescer.append([record("a")]);
+    await turn();
+    appends[0]!.confirm();
+    await turn();
+    void coalescer.append([record("b")]);
+    await vi.advanceTimersByTimeAsync(2);
+    expect(appends).toHaveLength(1);
+    void coalescer.append([record("c")]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(appends[1]!.ids).toEqual(["b", "c"]);
+  });
+
+  it("does not linger when enough has come", async () => {
+    const { appends, coalescer } = build({ maxRecords: 10 });
+    void coalescer.append([record("a")]);
+    await turn();
+    appends[0]!.confirm();
+    await turn();
+    void coalescer.append(records("b", 10));
+    await turn();
+    expect(appends[1]!.ids).toHaveLength(10);
+  });
+
+  it("spreads what is larger than one append, and answers after all of it", async () => {
+    const { appends, coalescer } = build({ maxRecords: 4, lingerMs: 0 });
+    let isAnswered = false;
+    const answer = coalescer.append(records("a", 10)).then(() => (isAnswered = true));
+    const other = coalescer.append([record("b")]);
+    for (const ids of [["a0", "a1", "a2", "a3"], ["a4", "a5", "a6", "a7"], ["a8", "a9", "b"]]) {
+      await turn();
+      expect(isAnswered).toBe(false);
+      expect(appends.at(-1)!.ids).toEqual(ids);
+      appends.at(-1)!.confirm();
+    }
+    await Promise.all([answer, other]);
+  });
+
+  it("bounds an append by bytes, but sends a single large record all the same", async () => {
+    const { appends, coalescer } = build({ maxBytes: 100, lingerMs: 0 });
+    void coalescer.append([record("a", 60), record("b", 60), record("c", 500), record("d", 1)]);
+    for (let i = 0; i < 3; i++) {
+      await turn();
+      appends.at(-1)?.confirm();
+    }
+    expect(appends.map(({ ids }) => ids)).toEqual([["a", "b"], ["c"], ["d"]]);
+  });
+
+  it("tells everyone in a failed append, and nobody else", async () => {
+    const { appends, coalescer } = build();
+    const failed = [coalescer.append([record("a")]), coalescer.append([record("b")])];
+    const outcomes = Promise.allSettled(failed);
+    await turn();
+    const later = coalescer.append([record("c")]);
+    appends[0]!.refuse(new LogUnavailableError("gone"));
+    expect((await outcomes).map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+    await vi.advanceTimersByTimeAsync(3);
+    appends[1]!.confirm();
+    await later;
+  });
+
+  it("never sends the rest of a request whose beginning failed", async () => {
+    const { appends, coalescer } = build({ maxRecords: 2, lingerMs: 0 });
+    const answer = expect(coalescer.append(records("a", 5))).rejects.toThrow("gone");
+    await turn();
+    appends[0]!.refuse(new LogUnavailableError("gone"));
+    await answer;
+    await vi.advanceTimersByTimeAsync(100);
+    expect(appends).toHaveLength(1);
+    expect(coalescer.pending()).toBe(0);
+  });
+
+  it("answers in time when the log says nothing, and forgets what has not gone out", async () => {
+    const { appends, coalescer } = build();
+    const flying = expect(coalescer.append([record("a")])).rejects.toBeInstanceOf(LogUnavailableError);
+    await turn();
+    const waiting = expect(coalescer.append([record("b")])).rejects.toBeInstanceOf(LogUnavailableError);
+    await vi.advanceTimersByTimeAsync(1250);
+    await Promise.all([flying, waiting]);
+    appends[0]!.confirm();
+    await vi.advanceTimersByTimeAsync(100);
+    expect(appends).toHaveLength(1);
+    expect(coalescer.pending()).toBe(0);
+    const after = coalescer.append([record("c")]);
+    await vi.advanceTimersByTimeAsync(3);
+    appends[1]!.confirm();
+    await after;
+  });
+
+  it("is drained when nothing waits and nothing is on its way", async () => {
+    const { appends, coalescer } = build();
+    await coalescer.drained();
+    void coalescer.append([record("a")]);
+    let isDrained = false;
+    const drained = coalescer.drained().then(() => (isDrained = true));
+    await turn();
+    void coalescer.append([record("b")]);
+    appends[0]!.confirm();
+    await vi.advanceTimersByTimeAsync(3);
+    expect(isDrained).toBe(false);
+    appends[1]!.confirm();
+    await drained;
+  });
+
+  it("stores everything once and in order, whatever arrives when and fails", async () => {
+    const arrival = fc.record({ count: fc.integer({ min: 1, max: 30 }), pause: fc.integer({ min: 0, max: 5 }) });
+    await checkAsyncProperty(
+      fc.asyncProperty(fc.array(arrival, { minLength: 1, maxLength: 20 }), fc.array(fc.boolean(), { minLength: 1 }), async (arrivals, failures) => {
+        const stored: string[] = [];
+        let appends = 0;
+        const coalescer = createCoalescer({
+          append: async (appended) => {
+            const fails = failures[appends++ % failures.length] && appends % 3 === 0;
+            await new Promise((resolve) => setImmediate(resolve));
+            if (fails) throw new LogUnavailableError("gone");
+            stored.push(...appended.map(({ key }) => key));
+          },
+          clock: () => Date.now(),
+          lingerMs: 3,
+          maxRecords: 25,
+          maxBytes: 1_000_000,
+          answerWithinMs: 1000,
+        });
+        const answers: Promise<string[]>[] = [];
+        for (const [n, { count, pause }] of arrivals.entries()) {
+          const request = records(`${n}-`, count);
+          const ids = request.map(({ key }) => key);
+          answers.push(coalescer.append(request).then(() => ids, () => []));
+          await vi.advanceTimersByTimeAsync(pause);
+        }
+        await vi.advanceTimersByTimeAsync(2000);
+        const acknowledged = (await Promise.all(answers)).flat();
+        expect(new Set(stored).size).toBe(stored.length);
+        const known = new Set(acknowledged);
+        expect(stored.filter((id) => known.has(id))).toEqual(acknowledged);
+      }),
+      60,
+    );
+  });
+});

@@ -1,0 +1,173 @@
+import { LogUnavailableError, type LogRecord } from "@polder/core";
+
+export interface CoalescerOptions {
+  /** One durable append, in the given order. */
+  append: (records: readonly LogRecord[]) => Promise<void>;
+  /** Milliseconds of a clock that only moves forward. */
+  clock: () => number;
+  /** While requests keep coming, appends start at least this far apart, … */
+  lingerMs: number;
+  /** … or when this many records wait. Also the most that goes into one append, with … */
+  maxRecords: number;
+  /** … this many bytes of values. */
+  maxBytes: number;
+  /** Who waits longer than this hears {@link LogUnavailableError}; what has not gone out by then never does. */
+  answerWithinMs: number;
+  onAppend?: (outcome: { records: number; milliseconds: number; error: unknown }) => void;
+}
+
+export interface Coalescer {
+  /** Resolves when all records are durable. Rejects as the log does: then some may be stored all the same. */
+  append(records: readonly LogRecord[]): Promise<void>;
+  /** Resolves when nothing waits and nothing is on its way. */
+  drained(): Promise<void>;
+  /** Records that are not durable yet. */
+  pending(): number;
+}
+
+interface Waiter {
+  records: readonly LogRecord[];
+  /** How many of them went out, and how many are durable. */
+  sent: number;
+  stored: number;
+  deadline: number;
+  isSettled: boolean;
+  resolve: () => void;
+  reject: (error: unknown) => void;
+}
+
+/**
+ * Joins the records of concurrent requests into one append. One append is on its way at a time, so records keep the order in which
+ * requests handed them over. A request that comes alone goes out at once.
+ */
+export function createCoalescer(options: CoalescerOptions): Coalescer {
+  const { clock, lingerMs, maxRecords, maxBytes, answerWithinMs } = options;
+  let waiting: Waiter[] = [];
+  let waitingRecords = 0;
+  let flying: { waiter: Waiter; count: number }[] = [];
+  let isFlying = false;
+  let isTurnPlanned = false;
+  let lastStart = Number.NEGATIVE_INFINITY;
+  let lingering: NodeJS.Timeout | undefined;
+  let watch: NodeJS.Timeout | undefined;
+  let idle: (() => void)[] = [];
+
+  function plan(): void {
+    if (isFlying || waiting.length === 0) return;
+    const wait = lastStart + lingerMs - clock();
+    if (wait <= 0 || waitingRecords >= maxRecords) {
+      if (lingering !== undefined) clearTimeout(lingering);
+      lingering = undefined;
+      if (isTurnPlanned) return;
+      // Requests that arrived in the same turn of the event loop share the append.
+      isTurnPlanned = true;
+      setImmediate(() => {
+        isTurnPlanned = false;
+        if (!isFlying && waiting.length > 0) void fly();
+      });
+    } else {
+      lingering ??= setTimeout(() => {
+        lingering = undefined;
+        if (!isFlying && waiting.length > 0) void fly();
+      }, wait);
+    }
+  }
+
+  async function fly(): Promise<void> {
+    isFlying = true;
+    lastStart = clock();
+    const records = take();
+    let error: unknown;
+    try {
+      await options.append(records);
+    } catch (thrown) {
+      error = thrown ?? new LogUnavailableError("The log refused without a reason.");
+    }
+    options.onAppend?.({ records: records.length, milliseconds: clock() - lastStart, error });
+    isFlying = false;
+    const landed = flying;
+    flying = [];
+    for (const { waiter, count } of landed) {
+      waiter.stored += count;
+      if (error !== undefined) settle(waiter, () => waiter.reject(error));
+      else if (waiter.stored === waiter.records.length) settle(waiter, waiter.resolve);
+    }
+    if (error !== undefined) forgetSettled();
+    plan();
+    finishDrain();
+  }
+
+  /** The records of the next append, in order; a request larger than one append is spread over several. */
+  function take(): LogRecord[] {
+    const records: LogRecord[] = [];
+    let bytes = 0;
+    let done = 0;
+    while (done < waiting.length) {
+      const waiter = waiting[done]!;
+      const first = waiter.sent;
+      while (waiter.sent < waiter.records.length && records.length < maxRecords && (bytes < maxBytes || records.length === 0)) {
+        const record = waiter.records[waiter.sent++]!;
+        records.push(record);
+        bytes += record.value.byteLength;
+      }
+      if (waiter.sent > first) flying.push({ waiter, count: waiter.sent - first });
+      if (waiter.sent < waiter.records.length) break;
+      done++;
+    }
+    waiting = done === waiting.length ? [] : waiting.slice(done);
+    waitingRecords -= records.length;
+    return records;
+  }
+
+  function settle(waiter: Waiter, how: () => void): void {
+    if (waiter.isSettled) return;
+    waiter.isSettled = true;
+    how();
+  }
+
+  /** What has not gone out of those who were told no never does: they send all of it again. */
+  function forgetSettled(): void {
+    waiting = waiting.filter((waiter) => !waiter.isSettled);
+    waitingRecords = waiting.reduce((sum, { records, sent }) => sum + records.length - sent, 0);
+  }
+
+  /** Answers who waited too long. Looks four times in the time allowed: a timer a request would cost more than it tells. */
+  function watchDeadlines(): void {
+    watch ??= setTimeout(() => {
+      watch = undefined;
+      const now = clock();
+      const late = [...flying.map(({ waiter }) => waiter), ...waiting].filter((waiter) => waiter.deadline <= now);
+      if (late.length > 0) {
+        const error = new LogUnavailableError(`The log did not confirm within ${answerWithinMs} ms.`);
+        for (const waiter of late) settle(waiter, () => waiter.reject(error));
+        forgetSettled();
+      }
+      if (flying.length > 0 || waiting.length > 0) watchDeadlines();
+      finishDrain();
+    }, answerWithinMs / 4);
+  }
+
+  function finishDrain(): void {
+    if (isFlying || waiting.length > 0) return;
+    const resolvers = idle;
+    idle = [];
+    for (const resolve of resolvers) resolve();
+  }
+
+  return {
+    append(records) {
+      if (records.length === 0) return Promise.resolve();
+      return new Promise<void>((resolve, reject) => {
+        const deadline = clock() + answerWithinMs;
+        waiting.push({ records, sent: 0, stored: 0, deadline, isSettled: false, resolve, reject });
+        waitingRecords += records.length;
+        watchDeadlines();
+        plan();
+      });
+    },
+    drained() {
+      return isFlying || waiting.length > 0 ? new Promise((resolve) => idle.push(resolve)) : Promise.resolve();
+    },
+    pending: () => waitingRecords + flying.reduce((sum, { count }) => sum + count, 0),
+  };
+}

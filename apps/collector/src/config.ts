@@ -1,0 +1,56 @@
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+
+/** What the process needs to know before it can read its configuration file. */
+export interface ProcessSettings {
+  configPath: string;
+  /** Folder of everything that the process writes. */
+  dataPath: string;
+  host: string;
+  port: number;
+  /** Empty: the embedded log in `dataPath`. */
+  kafkaBrokers: readonly string[];
+  /** Of topics that do not exist yet. */
+  partitions: number;
+  replicationFactor: number;
+  workers: number;
+}
+
+export const usage = `Usage: node main.js [--workers n]
+
+Takes events over HTTP and appends them to the log.
+
+  --workers n            processes that share the port, 1 when not given
+
+Environment
+  POLDER_CONFIG          configuration file, polder.config.json when not given
+  POLDER_DATA            folder for data, .polder when not given
+  POLDER_HOST            address to listen on, 127.0.0.1 when not given
+  POLDER_COLLECTOR_PORT  port to listen on, 8081 when not given
+  KAFKA_BROKERS          host:port, comma separated; the embedded log when not given
+  POLDER_PARTITIONS      of Kafka topics that do not exist yet, 24 when not given
+  POLDER_REPLICATION     of the same, 3 when not given
+`;
+
+/** Throws an error with a sentence for the user. */
+export function readProcessSettings(env: { readonly [name: string]: string | undefined }, args: readonly string[]): ProcessSettings {
+  const { values } = parseArgs({ args: [...args], options: { workers: { type: "string" } } });
+  return {
+    configPath: env["POLDER_CONFIG"] || "polder.config.json",
+    dataPath: env["POLDER_DATA"] || ".polder",
+    host: env["POLDER_HOST"] || "127.0.0.1",
+    port: wholeNumber("POLDER_COLLECTOR_PORT", env["POLDER_COLLECTOR_PORT"] || "8081", 0, 65_535),
+    kafkaBrokers: (env["KAFKA_BROKERS"] ?? "").split(",").map((broker) => broker.trim()).filter((broker) => broker !== ""),
+    partitions: wholeNumber("POLDER_PARTITIONS", env["POLDER_PARTITIONS"] || "24", 1, 64),
+    replicationFactor: wholeNumber("POLDER_REPLICATION", env["POLDER_REPLICATION"] || "3", 1, 9),
+    workers: wholeNumber("--workers", values.workers ?? "1", 1, 64),
+  };
+}
+
+export const logFolder = (dataPath: string): string => join(dataPath, "log");
+
+function wholeNumber(name: string, text: string, min: number, max: number): number {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value >= min && value <= max) return value;
+  throw new Error(`${name} must be a whole number from ${min} to ${max}.`);
+}

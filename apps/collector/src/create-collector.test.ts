@@ -1,0 +1,460 @@
+import { LogUnavailableError } from "@polder/core";
+import { limits, postRoutes, requestErrors, type PolderEvent } from "@polder/protocol";
+import { buildConsent, buildEvent, buildPage, buildSite } from "@polder/testing";
+import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
+import { describe, expect, it } from "vitest";
+import {
+  answerOf,
+  buildCollector,
+  createRecordingLog,
+  errorOf,
+  keys,
+  serverKey,
+  shopOrigin,
+  site,
+  writeKey,
+} from "./collector.test-support.ts";
+
+const many = (count: number): PolderEvent[] => Array.from({ length: count }, (_, n) => buildEvent({ messageId: `m-${n}` }));
+/** As many as a request may hold, small enough for one. */
+const full = {
+  writeKey,
+  context: { consent: buildConsent() },
+  batch: Array.from({ length: 1000 }, (_, n) => ({ type: "page", messageId: `m-${n}`, anonymousId: `v-${n % 7}` })),
+};
+const basic = (key: string): { authorization: string } => ({ authorization: `Basic ${Buffer.from(`${key}:`).toString("base64")}` });
+
+describe("what is taken", () => {
+  it("answers 200 with what is durable", async () => {
+    const { post, log } = buildCollector();
+    const response = await post("/v1/batch", { writeKey, batch: many(3) });
+    expect(response.status).toBe(200);
+    expect(await answerOf(response)).toEqual({ accepted: 3, rejected: [] });
+    expect(log.rows().map((row) => row.message_id)).toEqual(["m-0", "m-1", "m-2"]);
+  });
+
+  it("takes every address that Segment's clients use", async () => {
+    for (const [path, route] of Object.entries(postRoutes)) {
+      const { post, log } = buildCollector();
+      const event = buildEvent({ userId: "user-1", groupId: "group-1", previousId: "old-1", name: "Home" });
+      const isBatch = route === "batch" || route === "import";
+      const key = route === "import" ? serverKey : writeKey;
+      const response = await post(`/v1/${path}`, isBatch ? { writeKey: key, batch: [event] } : { ...event, type: undefined, writeKey: key });
+      expect([path, response.status, await answerOf(response)]).toEqual([path, 200, { accepted: 1, rejected: [] }]);
+      expect(log.rows()[0]!.type).toBe(isBatch ? "track" : route);
+    }
+  });
+
+  it.each([
+    ["Basic", { ...basic(writeKey) }, "/v1/batch"],
+    ["a header", { "x-write-key": writeKey }, "/v1/batch"],
+    ["the address", {}, `/v1/batch?writeKey=${writeKey}`],
+  ])("takes the key by %s", async (_, headers, path) => {
+    const { post } = buildCollector();
+    expect((await post(path, { batch: [buildEvent()] }, headers)).status).toBe(200);
+  });
+
+  it.each([
+    ["text/plain;charset=UTF-8"],
+    ["application/json; charset=utf-8"],
+    ["Application/JSON"],
+  ])("takes %s", async (contentType) => {
+    const { post } = buildCollector();
+    expect((await post("/v1/batch", { writeKey, batch: [buildEvent()] }, { "content-type": contentType })).status).toBe(200);
+  });
+
+  it.each([
+    ["gzip", gzipSync],
+    ["deflate", deflateSync],
+    ["br", brotliCompressSync],
+  ] as const)("inflates %s", async (encoding, compress) => {
+    const { post, log } = buildCollector();
+    const body = compress(JSON.stringify(full));
+    expect((await post("/v1/batch", body, { "content-encoding": encoding })).status).toBe(200);
+    expect(log.rows()).toHaveLength(1000);
+  });
+
+  it("passes the same message twice on: the loader drops the second", async () => {
+    const { post } = buildCollector();
+    const response = await post("/v1/batch", { writeKey, batch: [buildEvent(), buildEvent()] });
+    expect(await answerOf(response)).toEqual({ accepted: 2, rejected: [] });
+  });
+
+  it("keeps the order of a request", async () => {
+    const { post, log } = buildCollector();
+    await post("/v1/batch", full);
+    expect(log.rows().map((row) => row.message_id)).toEqual(full.batch.map((event) => event.messageId));
+  });
+
+  it("answers only after the log has confirmed", async () => {
+    let confirm = (): void => {};
+    const confirmed = new Promise<void>((resolve) => (confirm = resolve));
+    const { post } = buildCollector({ log: createRecordingLog(() => confirmed) });
+    let isAnswered = false;
+    const answer = post("/v1/batch", { writeKey, batch: [buildEvent()] }).then((response) => {
+      isAnswered = true;
+      return response;
+    });
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+    expect(isAnswered).toBe(false);
+    confirm();
+    expect((await answer).status).toBe(200);
+  });
+});
+
+describe("one bad event among good ones", () => {
+  it("stores the good ones, and the bad one with its reason, before the answer", async () => {
+    const { post, log } = buildCollector();
+    const batch: unknown[] = many(100);
+    batch[42] = { ...buildEvent({ messageId: "bad" }), event: undefined, properties: { card: "4111 1111 1111 1111" } };
+    const answer = await answerOf(await post("/v1/batch", { writeKey, batch }));
+    expect(answer.accepted).toBe(99);
+    expect(answer.rejected).toEqual([{ index: 42, messageId: "bad", reason: "name_missing", detail: expect.any(String) }]);
+    expect(log.rows()).toHaveLength(99);
+    const [rejected] = log.rejectedRows();
+    expect(rejected).toMatchObject({ site: "shop", message_id: "bad", type: "track", reason: "name_missing", rule_version: 1 });
+    expect(rejected!.received_at).toBe("2026-11-22 20:15:00.000");
+    expect(rejected!.body).toContain("[card]");
+  });
+
+  it("refuses an event of 40 KiB and takes the others", async () => {
+    const { post, log } = buildCollector();
+    const large = buildEvent({ messageId: "large", properties: { text: "x".repeat(40 * 1024) } });
+    const answer = await answerOf(await post("/v1/batch", { writeKey, batch: [buildEvent(), large] }));
+    expect(answer).toMatchObject({ accepted: 1, rejected: [{ index: 1, messageId: "large", reason: "event_too_large" }] });
+    expect(Buffer.byteLength(log.rejectedRows()[0]!.body)).toBeLessThanOrEqual(2048);
+  });
+
+  it("keeps nothing of what a sender wrote who could not have been stored", async () => {
+    const { post, log } = buildCollector();
+    const nobody = { type: "track", messageId: "m", anonymousId: "visitor-1", properties: { note: "private" } };
+    const denied = { ...nobody, context: { consent: buildConsent([]) } };
+    const measured = { ...nobody, context: { consent: buildConsent(["measurement"]) } };
+    await post("/v1/batch", { writeKey, batch: [nobody, denied, measured] });
+    expect(log.rejectedRows().map((row) => [row.reason, row.body])).toEqual(Array.from({ length: 3 }, () => ["name_missing", ""]));
+    expect(JSON.stringify(log.rejectedRows())).not.toMatch(/visitor-1|private/);
+  });
+
+  it("finds the choice that a batch shares", async () => {
+    const { post, log } = buildCollector();
+    const bad = { type: "track", messageId: "m" };
+    await post("/v1/batch", { writeKey, context: { consent: buildConsent() }, batch: [bad, "no object"] });
+    expect(log.rejectedRows().map((row) => row.body)).toEqual([JSON.stringify(bad), '"no object"']);
+    await post("/v1/track", { ...bad, writeKey, context: { consent: buildConsent() } });
+    expect(log.rejectedRows()[2]!.body).toContain("granted");
+  });
+
+  it("keeps what a server with a basis sent, and what a step refused", async () => {
+    const { post, log } = buildCollector();
+    await post("/v1/batch", { batch: [{ type: "track", messageId: "m" }] }, basic(serverKey));
+    await post("/v1/batch", { writeKey, batch: [buildEvent({ context: { ...buildEvent().context, origin: "third_party" } })] });
+    expect(log.rejectedRows().map((row) => row.reason)).toEqual(["name_missing", "origin_not_allowed"]);
+    for (const row of log.rejectedRows()) expect(row.body).not.toBe("");
+  });
+});
+
+describe("consent", () => {
+  const unasked = buildPage({ context: { page: { url: "https://shop.example/" } } });
+
+  it("stores nothing without a yes: not in the log, not as rejected, not in a cookie", async () => {
+    const { post, log, registry } = buildCollector();
+    const response = await post("/v1/batch", { writeKey, batch: [unasked] }, { origin: shopOrigin });
+    expect(response.status).toBe(200);
+    expect(response.headers.getSetCookie()).toEqual([]);
+    expect(await answerOf(response)).toMatchObject({ accepted: 0, rejected: [{ index: 0, reason: "no_consent" }] });
+    expect(log.appends).toEqual([]);
+    expect(await registry.metrics()).toContain('polder_collector_events_dropped_total{site="shop",reason="no_consent"} 1');
+  });
+
+  it("hears Global Privacy Control in the header", async () => {
+    const { post, log } = buildCollector();
+    const page = { url: "https://shop.example/?gclid=click-1" };
+    const event = buildPage({ context: { page, consent: buildConsent(["profile", "ads"]) } });
+    await post("/v1/batch", { writeKey, batch: [event] });
+    await post("/v1/batch", { writeKey, batch: [event] }, { "sec-gpc": "1" });
+    expect(log.rows().map((row) => row.click_id)).toEqual(["click-1", undefined]);
+  });
+});
+
+describe("what is never acceptable", () => {
+  const good = { writeKey, batch: [buildEvent()] };
+  const cases: [name: keyof typeof requestErrors, path: string, body: unknown, headers: { [name: string]: string }][] = [
+    ["not_json", "/v1/batch", '{"writeKey":', {}],
+    ["invalid_body", "/v1/batch", "[]", {}],
+    ["invalid_body", "/v1/batch", { writeKey }, {}],
+    ["empty_batch", "/v1/batch", { writeKey, batch: [] }, {}],
+    ["broken_encoding", "/v1/batch", "not gzip", { "content-encoding": "gzip" }],
+    ["broken_encoding", "/v1/batch", gzipSync(JSON.stringify(good)).subarray(0, 40), { "content-encoding": "gzip" }],
+    ["missing_key", "/v1/batch", { batch: [buildEvent()] }, {}],
+    ["unknown_key", "/v1/batch", { ...good, writeKey: "pk_wrong" }, {}],
+    ["unknown_key", "/v1/batch", good, basic("pk_wrong")],
+    ["origin_refused", "/v1/batch", good, { origin: "https://evil.example" }],
+    ["origin_refused", "/v1/batch", good, { origin: "null" }],
+    ["origin_refused", "/v1/batch", { batch: [buildEvent()] }, { ...basic(serverKey), origin: shopOrigin }],
+    ["server_key_required", "/v1/import", good, {}],
+    ["not_found", "/v1/nothing", good, {}],
+    ["too_many_events", "/v1/batch", { writeKey, batch: Array.from({ length: 1001 }, () => ({})) }, {}],
+    ["request_too_large", "/v1/batch", `{"writeKey":"${"x".repeat(limits.maxRequestBytes)}"}`, {}],
+    ["request_too_large", "/v1/batch", gzipSync(Buffer.alloc(200 * 1024 * 1024, " ")), { "content-encoding": "gzip" }],
+    ["unsupported_media_type", "/v1/batch", good, { "content-type": "application/x-www-form-urlencoded" }],
+    ["unsupported_media_type", "/v1/batch", good, { "content-type": "text/plainer" }],
+    ["unsupported_encoding", "/v1/batch", good, { "content-encoding": "gzip, gzip" }],
+  ];
+
+  it.each(cases)("%s: nothing stored, and an answer that says what to do", async (code, path, body, headers) => {
+    const { post, log, registry } = buildCollector();
+    const response = await post(path, body, headers);
+    const error = await errorOf(response);
+    expect({ ...error, status: response.status }).toEqual({
+      code,
+      status: requestErrors[code].status,
+      message: expect.stringMatching(/^[A-Z/`].*[.]$/),
+      docs: expect.stringMatching(/^docs\/[\w/-]+\.md$/),
+    });
+    expect(log.appends).toEqual([]);
+    if (code !== "not_found") expect(await registry.metrics()).toContain(`polder_collector_requests_refused_total{code="${code}"} 1`);
+  });
+
+  it("never repeats a key or what was sent", async () => {
+    const { post, lines } = buildCollector();
+    for (const [, path, body, headers] of cases) {
+      const text = await (await post(path, body, headers)).text();
+      expect(text).not.toMatch(/pk_wrong|pk_test|sk_test|visitor-1|evil\.example/);
+    }
+    expect(lines.join()).not.toMatch(/pk_|sk_|visitor-1/);
+  });
+
+  it("lets a page read the refusal, or it would try for ever", async () => {
+    const { post } = buildCollector();
+    const response = await post("/v1/batch", { writeKey: "pk_wrong", batch: [buildEvent()] }, { origin: "https://evil.example" });
+    expect(response.headers.get("access-control-allow-origin")).toBe("https://evil.example");
+    expect(response.headers.get("access-control-expose-headers")).toContain("Retry-After");
+  });
+});
+
+describe("what may come again", () => {
+  it("answers 429 with when to come back, and takes nothing of it", async () => {
+    let ms = 0;
+    const slow = buildSite({ maxEventsPerSecond: 100 });
+    const { post, log } = buildCollector({
+      clock: () => ms,
+      sites: { findKey: () => ({ site: slow, kind: "write" }), findSite: () => slow, sites: () => [slow] },
+    });
+    expect((await post("/v1/batch", full)).status).toBe(200);
+    const refused = await post("/v1/batch", { writeKey, batch: many(150) });
+    expect([refused.status, refused.headers.get("retry-after")]).toEqual([429, "2"]);
+    expect((await errorOf(refused)).code).toBe("too_many_requests");
+    expect(log.rows()).toHaveLength(1000);
+    ms = 2000;
+    expect((await post("/v1/batch", { writeKey, batch: many(150) })).status).toBe(200);
+  });
+
+  it("answers 503 when the log is away, logs it once, and is well again after", async () => {
+    let isAway = true;
+    const log = createRecordingLog(() => (isAway ? Promise.reject(new LogUnavailableError("gone")) : Promise.resolve()));
+    const { post, lines } = buildCollector({ log });
+    for (let i = 0; i < 5; i++) {
+      const response = await post("/v1/batch", { writeKey, batch: [buildEvent()] }, { origin: shopOrigin });
+      expect([response.status, response.headers.get("retry-after")]).toEqual([503, "2"]);
+      expect(response.headers.getSetCookie()).toEqual([]);
+      expect((await errorOf(response)).code).toBe("log_unavailable");
+    }
+    expect(lines.filter((line) => line.includes("away"))).toHaveLength(1);
+    isAway = false;
+    expect((await post("/v1/batch", { writeKey, batch: [buildEvent()] })).status).toBe(200);
+    expect(lines.filter((line) => line.includes("back"))).toHaveLength(1);
+  });
+
+  it("answers 503 when only the rejected ones could not be stored", async () => {
+    const log = createRecordingLog();
+    const { append } = log;
+    log.append = (topic, records) => (topic === "polder.rejected" ? Promise.reject(new LogUnavailableError("gone")) : append(topic, records));
+    const { post } = buildCollector({ log });
+    expect((await post("/v1/batch", { writeKey, batch: [buildEvent(), {}] })).status).toBe(503);
+  });
+
+  it("lets no more in than it can hold", async () => {
+    let confirm = (): void => {};
+    const confirmed = new Promise<void>((resolve) => (confirm = resolve));
+    const { post, registry } = buildCollector({
+      log: createRecordingLog(() => confirmed),
+      options: { maxInFlightRequests: 2, answerWithinMs: 60_000 },
+    });
+    const held = [post("/v1/batch", { writeKey, batch: [buildEvent()] }), post("/v1/batch", { writeKey, batch: [buildEvent()] })];
+    const refused = await post("/v1/batch", { writeKey, batch: [buildEvent()] });
+    expect([refused.status, (await errorOf(refused)).code]).toEqual([503, "overloaded"]);
+    expect(refused.headers.get("retry-after")).not.toBeNull();
+    expect(await registry.metrics()).toContain("polder_collector_in_flight_requests 2");
+    confirm();
+    for (const response of await Promise.all(held)) expect(response.status).toBe(200);
+    expect((await post("/v1/batch", { writeKey, batch: [buildEvent()] })).status).toBe(200);
+  });
+});
+
+describe("cookies", () => {
+  const ask = (event: PolderEvent, headers: { [name: string]: string } = {}, path = "http://localhost/v1/batch") =>
+    buildCollector().post(path, { writeKey, batch: [event] }, { origin: "http://localhost:8080", host: "localhost:8081", ...headers });
+  const open = { ...keys[writeKey]!, site: buildSite({ origins: ["*"] }) };
+
+  it("gives a visitor who said yes to a profile both cookies", async () => {
+    const { post } = buildCollector({ sites: { findKey: () => open, findSite: () => open.site, sites: () => [open.site] } });
+    const headers = { origin: "http://localhost:8080", host: "localhost:8081" };
+    const response = await post("/v1/batch", { writeKey, batch: [buildEvent()] }, headers);
+    const [readable, hidden] = response.headers.getSetCookie();
+    expect(readable).toMatch(/^polder_aid=visitor-1\.[0-9a-z]+; Max-Age=34128000; Path=\/; SameSite=Lax$/);
+    expect(hidden).toBe(readable!.replace("polder_aid", "polder_id") + "; HttpOnly");
+    const cookie = [readable, hidden].map((line) => line!.split(";")[0]).join("; ");
+    const again = await post("/v1/batch", { writeKey, batch: [buildEvent()] }, { ...headers, cookie });
+    expect(again.headers.getSetCookie()).toEqual([]);
+  });
+
+  it("gives none to a page that may not use the key", async () => {
+    expect((await ask(buildEvent())).headers.getSetCookie()).toEqual([]);
+  });
+
+  it("gives none without consent for a profile, or to a server", async () => {
+    const { post } = buildCollector({ sites: { findKey: (key) => (key === writeKey ? open : keys[key]), findSite: () => site, sites: () => [site] } });
+    const headers = { origin: "http://localhost:8080", host: "localhost:8081" };
+    const measured = buildPage({ context: { consent: buildConsent(["measurement"]) } });
+    const withdrawn = buildEvent({ type: "consent", event: undefined, context: { consent: { v: 1, id: "c", purposes: { profile: "withdrawn" } } } });
+    for (const event of [measured, withdrawn])
+      expect((await post("/v1/batch", { writeKey, batch: [event] }, headers)).headers.getSetCookie()).toEqual([]);
+    expect((await post("/v1/batch", { batch: [buildEvent()] }, basic(serverKey))).headers.getSetCookie()).toEqual([]);
+  });
+});
+
+describe("CORS", () => {
+  it("answers Segment's preflight", async () => {
+    const { collector } = buildCollector();
+    const response = await collector.app.request("/v1/t", {
+      method: "OPTIONS",
+      headers: {
+        origin: shopOrigin,
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization,content-type,x-retry-count",
+      },
+    });
+    expect(response.status).toBe(204);
+    expect(Object.fromEntries(response.headers)).toMatchObject({
+      "access-control-allow-origin": shopOrigin,
+      "access-control-allow-credentials": "true",
+      "access-control-allow-headers": "authorization,content-type,x-retry-count",
+      "access-control-allow-methods": expect.stringContaining("POST"),
+      vary: expect.stringContaining("Origin"),
+    });
+  });
+
+  it("lets the allowed page read the answer, with credentials, and names nobody else", async () => {
+    const { post } = buildCollector();
+    const allowed = await post("/v1/batch", { writeKey, batch: [buildEvent()] }, { origin: shopOrigin });
+    expect(allowed.headers.get("access-control-allow-origin")).toBe(shopOrigin);
+    expect(allowed.headers.get("access-control-allow-credentials")).toBe("true");
+    const server = await post("/v1/batch", { writeKey, batch: [buildEvent()] });
+    expect(server.headers.get("access-control-allow-origin")).toBeNull();
+  });
+});
+
+describe("the pixel", () => {
+  const parameters = (event: object): string => `data=${encodeURIComponent(Buffer.from(JSON.stringify(event)).toString("base64"))}`;
+  const context = { consent: buildConsent() };
+  const show = async (query: string, headers: { [name: string]: string } = {}) => {
+    const built = buildCollector();
+    const response = await built.collector.app.request(`/v1/pixel.gif?${query}`, { headers });
+    expect([response.status, response.headers.get("content-type")]).toEqual([200, "image/gif"]);
+    expect(Buffer.from(await response.arrayBuffer()).toString("latin1", 0, 6)).toBe("GIF89a");
+    return { ...built, result: response.headers.get("x-polder-result") };
+  };
+
+  it("takes an event in base64", async () => {
+    const event = buildEvent({ event: "Email Opened" });
+    const { log, result } = await show(`writeKey=${writeKey}&${parameters(event)}`);
+    expect(result).toBe("accepted");
+    expect(log.rows()[0]).toMatchObject({ name: "Email Opened", message_id: "message-1" });
+  });
+
+  it("takes an event as parameters, and the page from the Referer", async () => {
+    const query = new URLSearchParams({ writeKey, anonymousId: "a-1", context: JSON.stringify(context), properties: '{"n":1}' });
+    const { log } = await show(query.toString(), { referer: "https://shop.example/no-script" });
+    expect(log.rows()[0]).toMatchObject({ type: "page", url_path: "/no-script", anonymous_id: "a-1", properties: { n: 1 }, message_id: "made-1" });
+  });
+
+  it.each([
+    ["", "missing_key"],
+    ["writeKey=pk_wrong", "unknown_key"],
+    [`writeKey=${serverKey}&event=a`, "origin_refused"],
+    [`writeKey=${writeKey}&data=%00`, "not_an_object"],
+    [`writeKey=${writeKey}&event=a`, "no_consent"],
+    [`writeKey=${writeKey}&event=a&properties=x`, "invalid_field"],
+  ])("is a picture whatever is wrong with %j", async (query, reason) => {
+    const { log, result } = await show(query);
+    expect(result).toBe(reason);
+    expect(log.rows()).toEqual([]);
+  });
+
+  it("knows the visitor by our cookie", async () => {
+    const created = Math.floor(Date.parse("2026-11-01T00:00:00Z") / 1000).toString(36);
+    const { log } = await show(`writeKey=${writeKey}&event=a&context=${JSON.stringify(context)}`, { cookie: `x=1; polder_id=v-9.${created}` });
+    expect(log.rows()[0]!.anonymous_id).toBe("v-9");
+  });
+});
+
+describe("what others read", () => {
+  it("lets analytics.js boot, pointed at us", async () => {
+    const { collector } = buildCollector();
+    const response = await collector.app.request(`/v1/projects/${writeKey}/settings`, { headers: { host: "data.example:8081", origin: shopOrigin } });
+    expect(response.headers.get("access-control-allow-origin")).toBe(shopOrigin);
+    expect(await response.json()).toMatchObject({
+      integrations: { "Segment.io": { apiKey: writeKey, apiHost: "data.example:8081/v1", protocol: "http" } },
+      metrics: { sampleRate: 0 },
+    });
+    for (const key of ["pk_wrong", serverKey])
+      expect((await collector.app.request(`/v1/projects/${key}/settings`)).status).toBe(404);
+  });
+
+  it("serves the script with its hash, compressed, and not again to who has it", async () => {
+    const { collector } = buildCollector();
+    const first = await collector.app.request("/polder.js");
+    expect(await first.text()).toBe("globalThis.polder = {};");
+    expect(first.headers.get("content-type")).toContain("text/javascript");
+    expect(first.headers.get("cache-control")).toMatch(/max-age=\d+/);
+    const etag = first.headers.get("etag")!;
+    expect((await collector.app.request("/polder.js", { headers: { "if-none-match": etag } })).status).toBe(304);
+    expect((await collector.app.request("/polder.js", { headers: { "if-none-match": '"other"' } })).status).toBe(200);
+    const compressed = await collector.app.request("/polder.js", { headers: { "accept-encoding": "gzip, br" } });
+    expect(compressed.headers.get("content-encoding")).toBe("br");
+    expect(await (await collector.app.request("/polder.js.sri")).json()).toEqual({ integrity: expect.stringMatching(/^sha384-/) });
+    expect((await collector.app.request("/polder.js.map")).status).toBe(200);
+  });
+
+  it("says how it is, and describes itself", async () => {
+    const log = createRecordingLog();
+    const { collector } = buildCollector({ log });
+    expect((await collector.app.request("/livez")).status).toBe(200);
+    expect((await collector.app.request("/readyz")).status).toBe(200);
+    log.isReachable = () => Promise.resolve(false);
+    expect((await collector.app.request("/readyz")).status).toBe(503);
+    expect((await collector.app.request("/livez")).status).toBe(200);
+    const document = (await (await collector.app.request("/openapi.json")).json()) as { openapi: string; paths: object };
+    expect(document.openapi).toMatch(/^3\./);
+    expect(Object.keys(document.paths)).toContain("/v1/batch");
+  });
+
+  it("counts what came, what became of it, and what the clients say", async () => {
+    const { post, collector } = buildCollector();
+    const receipt = { queued: 5, sent: 3, retried: 1, dropped: { outbox_full: 2 } };
+    await post("/v1/batch", { writeKey, receipt, batch: [...many(2), {}, buildPage({ context: {} })] });
+    const text = await (await collector.app.request("/metrics")).text();
+    for (const line of [
+      'polder_collector_events_received_total{site="shop"} 4',
+      'polder_collector_events_accepted_total{site="shop"} 2',
+      'polder_collector_events_rejected_total{site="shop",reason="unknown_type"} 1',
+      'polder_collector_events_dropped_total{site="shop",reason="no_consent"} 1',
+      'polder_collector_client_events_total{site="shop",outcome="dropped_outbox_full"} 2',
+      'polder_collector_step_passed_total{step="row"} 2',
+      'polder_collector_step_stopped_total{step="consent",reason="no_consent"} 1',
+      "polder_collector_request_seconds_count 1",
+      'polder_collector_append_seconds_count{topic="polder.events",outcome="ok"} 1',
+    ])
+      expect(text).toContain(line);
+  });
+});

@@ -1,0 +1,295 @@
+import type { AddressInfo } from "node:net";
+import type { Server } from "node:http";
+import { createAdaptorServer } from "@hono/node-server";
+import { createPipeline, topics, type EventLog, type Logger, type SiteDirectory } from "@polder/core";
+import { limits, openApi, postRoutes, type RequestRoute } from "@polder/protocol";
+import { Hono, type Context } from "hono";
+import type { Registry } from "prom-client";
+import { corsHeaders, refuse, toResponse, type Outcome } from "./answer.ts";
+import type { BrowserBundle } from "./browser-bundle.ts";
+import { createClientAddressReader, type EdgeSettings } from "./client-address.ts";
+import { createCoalescer, type Coalescer } from "./coalescer.ts";
+import { keyFromRequest } from "./credentials.ts";
+import { createInFlight } from "./in-flight.ts";
+import { createIngest } from "./ingest.ts";
+import { createMetrics } from "./metrics.ts";
+import { readBody } from "./read-body.ts";
+import { headOf, type RequestHead } from "./request-head.ts";
+import { addBundleRoutes } from "./routes/browser-bundle.ts";
+import { gif, pixelBatch } from "./routes/pixel.ts";
+import { segmentSettings } from "./routes/segment-settings.ts";
+
+export interface CollectorDeps {
+  /** Stays the caller's: {@link Collector.close} leaves it open. */
+  log: EventLog;
+  sites: SiteDirectory;
+  /** ISO 3166 alpha-2 of an address, empty when unknown. */
+  countryOf: (ip: string) => string;
+  /** Milliseconds since 1970. */
+  now: () => number;
+  /** Milliseconds of a clock that only moves forward. */
+  clock: () => number;
+  /** A random id of at least 120 bits. */
+  newId: () => string;
+  logger: Logger;
+  registry: Registry;
+  browserBundle: BrowserBundle;
+  /** Asked on every request, so that a changed configuration counts at once. */
+  edge?: () => EdgeSettings;
+  /** Prometheus text; that of `registry` when not given. */
+  renderMetrics?: () => Promise<string>;
+  options?: Partial<CollectorOptions>;
+}
+
+export interface CollectorOptions {
+  /** Past these, clients hear 503. Bytes are those of requests after inflating. */
+  maxInFlightRequests: number;
+  maxInFlightBytes: number;
+  /** See `CoalescerOptions`. */
+  lingerMs: number;
+  maxAppendRecords: number;
+  maxAppendBytes: number;
+  answerWithinMs: number;
+  /** The part of each site's rate that is this process's: one over the number of workers. */
+  rateShare: number;
+  /** For a slow client to send its headers, and all of its request. */
+  headersTimeoutMs: number;
+  requestTimeoutMs: number;
+  maxConnections: number;
+  /** Connections that are still busy this long after {@link Collector.close} are cut. */
+  drainTimeoutMs: number;
+}
+
+const defaults: CollectorOptions = {
+  maxInFlightRequests: 10_000,
+  maxInFlightBytes: 64 * 1024 * 1024,
+  lingerMs: 3,
+  maxAppendRecords: 500,
+  maxAppendBytes: 900 * 1024,
+  answerWithinMs: 1000,
+  rateShare: 1,
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 30_000,
+  maxConnections: 20_000,
+  drainTimeoutMs: 10_000,
+};
+
+export interface Collector {
+  app: Hono;
+  /** Port 0 lets the system choose. Rejects with the system's error when the port is taken. */
+  listen(address: { host: string; port: number }): Promise<{ url: string }>;
+  /** Takes nothing new, answers what is on its way, then resolves: all that was answered 200 is in the log. */
+  close(): Promise<void>;
+}
+
+const noEdge: EdgeSettings = { trustedProxies: [] };
+
+/** HTTP to {@link EventLog}: parses, judges, and answers 200 only after the log has confirmed. */
+export function createCollector(deps: CollectorDeps): Collector {
+  const { log, sites, now, clock, logger } = deps;
+  const options = { ...defaults, ...deps.options };
+  const inFlight = createInFlight({ maxRequests: options.maxInFlightRequests, maxBytes: options.maxInFlightBytes });
+  const metrics = createMetrics({ registry: deps.registry, inFlight, clock });
+  const [events, rejected] = topics.map((topic) =>
+    createCoalescer({
+      append: (records) => log.append(topic, records),
+      clock,
+      lingerMs: options.lingerMs,
+      maxRecords: options.maxAppendRecords,
+      maxBytes: options.maxAppendBytes,
+      answerWithinMs: options.answerWithinMs,
+      onAppend: (outcome) => metrics.appended(topic, outcome),
+    }),
+  ) as [Coalescer, Coalescer];
+  const ingest = createIngest({
+    sites,
+    pipeline: createPipeline({ countryOf: deps.countryOf, newId: deps.newId, observer: metrics.observer }),
+    events,
+    rejected,
+    metrics,
+    logger,
+    newId: deps.newId,
+    clock,
+    rateShare: options.rateShare,
+  });
+  const readClient = createClientAddressReader(deps.edge ?? (() => noEdge));
+  let isDraining = false;
+
+  async function receive(c: Context, route: RequestRoute, head: RequestHead): Promise<Outcome> {
+    if (isDraining) return draining();
+    const contentType = head.header("content-type");
+    if (contentType !== undefined && !isAcceptedType(contentType))
+      return refuse("unsupported_media_type", "Send Content-Type: application/json or text/plain.");
+    const bytes = reservedBytes(head);
+    if (!inFlight.tryEnter(bytes)) return overloaded();
+    const startedAt = clock();
+    try {
+      const body = await readBody(c.req.raw, head, limits.maxRequestBytes);
+      if (!body.ok) return refuse(body.code, body.message);
+      return await ingest({
+        text: body.text,
+        route,
+        keyText: keyFromRequest(head),
+        receivedAt: now(),
+        head,
+        client: readClient(head),
+        allowServerKey: true,
+      });
+    } catch (error) {
+      if (c.req.raw.signal.aborted) return refuse("broken_encoding", "The request was cut off before its end.");
+      throw error;
+    } finally {
+      inFlight.leave(bytes);
+      metrics.answered(clock() - startedAt);
+    }
+  }
+
+  const app = new Hono();
+  for (const [path, route] of Object.entries(postRoutes)) {
+    app.post(`/v1/${path}`, async (c) => {
+      const head = headOf(c);
+      const outcome = await receive(c, route, head);
+      if (!outcome.ok) metrics.refused(outcome.code);
+      return toResponse(outcome, head.header("origin"));
+    });
+  }
+
+  /** A picture has no body to wait for and no client that would try again; it is held to the same bounds. */
+  async function receivePixel(head: RequestHead, query: URLSearchParams): Promise<Outcome> {
+    if (isDraining) return draining();
+    const text = pixelBatch(query, head.header("referer"));
+    if (!inFlight.tryEnter(text.length)) return overloaded();
+    const startedAt = clock();
+    try {
+      return await ingest({
+        text,
+        route: "batch",
+        keyText: query.get("writeKey") ?? undefined,
+        receivedAt: now(),
+        head,
+        client: readClient(head),
+        allowServerKey: false,
+      });
+    } finally {
+      inFlight.leave(text.length);
+      metrics.answered(clock() - startedAt);
+    }
+  }
+
+  app.get("/v1/pixel.gif", async (c) => {
+    const outcome = await receivePixel(headOf(c), new URL(c.req.url).searchParams);
+    if (!outcome.ok) metrics.refused(outcome.code);
+    // Whoever shows a picture cannot act on an error, and would show it.
+    const result = outcome.ok ? (outcome.answer.rejected[0]?.reason ?? "accepted") : outcome.code;
+    const answer = new Headers({ "content-type": "image/gif", "cache-control": "no-store", "x-polder-result": result });
+    if (outcome.ok) for (const cookie of outcome.cookies) answer.append("set-cookie", cookie);
+    return new Response(new Uint8Array(gif), { headers: answer });
+  });
+
+  app.get("/v1/projects/:writeKey/settings", (c) => {
+    const key = c.req.param("writeKey");
+    const head = headOf(c);
+    const origin = head.header("origin");
+    if (sites.findKey(key)?.kind !== "write") return toResponse(refuse("not_found", "Nobody has this write key."), origin);
+    const host = head.header("host") ?? new URL(head.url).host;
+    return Response.json(segmentSettings(key, host, readClient(head).isHttps), {
+      headers: { ...corsHeaders(origin), "cache-control": "private, max-age=60", vary: "Origin" },
+    });
+  });
+
+  addBundleRoutes(app, deps.browserBundle);
+  const document = JSON.stringify(openApi());
+  app.get("/openapi.json", () =>
+    new Response(document, { headers: { "content-type": "application/json", "access-control-allow-origin": "*" } }),
+  );
+  app.get("/livez", () => new Response("ok\n"));
+  app.get("/readyz", async () => {
+    const problem = isDraining ? "stopping" : (await log.isReachable()) ? undefined : "the log cannot be reached";
+    return new Response(`${problem ?? "ok"}\n`, { status: problem === undefined ? 200 : 503 });
+  });
+  app.get("/metrics", async () => {
+    const text = await (deps.renderMetrics ?? (() => deps.registry.metrics()))();
+    return new Response(text, { headers: { "content-type": deps.registry.contentType } });
+  });
+  app.options("*", (c) => preflight(c));
+  app.notFound((c) => toResponse(refuse("not_found", "There is nothing at this address."), c.req.header("origin")));
+  app.onError((error, c) => {
+    logger.error("a request failed", { path: c.req.routePath, error: error.name });
+    // What happened is not known, so the client has to keep it.
+    return toResponse(refuse("log_unavailable", "The request failed on our side: keep it and send it again.", 5), c.req.header("origin"));
+  });
+
+  let server: Server | undefined;
+  return {
+    app,
+    async listen({ host, port }) {
+      const created = createAdaptorServer({
+        fetch: (request, env) => app.fetch(request, env),
+        serverOptions: {
+          headersTimeout: options.headersTimeoutMs,
+          requestTimeout: options.requestTimeoutMs,
+          connectionsCheckingInterval: Math.min(5_000, options.headersTimeoutMs),
+          // Longer than the idle time of common load balancers, or they reuse a connection that we are closing.
+          keepAliveTimeout: 75_000,
+          maxHeaderSize: 16 * 1024,
+          noDelay: true,
+        },
+      }) as Server;
+      created.maxConnections = options.maxConnections;
+      await new Promise<void>((resolve, reject) => {
+        created.once("error", reject);
+        created.listen(port, host, () => {
+          created.off("error", reject);
+          resolve();
+        });
+      });
+      server = created;
+      const { port: actual } = created.address() as AddressInfo;
+      return { url: `http://${host.includes(":") ? `[${host}]` : host}:${actual}` };
+    },
+    async close() {
+      isDraining = true;
+      const closed = new Promise<void>((resolve) => (server === undefined ? resolve() : server.close(() => resolve())));
+      await inFlight.empty();
+      await Promise.all([events.drained(), rejected.drained()]);
+      const cut = setTimeout(() => server?.closeAllConnections(), options.drainTimeoutMs);
+      // A connection whose answer was being written a moment ago is idle only now.
+      const sweep = setInterval(() => server?.closeIdleConnections(), 20);
+      await closed;
+      clearTimeout(cut);
+      clearInterval(sweep);
+    },
+  };
+}
+
+function isAcceptedType(contentType: string): boolean {
+  const semicolon = contentType.indexOf(";");
+  const type = (semicolon === -1 ? contentType : contentType.slice(0, semicolon)).trim().toLowerCase();
+  return type === "text/plain" || type === "application/json";
+}
+
+/** What a request may come to hold: its own word for it, else the most. */
+function reservedBytes({ header }: RequestHead): number {
+  const length = header("content-length");
+  if (length === undefined || header("content-encoding") !== undefined) return limits.maxRequestBytes;
+  return Math.min(Number(length), limits.maxRequestBytes);
+}
+
+const draining = (): Outcome => refuse("draining", "This collector is stopping: send it again, to the next one.", 1);
+const overloaded = (): Outcome => refuse("overloaded", "Too much is being received: keep it and send it again.", 2);
+
+/** Segment's clients send `application/json` and `Authorization`; ours needs no preflight. The key, and so the origin, is judged later. */
+function preflight(c: Context): Response {
+  const origin = c.req.header("origin");
+  if (origin === undefined) return new Response(null, { status: 204 });
+  return new Response(null, {
+    status: 204,
+    headers: {
+      ...corsHeaders(origin),
+      "access-control-allow-methods": "GET, POST, OPTIONS",
+      "access-control-allow-headers": c.req.header("access-control-request-headers") ?? "content-type, authorization",
+      "access-control-max-age": "7200",
+      vary: "Origin, Access-Control-Request-Headers",
+    },
+  });
+}

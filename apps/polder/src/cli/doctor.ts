@@ -1,0 +1,246 @@
+import { constants } from "node:fs";
+import { access, statfs } from "node:fs/promises";
+import type { PolderConfig } from "@polder/core";
+import { findConfigFile, readConfigFile } from "../config-file.ts";
+import { ownerOf } from "../data-folder.ts";
+import { readSettings, settingFlags, type Settings } from "../settings.ts";
+import { readFlags, type Command } from "./command.ts";
+import { codeOf, exitCode, messageOf } from "./exit-code.ts";
+
+const help = `Checks a running installation and says what is wrong, and what to do, in a sentence each.
+
+Usage: polder doctor [options]
+
+  --config <path>      Default: polder.config.json here, else the demo's.
+  --data <folder>      Default: .polder (POLDER_DATA).
+  --host <host>        Default: 127.0.0.1 (POLDER_HOST).
+  --collector-port, --api-port, --sql-port <port>
+
+Looks at: configuration, consent, data folder, disk, collector, live page, SQL, clock, lag, refused events.
+Exit code: 0 when all is well (notes do not count), 1 when something is wrong.`;
+
+export interface Finding {
+  /** `note`: right, but worth knowing. */
+  level: "ok" | "note" | "wrong";
+  text: string;
+}
+
+const wrongBytes = 1024 ** 3;
+const tightBytes = 5 * 1024 ** 3;
+const clockToleranceMs = 2_000;
+const lagTolerance = 50_000;
+const refusedTolerance = 0.05;
+const answerWithinMs = 5_000;
+
+export const doctorCommand: Command = {
+  name: "doctor",
+  summary: "Check a running installation",
+  help,
+  async run(args, { terminal, env, cwd, now }) {
+    const { values } = readFlags(args, settingFlags);
+    const settings = readSettings({ flags: values, env, cwd });
+    const findings = await examine(settings, { configFile: findConfigFile(settings, cwd), now });
+    const { colours } = terminal;
+    const marks = { ok: colours.green("✓"), note: colours.yellow("!"), wrong: colours.red("✗") };
+    for (const { level, text } of findings) terminal.out(`${marks[level]} ${text}`);
+    const wrong = findings.filter(({ level }) => level === "wrong").length;
+    terminal.out();
+    terminal.out(wrong === 0 ? "All is well." : `${wrong} ${wrong === 1 ? "thing is" : "things are"} wrong.`);
+    return wrong === 0 ? exitCode.done : exitCode.failed;
+  },
+};
+
+interface Surroundings {
+  configFile: string | undefined;
+  now: () => Date;
+}
+
+export async function examine(settings: Settings, { configFile, now }: Surroundings): Promise<Finding[]> {
+  const { host, ports } = settings;
+  const collector = `http://${host}:${ports.collector}`;
+  const groups = await Promise.all([
+    checkConfig(configFile),
+    checkDataFolder(settings),
+    checkReady("The collector", collector, "--collector-port"),
+    checkReady("The live page", `http://${host}:${ports.api}`, "--api-port"),
+    checkStore(settings, now),
+    checkLag(collector),
+  ]);
+  return groups.flat();
+}
+
+async function checkConfig(path: string | undefined): Promise<Finding[]> {
+  if (path === undefined)
+    return [wrong("There is no polder.config.json here. Make one with `polder init`, or name it with --config.")];
+  try {
+    const config = readConfigFile(path);
+    return [ok(`${path} is in order: ${config.sites.map((site) => site.id).join(", ")}.`), ...checkConsent(config)];
+  } catch (error) {
+    return [wrong(messageOf(error))];
+  }
+}
+
+/** What a site has set that lets events in without a yes. All of it may be right; none of it should be a surprise. */
+export function checkConsent(config: PolderConfig): Finding[] {
+  const findings = config.sites.flatMap((site) => {
+    const found: Finding[] = [];
+    if (site.origins.includes("*")) {
+      found.push(wrong(`Site ${site.id} takes events from pages anywhere (origins "*"). List its own origins.`));
+    }
+    if (site.regime !== "opt_in") {
+      found.push(
+        note(
+          `Site ${site.id} has the regime ${site.regime}: visitors who have not chosen are counted. That is not allowed in the EU.`,
+        ),
+      );
+    }
+    for (const key of site.writeKeys) {
+      if (key.basis === undefined) continue;
+      found.push(
+        note(
+          `Write key ${key.key} of ${site.id} lets events in without consent of their own, for ${key.basis.purposes.join(", ")} (${key.basis.basis}: ${key.basis.reason}).`,
+        ),
+      );
+    }
+    for (const origin of site.origins) {
+      const url = origin === "*" ? undefined : new URL(origin);
+      const isLocal = url === undefined || ["localhost", "127.0.0.1", "[::1]"].includes(url.hostname);
+      if (!isLocal && url.protocol === "http:")
+        found.push(
+          wrong(`${origin} of ${site.id} is not encrypted, so browsers keep no cookie for it. Serve it as https.`),
+        );
+    }
+    return found;
+  });
+  return findings.length === 0 ? [ok("Without a visitor's yes nothing is stored.")] : findings;
+}
+
+async function checkDataFolder({ dataPath }: Settings): Promise<Finding[]> {
+  try {
+    await access(dataPath, constants.W_OK);
+    const { bavail, bsize } = await statfs(dataPath);
+    const free = bavail * bsize;
+    const owner = await ownerOf(dataPath);
+    const use = owner === undefined ? "in use by nobody" : `in use by process ${owner}`;
+    if (free < wrongBytes)
+      return [
+        wrong(`The disk of ${dataPath} has ${gigabytes(free)} left. Make room: at 32 MB the log stops taking events.`),
+      ];
+    if (free < tightBytes) return [note(`The disk of ${dataPath} has ${gigabytes(free)} left.`)];
+    return [ok(`The data folder ${dataPath} can be written, ${use}; ${gigabytes(free)} free.`)];
+  } catch (error) {
+    return [
+      wrong(
+        codeOf(error) === "ENOENT"
+          ? `There is no data folder ${dataPath} yet. It is made by \`polder start\`.`
+          : `The data folder ${dataPath} cannot be used: ${messageOf(error)}.`,
+      ),
+    ];
+  }
+}
+
+async function checkReady(name: string, url: string, flag: string): Promise<Finding[]> {
+  try {
+    const response = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(answerWithinMs) });
+    if (response.ok) return [ok(`${name} at ${url} is ready.`)];
+    return [wrong(`${name} at ${url} is not ready: ${(await response.text()).trim()}.`)];
+  } catch (error) {
+    return [
+      wrong(
+        `${name} does not answer at ${url} (${reasonOf(error)}). Start it with \`polder start\`, or say where it is with ${flag}.`,
+      ),
+    ];
+  }
+}
+
+async function checkStore(settings: Settings, now: () => Date): Promise<Finding[]> {
+  const url = settings.clickhouse?.url ?? `http://${settings.host}:${settings.ports.sql}`;
+  const name = settings.clickhouse === undefined ? "SQL" : "ClickHouse";
+  let version: string;
+  let offBy: number;
+  try {
+    const asked = now().getTime();
+    const [row = ""] = await askStore(settings, url, "SELECT version(), toUnixTimestamp64Milli(now64(3))");
+    const answered = now().getTime();
+    const [found = "", clock = ""] = row.split("\t");
+    version = found;
+    // The answer was made at some moment in between.
+    offBy = Math.max(0, Number(clock) - answered, asked - Number(clock));
+  } catch (error) {
+    return [
+      wrong(
+        `${name} does not answer at ${url} (${reasonOf(error)}). Start it with \`polder start\`, or say where it is with --sql-port or CLICKHOUSE_URL.`,
+      ),
+    ];
+  }
+  const findings = [ok(`${name} at ${url} answers: ClickHouse ${version}.`)];
+  findings.push(
+    offBy > clockToleranceMs
+      ? wrong(
+          `The clocks of this machine and of ClickHouse are ${(offBy / 1000).toFixed(1)} s apart. Let both follow a time server.`,
+        )
+      : ok("The clocks agree."),
+  );
+  try {
+    const counts = await askStore(
+      settings,
+      url,
+      `SELECT (SELECT count() FROM ${settings.database}.events WHERE received_at > now() - 3600), (SELECT count() FROM ${settings.database}.rejected WHERE received_at > now() - 3600)`,
+    );
+    const [stored = 0, refused = 0] = (counts[0] ?? "").split("\t").map(Number);
+    const share = refused / Math.max(stored + refused, 1);
+    const words = `In the last hour ${stored} events were stored and ${refused} refused`;
+    findings.push(
+      share > refusedTolerance
+        ? wrong(`${words}. Ask why: SELECT reason, any(detail), count() FROM rejected GROUP BY reason`)
+        : ok(`${words}.`),
+    );
+  } catch (error) {
+    findings.push(wrong(`The tables cannot be read (${messageOf(error)}). Make them with \`polder migrate\`.`));
+  }
+  return findings;
+}
+
+/** The line of each gauge is as the process of `polder start` exports it. */
+async function checkLag(collector: string): Promise<Finding[]> {
+  try {
+    const response = await fetch(`${collector}/metrics`, { signal: AbortSignal.timeout(answerWithinMs) });
+    const lags = [...(await response.text()).matchAll(/^polder_log_lag_records\{topic="([^"]+)"\} (\S+)$/gm)];
+    return lags.map(([, topic = "", count]) =>
+      Number(count) > lagTolerance
+        ? wrong(
+            `${count} records of ${topic} wait to be loaded. See polder.log in the data folder for why the loader is slow.`,
+          )
+        : ok(`${count} records of ${topic} wait to be loaded.`),
+    );
+  } catch {
+    // That the collector is away is told by its own check.
+    return [];
+  }
+}
+
+async function askStore({ clickhouse, database }: Settings, url: string, question: string): Promise<string[]> {
+  const address = new URL(url);
+  address.searchParams.set("database", database);
+  address.searchParams.set("default_format", "TSVRaw");
+  const headers = clickhouse && { "X-ClickHouse-User": clickhouse.username, "X-ClickHouse-Key": clickhouse.password };
+  const response = await fetch(address, {
+    method: "POST",
+    body: question,
+    signal: AbortSignal.timeout(answerWithinMs),
+    ...(headers && { headers }),
+  });
+  const text = await response.text();
+  if (!response.ok) throw new Error(text.trim().split("\n")[0]);
+  return text.split("\n");
+}
+
+const ok = (text: string): Finding => ({ level: "ok", text });
+const note = (text: string): Finding => ({ level: "note", text });
+const wrong = (text: string): Finding => ({ level: "wrong", text });
+
+const gigabytes = (bytes: number): string => `${(bytes / 1024 ** 3).toFixed(1)} GB`;
+const reasonOf = (error: unknown): string => {
+  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+  return codeOf(cause) ?? messageOf(cause);
+};

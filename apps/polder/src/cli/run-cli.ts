@@ -1,0 +1,63 @@
+import type { Command, CommandContext } from "./command.ts";
+import { doctorCommand } from "./doctor.ts";
+import { CommandError, exitCode, messageOf, UsageError } from "./exit-code.ts";
+import { initCommand } from "./init.ts";
+import { keyCommand } from "./key.ts";
+import { migrateCommand } from "./migrate.ts";
+import { sqlCommand } from "./sql.ts";
+import { startCommand } from "./start.ts";
+
+export const commands: readonly Command[] = [
+  initCommand,
+  startCommand,
+  migrateCommand,
+  sqlCommand,
+  doctorCommand,
+  keyCommand,
+];
+
+/** Never throws: what went wrong is told on the terminal. Resolves with the exit code. */
+export async function runCli(args: readonly string[], context: CommandContext): Promise<number> {
+  const { terminal } = context;
+  const [name, ...rest] = args;
+  if (name === undefined || name === "--help" || name === "-h" || name === "help") {
+    const asked = commands.find((command) => command.name === rest[0]);
+    terminal.out(asked?.help ?? overview(context));
+    return name === undefined ? exitCode.usage : exitCode.done;
+  }
+  const command = commands.find((known) => known.name === name);
+  if (command === undefined) {
+    terminal.err(`There is no command “${name}”. Run \`polder --help\` to see those there are.`);
+    return exitCode.usage;
+  }
+  if (rest.includes("--help") || rest.includes("-h")) {
+    terminal.out(command.help);
+    return exitCode.done;
+  }
+  try {
+    return await command.run(rest, context);
+  } catch (error) {
+    if (!(error instanceof CommandError)) {
+      terminal.err(
+        `polder ${name} failed: ${error instanceof Error ? (error.stack ?? error.message) : messageOf(error)}`,
+      );
+      return exitCode.failed;
+    }
+    terminal.err(error.message);
+    if (error instanceof UsageError) terminal.err(`Run \`polder ${name} --help\` to see how it is written.`);
+    return error.exitCode;
+  }
+}
+
+const overview = ({ terminal: { colours } }: CommandContext): string => {
+  const width = Math.max(...commands.map((command) => command.name.length));
+  const lines = commands.map((command) => `  ${colours.bold(command.name.padEnd(width))}  ${command.summary}`);
+  return `First-party customer data on land you own.
+
+Usage: polder <command> [options]
+
+${lines.join("\n")}
+
+Run \`polder <command> --help\` for its options.
+Exit codes: 0 done, 1 failed, 2 not written as it should be, 130 interrupted.`;
+};

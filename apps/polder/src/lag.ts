@@ -1,0 +1,65 @@
+import { topics, type EventLog } from "@polder/core";
+import { Gauge, type Registry } from "prom-client";
+
+/** The group that `createLoader` reads as when none is given. */
+const loaderGroup = "polder.loader";
+
+const lookEveryMs = 1_000;
+
+/** Records of all topics that wait to be loaded. */
+export async function recordsBehind(log: EventLog): Promise<number> {
+  const counts = await Promise.all(topics.map((topic) => behindIn(log, topic)));
+  return counts.reduce((sum, count) => sum + count, 0);
+}
+
+export interface LagWatch {
+  /** How long the oldest record that waits has been waiting, at most, in milliseconds; undefined when the log does not say. */
+  ageMs(): Promise<number | undefined>;
+  stop(): void;
+}
+
+/** The log counts what waits and not since when: what is behind now came after the last moment when nothing was. */
+export function watchLag({
+  log,
+  registry,
+  clock,
+}: {
+  log: EventLog;
+  registry: Registry;
+  clock: () => number;
+}): LagWatch {
+  let emptyAt = clock();
+  const ageMs = async (): Promise<number | undefined> => {
+    const askedAt = clock();
+    const behind = await recordsBehind(log).catch(() => undefined);
+    if (behind === 0) emptyAt = Math.max(emptyAt, askedAt);
+    if (behind === undefined) return undefined;
+    return behind === 0 ? 0 : clock() - emptyAt;
+  };
+  const timer = setInterval(() => void ageMs(), lookEveryMs).unref();
+  const registers = [registry];
+  const records = new Gauge({
+    name: "polder_log_lag_records",
+    help: "Records in the log that wait to be loaded, by topic",
+    labelNames: ["topic"],
+    registers,
+    async collect() {
+      for (const topic of topics) records.set({ topic }, await behindIn(log, topic).catch(() => Number.NaN));
+    },
+  });
+  const seconds = new Gauge({
+    name: "polder_log_lag_seconds",
+    help: "How long the oldest record that waits has been waiting, at most",
+    registers,
+    async collect() {
+      seconds.set(((await ageMs()) ?? Number.NaN) / 1000);
+    },
+  });
+  return { ageMs, stop: () => clearInterval(timer) };
+}
+
+async function behindIn(log: EventLog, topic: (typeof topics)[number]): Promise<number> {
+  let sum = 0;
+  for (const count of (await log.lag(topic, loaderGroup)).values()) sum += count;
+  return sum;
+}

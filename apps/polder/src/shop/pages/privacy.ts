@@ -1,0 +1,37 @@
+import { html } from "hono/html";
+import { layout, type Html } from "../layout.ts";
+import type { Visit } from "../visit.ts";
+
+export const privacyPage = (visit: Visit): Html =>
+  layout(visit, {
+    title: "What we know about you",
+    body: html`<article class="wide section narrow prose">
+      <h1>What we know about you</h1>
+      <p class="lead">
+        Before you choose: nothing. After a no: still nothing. After a yes: what is on this page, and nowhere else.
+      </p>
+      <div class="panel">
+        <p class="choice-note">Looking up your choice…</p>
+        <div class="consent-choice">
+          <button type="button" class="choice" data-consent="yes">Yes, remember it</button>
+          <button type="button" class="choice" data-consent="no">No, do not</button>
+        </div>
+      </div>
+      <h2>After a yes</h2>
+      <p>
+        Pages, clicks, forms marked for it and orders, kept on our own server under a random number in a first-party
+        cookie, for thirteen months at most. Never passwords, never what you type elsewhere, your internet address only
+        shortened.
+      </p>
+      <h2>After a no, or when you withdraw</h2>
+      <p>
+        The browser keeps one word, the same for everyone, so that we do not ask again. When you withdraw, the number
+        and everything stored on this device go away at once.
+      </p>
+      <h2>What the shop itself needs</h2>
+      <p>
+        A cookie with your cart and one with your login, until you close the browser or log out. Those work without
+        asking, because you asked for them.
+      </p>
+    </article>`,
+  });

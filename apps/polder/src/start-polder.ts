@@ -1,0 +1,199 @@
+import { randomInt } from "node:crypto";
+import { createApi, createSqlProxy } from "@polder/api";
+import { createEventStore, createIdentityStore, createReadQueries } from "@polder/clickhouse";
+import {
+  createCollector,
+  createMessageId,
+  readBrowserBundle,
+  readCountryTable,
+  watchConfigFile,
+} from "@polder/collector";
+import { createReloadableDirectory, type Logger, type PolderConfig } from "@polder/core";
+import { createLoader } from "@polder/loader";
+import { createWorker } from "@polder/worker";
+import { collectDefaultMetrics, Registry } from "prom-client";
+import type { Progress } from "./cli/progress.ts";
+import { readConfigFile } from "./config-file.ts";
+import { originsOfPort, withOrigins } from "./demo-config.ts";
+import { drain } from "./drain.ts";
+import { createEndings, type Endings } from "./endings.ts";
+import { recordsBehind, watchLag } from "./lag.ts";
+import { openLog } from "./open-log.ts";
+import { openStore } from "./open-store.ts";
+import { portError } from "./ports.ts";
+import type { Part, Settings } from "./settings.ts";
+import { createShop } from "./shop/create-shop.ts";
+
+export interface PolderOptions {
+  settings: Settings;
+  /** A file that {@link readConfigFile} takes; followed while it changes. */
+  configPath: string;
+  /** With the demo shop, for the first site of the configuration. */
+  isDemo: boolean;
+  progress: Progress;
+  loggerOf: (name: string) => Logger;
+  now: () => Date;
+  /** How long {@link RunningPolder.stop} waits for the loader to catch up. */
+  drainWithinMs?: number;
+}
+
+export interface RunningPolder {
+  /** As a browser on this machine reaches them. */
+  addresses: { shop?: string; api: string; collector: string; sql: string };
+  /** Public key of the first site. */
+  writeKey: string;
+  /** Resolves with the reason when a part cannot go on by itself. */
+  failed: Promise<unknown>;
+  /**
+   * Takes nothing new, loads what is in the log, and ends every part. Resolves with the number of records that are still in the log (they are
+   * loaded after the next start), undefined when that could not be told.
+   */
+  stop(say: (behind: number) => void): Promise<number | undefined>;
+}
+
+const defaultDrainWithinMs = 10_000;
+
+/** All of Polder in this process, but for the engine, which is a child of it. Rejects after having ended what had been started. */
+export async function startPolder(options: PolderOptions): Promise<RunningPolder> {
+  const endings = createEndings(options.loggerOf("polder"));
+  try {
+    return await start(options, endings);
+  } catch (error) {
+    await endings.run();
+    throw error;
+  }
+}
+
+async function start(options: PolderOptions, endings: Endings): Promise<RunningPolder> {
+  const { settings, configPath, isDemo, progress, loggerOf, now } = options;
+  const clock = (): number => performance.now();
+  let config = readConfigFile(configPath);
+  const site = config.sites[0]!;
+  const writeKey = site.writeKeys[0]!.key;
+  const sites = createReloadableDirectory(config);
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+
+  const { clickhouse, engine, close: closeStore } = await openStore({ settings, progress, loggerOf });
+  endings.add(closeStore);
+  const log = await progress.step(
+    settings.kafka === undefined ? "Event log" : `Kafka at ${settings.kafka.brokers.join(", ")}`,
+    () => openLog({ settings, config, logger: loggerOf("log") }),
+  );
+  endings.add(() => log.close());
+  const lag = watchLag({ log, registry, clock });
+  endings.add(lag.stop);
+
+  const worker = createWorker({ store: createIdentityStore(clickhouse), logger: loggerOf("worker"), registry });
+  const loader = createLoader({ log, store: createEventStore({ clickhouse }), logger: loggerOf("loader"), registry });
+  const failed = new Promise<unknown>((resolve) => {
+    worker.run().catch(resolve);
+    loader.run().catch(resolve);
+  });
+  endings.add(worker.stop);
+  endings.add(loader.stop);
+
+  const addresses: RunningPolder["addresses"] = { api: "", collector: "", sql: settings.clickhouse?.url ?? "" };
+  const collector = createCollector({
+    log,
+    sites,
+    countryOf: readCountryTable(),
+    now: () => now().getTime(),
+    clock,
+    newId: createMessageId,
+    logger: loggerOf("collector"),
+    registry,
+    browserBundle: readBrowserBundle(),
+    edge: () => config,
+    options: { maxInFlightBytes: config.limits.maxInFlightBytes },
+  });
+  const shop = createShop({
+    writeKey,
+    collectorUrl: () => addresses.collector,
+    liveUrl: () => addresses.api,
+    newOrderId: () =>
+      `SK-${now().toISOString().slice(2, 10).replaceAll("-", "")}-${String(randomInt(1e6)).padStart(6, "0")}`,
+  });
+  let intake: Promise<unknown> | undefined;
+  const closeIntake = (): Promise<unknown> => (intake ??= Promise.all([shop.close(), collector.close()]));
+  endings.add(async () => void (await closeIntake()));
+
+  const applyConfig = (changed: PolderConfig): void => {
+    // The shop may have another port today than the file says.
+    config =
+      addresses.shop === undefined
+        ? changed
+        : withOrigins(changed, site.id, originsOfPort(Number(new URL(addresses.shop).port)));
+    sites.replace(config);
+  };
+  const watch = watchConfigFile({ path: configPath, logger: loggerOf("config"), onChange: applyConfig });
+  endings.add(watch.stop);
+
+  await progress.step(`${isDemo ? "Shop, collector" : "Collector"}, loader, worker, live page, SQL`, async () => {
+    const listen = listenOn(settings);
+    if (engine !== undefined) {
+      const { sqlPassword } = settings;
+      const proxy = createSqlProxy({
+        engineUrl: engine.url,
+        admin: engine.admin,
+        analyst: engine.analyst,
+        logger: loggerOf("sql"),
+        ...(sqlPassword !== undefined && { analystPassword: sqlPassword }),
+      });
+      endings.add(() => proxy.close());
+      addresses.sql = await listen("sql", proxy.listen);
+    }
+    if (isDemo) {
+      addresses.shop = await listen("shop", shop.listen);
+      applyConfig(config);
+    }
+    addresses.collector = await listen("collector", collector.listen);
+    const api = createApi({
+      queries: createReadQueries(clickhouse),
+      sites: () => sites.sites(),
+      logger: loggerOf("api"),
+      registry,
+      lag: lag.ageMs,
+      isStoreReachable: clickhouse.isReachable,
+      sqlUrl: addresses.sql,
+      ...(addresses.shop !== undefined && { shopUrl: addresses.shop }),
+      ...(settings.adminToken !== undefined && { adminToken: settings.adminToken }),
+    });
+    endings.add(api.close);
+    addresses.api = await listen("api", api.listen);
+  });
+
+  return {
+    addresses,
+    writeKey,
+    failed,
+    async stop(say) {
+      await closeIntake();
+      const withinMs = options.drainWithinMs ?? defaultDrainWithinMs;
+      const behind = await drain({ recordsBehind: () => recordsBehind(log), withinMs, clock, say });
+      await endings.run();
+      return behind;
+    },
+  };
+}
+
+/** The one who listens knows best which port it was. */
+type Listening = { url: string } | { port: number };
+type Listener = (address: { host: string; port: number }) => Promise<Listening>;
+
+/** Resolves with the address for a browser on this machine. */
+const listenOn =
+  ({ host, ports }: Settings) =>
+  async (part: Part, listener: Listener): Promise<string> => {
+    const found = await listener({ host, port: ports[part] }).catch((error: unknown) => {
+      throw portError(part, ports[part], host, error);
+    });
+    return localUrl("url" in found ? found.url : `http://${host.includes(":") ? `[${host}]` : host}:${found.port}`);
+  };
+
+/** What is open to all addresses or to the loopback is reached as localhost from here. */
+function localUrl(url: string): string {
+  const address = new URL(url);
+  if (["127.0.0.1", "0.0.0.0", "[::]", "[::1]"].includes(address.hostname)) address.hostname = "localhost";
+  return address.origin;
+}

@@ -1,0 +1,30 @@
+import { createCollector, createMessageId, readBrowserBundle, readCountryTable } from "@polder/collector";
+import { createSiteDirectory, parseConfig } from "@polder/core";
+import { createKafkaLog } from "@polder/kafka";
+import { createLmdbLog } from "@polder/lmdb";
+import { Registry } from "prom-client";
+import { benchConfig } from "./bench-config.mjs";
+import { quiet } from "./temporary-folder.mjs";
+
+// The collector as it is in production, with its log: a folder, or brokers after "kafka:".
+const where = process.argv[2];
+const log = where.startsWith("kafka:")
+  ? createKafkaLog({ brokers: where.slice("kafka:".length).split(","), clientId: "bench", partitions: 24, replicationFactor: 1, createTopics: true, topicPrefix: `bench-${process.pid}.`, logger: quiet })
+  : createLmdbLog({ path: where, logger: quiet });
+const collector = createCollector({
+  log,
+  sites: createSiteDirectory(parseConfig(JSON.stringify(benchConfig)).config),
+  countryOf: readCountryTable(),
+  now: () => Date.now(),
+  clock: () => performance.now(),
+  newId: createMessageId,
+  logger: quiet,
+  registry: new Registry(),
+  browserBundle: readBrowserBundle(),
+});
+process.send(await collector.listen({ host: "127.0.0.1", port: 0 }));
+process.on("SIGTERM", async () => {
+  await collector.close();
+  await log.close();
+  process.exit(0);
+});

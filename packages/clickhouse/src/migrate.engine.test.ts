@@ -1,0 +1,145 @@
+import { buildEventRow } from "@polder/core/contracts";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+
+import { createClickHouse, quoteName, type ClickHouse } from "./clickhouse.ts";
+import { migrate } from "./migrate.ts";
+import { migrations, renderMigrations } from "./migrations/render-migrations.ts";
+import { silent, startTestDatabase, type TestDatabase } from "./test-support/start-test-database.ts";
+
+describe("migrate", () => {
+  let database: TestDatabase;
+  let clients: ClickHouse[] = [];
+  let made = 0;
+  const numbers = migrations.map(({ number }) => number);
+
+  const connect = (name: string): ClickHouse => {
+    const { engine } = database;
+    const client = createClickHouse({ url: engine.url, ...engine.admin, database: name, logger: silent });
+    clients.push(client);
+    return client;
+  };
+  const newDatabase = (): string => `test_${(made += 1)}`;
+  const server = (): ClickHouse => database.clickhouse.withoutDatabase();
+
+  beforeAll(async () => {
+    database = await startTestDatabase({ migrated: false });
+  });
+  afterEach(async () => {
+    for (const client of clients) {
+      await server().command(`DROP DATABASE IF EXISTS ${quoteName(client.database)} SYNC`);
+      await client.close();
+    }
+    clients = [];
+  });
+  afterAll(() => database?.stop());
+
+  it("applies every migration once, in order", async () => {
+    const client = connect(newDatabase());
+    expect(await migrate(client)).toEqual(numbers);
+    expect(await migrate(client)).toEqual([]);
+    expect(await client.query("SELECT number FROM migration ORDER BY number")).toEqual(numbers.map((number) => ({ number })));
+  });
+
+  it("goes on where an earlier version stopped", async () => {
+    const client = connect(newDatabase());
+    await migrate(client);
+    await client.command("DROP VIEW people");
+    await client.command("ALTER TABLE migration DELETE WHERE number = 4 SETTINGS mutations_sync = 1");
+    expect(await migrate(client)).toEqual([4]);
+    expect(await client.query("SELECT * FROM people")).toEqual([]);
+  });
+
+  it("lets one process work while the others wait", async () => {
+    const name = newDatabase();
+    const applied = await Promise.all(Array.from({ length: 4 }, () => migrate(connect(name))));
+    expect(applied.flat()).toEqual(numbers);
+    const [lock] = await server().query<{ n: number }>("SELECT count() AS n FROM system.tables WHERE name = 'migration_lock'");
+    expect(lock).toEqual({ n: 0 });
+  });
+
+  it("gives the lock back when it fails, and says which migration failed", async () => {
+    const name = newDatabase();
+    const client = connect(name);
+    await server().command(`CREATE DATABASE ${name}`);
+    await server().command(`CREATE TABLE ${name}.events (number UInt8) ENGINE = Memory`);
+    for (let round = 0; round < 2; round += 1) {
+      await expect(migrate(client)).rejects.toMatchObject({
+        code: "migration_failed",
+        message: expect.stringContaining("Migration 3 (materialized-views)"),
+      });
+    }
+    expect(await client.query("SELECT number FROM migration ORDER BY number")).toEqual([{ number: 1 }, { number: 2 }]);
+  });
+
+  it("refuses a database that a newer version made", async () => {
+    const client = connect(newDatabase());
+    await migrate(client);
+    await client.command("INSERT INTO migration (number, name, checksum) VALUES (9999, 'later', '')");
+    await expect(migrate(client)).rejects.toThrow(/9999.*newer/s);
+  });
+
+  it("refuses a database whose migration had another text", async () => {
+    const client = connect(newDatabase());
+    await migrate(client);
+    await client.command("ALTER TABLE migration UPDATE checksum = 'other' WHERE number = 1 SETTINGS mutations_sync = 1");
+    await expect(migrate(client)).rejects.toThrow(/Migration 1 .*another text/s);
+  });
+
+  it("gives the dictionary the password of today", async () => {
+    const name = newDatabase();
+    const client = connect(name);
+    await migrate(client);
+    await client.command(
+      "CREATE OR REPLACE DICTIONARY identity_dict (atom UInt32, person UInt32) PRIMARY KEY atom " +
+        "SOURCE(CLICKHOUSE(USER 'polder' PASSWORD 'old' TABLE 'identity')) LAYOUT(HASHED()) LIFETIME(0)",
+    );
+    await expect(client.query("SELECT person(toUInt32(1)) AS person")).rejects.toThrow();
+    await migrate(client);
+    expect(await client.query("SELECT person(toUInt32(1)) AS person")).toEqual([{ person: 1 }]);
+  });
+
+  it("makes the table of events with exactly the columns of an event's row", async () => {
+    const client = connect(newDatabase());
+    await migrate(client);
+    const columns = await client.query<{ name: string }>("SELECT name FROM system.columns WHERE database = {name: String} AND table = 'events'", {
+      params: { name: client.database },
+    });
+    expect(columns.map(({ name }) => name).toSorted()).toEqual(Object.keys(buildEventRow()).toSorted());
+  });
+
+  it("explains every table, every view and every one of their columns", async () => {
+    const client = connect(newDatabase());
+    await migrate(client);
+    const params = { name: client.database };
+    const mute = await client.query(
+      `SELECT table, name FROM system.columns
+       WHERE database = {name: String} AND comment = '' AND NOT endsWith(table, '_mv') AND table != 'identity_dict'`,
+      { params },
+    );
+    expect(mute).toEqual([]);
+    const muteTables = await client.query(
+      "SELECT name FROM system.tables WHERE database = {name: String} AND comment = '' AND NOT endsWith(name, '_mv')",
+      { params },
+    );
+    expect(muteTables).toEqual([]);
+    const [views] = await client.query<{ names: string[] }>(
+      "SELECT arraySort(groupArray(name)) AS names FROM system.tables WHERE database = {name: String} AND engine = 'View'",
+      { params },
+    );
+    expect(views?.names).toEqual(["audiences", "consent_choices", "events_v", "orders", "page_views", "people", "sessions"]);
+  });
+
+  it("renders SQL for a cluster that ClickHouse understands", async () => {
+    const credentials = "USER 'polder' PASSWORD 'x'";
+    const statements = renderMigrations({ database: "polder", cluster: "main", dictionaryCredentials: credentials }).flatMap(
+      (migration) => migration.statements,
+    );
+    for (const statement of statements) {
+      const [formatted] = await server().query<{ text: string }>("SELECT formatQuerySingleLine({statement: String}) AS text", {
+        params: { statement },
+      });
+      expect(formatted?.text).toContain("ON CLUSTER main");
+      await server().command(`EXPLAIN AST ${statement}`);
+    }
+  });
+});

@@ -1,0 +1,72 @@
+import { describe, expect, it } from "vitest";
+
+import { migrations, renderMigrations, renderSql } from "./render-migrations.ts";
+
+const credentials = "USER 'polder' PASSWORD 'x'";
+const single = { database: "polder", dictionaryCredentials: credentials };
+const clustered = { ...single, cluster: "main" };
+const statementsOf = (options: typeof single & { cluster?: string }): string[] =>
+  renderMigrations(options).flatMap(({ statements }) => statements);
+
+describe("migrations", () => {
+  it("are numbered from 1 without a gap", () => {
+    expect(migrations.map(({ number }) => number)).toEqual(migrations.map((_, index) => index + 1));
+  });
+
+  it("leave no place unfilled", () => {
+    for (const statement of [...statementsOf(single), ...statementsOf(clustered)]) {
+      expect(statement.replaceAll(/\{(shard|replica|database|table)\}/g, "")).not.toMatch(/\{\w+/);
+    }
+  });
+
+  it("can all be run twice", () => {
+    for (const statement of statementsOf(single)) expect(statement).toMatch(/CREATE (OR REPLACE|TABLE IF NOT EXISTS|MATERIALIZED VIEW IF NOT EXISTS)/);
+  });
+
+  it("give every table that an insert reaches a deduplication window", () => {
+    const tables = statementsOf(single).filter((sql) => /CREATE TABLE/.test(sql) && !/identity /.test(sql.split("(")[0] ?? ""));
+    expect(tables).toHaveLength(8);
+    for (const table of tables) expect(table).toContain("non_replicated_deduplication_window = 10000");
+  });
+
+  it("quote the name of the database", () => {
+    expect(renderSql("SELECT * FROM {db}.events; ", { ...single, database: "my`db" })).toEqual(["SELECT * FROM `my\\`db`.events"]);
+  });
+});
+
+describe("migrations for a cluster", () => {
+  const statements = statementsOf(clustered);
+
+  it("run everywhere", () => {
+    for (const statement of statements) expect(statement).toContain("ON CLUSTER `main`");
+  });
+
+  it("replicate every table that holds rows", () => {
+    const engines = statements.flatMap((statement) => statement.match(/ENGINE = \w+/g) ?? []);
+    expect(new Set(engines)).toEqual(
+      new Set(["ENGINE = ReplicatedMergeTree", "ENGINE = ReplicatedAggregatingMergeTree", "ENGINE = ReplicatedReplacingMergeTree", "ENGINE = Distributed"]),
+    );
+  });
+
+  it("put a Distributed table before every sharded one", () => {
+    const created = statements.flatMap((statement) => statement.match(/CREATE TABLE IF NOT EXISTS `polder`\.(\w+)/)?.[1] ?? []);
+    const sharded = created.filter((name) => name.endsWith("_local"));
+    expect(sharded).toHaveLength(8);
+    for (const name of sharded) expect(created).toContain(name.replace(/_local$/, ""));
+  });
+
+  it("hang materialized views on the tables that inserts reach, on the same shard", () => {
+    const materialized = statements.filter((statement) => statement.includes("MATERIALIZED"));
+    expect(materialized).toHaveLength(6);
+    for (const statement of materialized) {
+      expect(statement).toMatch(/TO `polder`\.\w+_local AS/);
+      expect(statement).toMatch(/FROM `polder`\.events_local/);
+    }
+  });
+
+  it("let people's questions reach all shards", () => {
+    const views = statements.filter((statement) => /CREATE OR REPLACE VIEW/.test(statement));
+    expect(views).toHaveLength(7);
+    for (const view of views) expect(view).not.toContain("_local");
+  });
+});

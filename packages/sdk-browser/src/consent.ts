@@ -1,0 +1,111 @@
+import {
+  choiceCookieName,
+  decodeChoice,
+  encodeChoice,
+  grantedPurposes,
+  hasPurpose,
+  maskOf,
+  purposes,
+  refusalMonth,
+  type ConsentStamp,
+  type Purpose,
+  type PurposeMask,
+} from "@polder/protocol";
+import { recall, writeCookie, writeLocal } from "./device-storage.ts";
+import { randomId } from "./random-id.ts";
+
+export type Choice = "all" | "none" | { [P in Purpose]?: boolean };
+export type Notice = NonNullable<ConsentStamp["notice"]>;
+
+export interface ConsentStatus {
+  /** `unset`: never asked, or asked too long ago: show the banner. */
+  status: "unset" | "granted" | "denied";
+  /** What may be done now; Global Privacy Control has been applied. */
+  purposes: { [P in Purpose]: boolean };
+  /** When the visitor said yes, ISO 8601. */
+  at?: string;
+  gpc: boolean;
+}
+
+/** A choice, and what follows from it. The same object as long as the same choice holds. */
+export interface Decision {
+  /** As it is kept on the device. */
+  text: string;
+  status: ConsentStatus["status"];
+  /** What is permitted, `necessary` aside. */
+  mask: PurposeMask;
+  /** What events carry. */
+  stamp: ConsentStamp;
+}
+
+const maxAgeSeconds = 395 * 86_400;
+const asked = purposes.slice(1);
+
+/** @param cookieDomain "" is this host alone. */
+export const createConsent = (cookieDomain: string, gpc: boolean) => {
+  const decide = (text: string, notice?: Notice, before = 0): Decision => {
+    const choice = decodeChoice(text);
+    const {
+      mask: chosen,
+      consentId: id,
+      at,
+    } = choice?.kind === "granted" ? choice : { mask: 0, consentId: randomId(), at: Date.now() };
+    const stamp: ConsentStamp = {
+      v: 1,
+      id,
+      purposes: Object.fromEntries(
+        asked.map((each) => [
+          each,
+          hasPurpose(chosen, each) ? "granted" : hasPurpose(before, each) ? "withdrawn" : "denied",
+        ]),
+      ),
+      at: new Date(at).toISOString(),
+      ...(gpc && { gpc }),
+      ...(notice && { notice }),
+    };
+    const mask = grantedPurposes(stamp, gpc, Date.now()) & ~1;
+    return { text, stamp, mask, status: mask ? "granted" : choice?.kind === "refused" ? "denied" : "unset" };
+  };
+
+  let last = decide("");
+  /** Read from the device every time: another tab may have made a choice. */
+  const current = (): Decision => {
+    const text = recall(choiceCookieName);
+    if (text !== last.text) last = decide(text);
+    return last;
+  };
+
+  return {
+    current,
+    /** What the choice would mean; nothing is kept yet. Its stamp tells what is withdrawn. */
+    weigh(choice: Choice, notice: Notice | undefined): Decision {
+      const at = Date.now();
+      const isYes = (each: Purpose): boolean =>
+        (choice === "all" || (choice as { [P in Purpose]?: boolean })[each] === true) && !(gpc && each === "ads");
+      const mask = maskOf(asked.filter(isYes));
+      const text = encodeChoice(
+        mask ? { kind: "granted", mask, consentId: randomId(), at } : { kind: "refused", month: refusalMonth(at) },
+      );
+      return decide(text, notice, current().mask);
+    },
+    /** Keeps the choice on the device: the grant, or the constant of a refusal. */
+    keep(decision: Decision): void {
+      last = decision;
+      writeLocal(choiceCookieName, last.text);
+      writeCookie(choiceCookieName, last.text, maxAgeSeconds, cookieDomain);
+    },
+    status(): ConsentStatus {
+      const { status, mask, stamp } = current();
+      return {
+        status,
+        purposes: Object.fromEntries(
+          purposes.map((each, bit) => [each, !bit || hasPurpose(mask, each)]),
+        ) as ConsentStatus["purposes"],
+        ...(mask && { at: stamp.at! }),
+        gpc,
+      };
+    },
+  };
+};
+
+export type Consent = ReturnType<typeof createConsent>;

@@ -1,0 +1,216 @@
+import { hasPurpose, type EventType } from "@polder/protocol";
+import type { Capture } from "./capture/capture.ts";
+import { createConsent, type Choice, type ConsentStatus, type Notice } from "./consent.ts";
+import { forgetIdentity, userId } from "./identity.ts";
+import { createOutbox } from "./outbox.ts";
+import { createPageContext, type PageContext } from "./page-context.ts";
+import { createReceiptBook } from "./receipt.ts";
+import { createSender } from "./sender.ts";
+import { createTracker, type CallOptions } from "./tracker.ts";
+import { createTransport } from "./transport.ts";
+
+export interface PolderOptions {
+  /** Public key of the site, `pk_…`. */
+  writeKey: string;
+  /** Origin of the collector, as `https://data.example.com`. */
+  host: string;
+  /** What is measured by itself: `allCaptures`, some of them, or `[]`. */
+  capture: readonly Capture[];
+  /**
+   * What happens before the visitor has chosen. `silent`: nothing is kept. `buffer`: up to 50 events of the last 30 minutes wait in memory,
+   * are sent with their own times after a yes, and are gone after a no or when the page is left.
+   */
+  beforeChoice?: "silent" | "buffer";
+  /** Domain of the cookie that keeps the choice, as `example.com`, so that subdomains share it. This host alone when absent. */
+  cookieDomain?: string;
+  /** How long events wait for others to travel with, in milliseconds. */
+  flushAfterMs?: number;
+}
+
+/** Names of events and what they carry: `{ "Order Completed": { order_id: string; total: number } }`. */
+export type TrackingPlan = { [event: string]: object };
+type Traits = { [name: string]: unknown };
+
+export interface Polder<Plan extends TrackingPlan = TrackingPlan> {
+  track<Name extends keyof Plan & string>(event: Name, properties?: Plan[Name], options?: CallOptions): void;
+  /** One text is the name; two are the category and the name. */
+  page(name?: string, properties?: object, options?: CallOptions): void;
+  page(category: string, name: string, properties?: object, options?: CallOptions): void;
+  page(properties: object, options?: CallOptions): void;
+  /** Who the visitor is, and what is known of them. Dropped without consent for `profile`, as `group` and `alias` are. */
+  identify(userId: string, traits?: Traits, options?: CallOptions): void;
+  identify(traits: Traits, options?: CallOptions): void;
+  group(groupId: string, traits?: Traits, options?: CallOptions): void;
+  alias(userId: string, previousId?: string, options?: CallOptions): void;
+  /** Someone else uses this browser now, as after a logout: a new anonymous id, a new session, no user. The choice stays. */
+  reset(): void;
+  consent: {
+    get(): ConsentStatus;
+    /** A purpose that is not named is a no. @param options.notice says which text the visitor saw. */
+    set(choice: Choice, options?: { notice?: Notice }): void;
+    withdraw(): void;
+    /** Also runs when the choice is made in another tab. @returns what ends it. */
+    onChange(listen: (status: ConsentStatus) => void): () => void;
+  };
+  /** Sends what waits now. Settles after the attempt, whatever came of it. */
+  flush(): Promise<void>;
+  /** Calls back when Polder is there, which it is: for code that runs on the stub too. */
+  ready(run: () => void): void;
+  /** Tells the console what happens, from now on. */
+  debug(isOn?: boolean): void;
+}
+
+/** A call made on the stub, before we were there: see `stub.ts`. */
+export type EarlyCall = [method: string, args: unknown[], page: PageContext, at: number];
+
+/** Exceptions of ours never reach the page: they end in the console, when `debug` is on. */
+export const createPolder = <Plan extends TrackingPlan = TrackingPlan>(options: PolderOptions): Polder<Plan> =>
+  startPolder(options)[0];
+
+export const startPolder = ({
+  writeKey,
+  host,
+  capture,
+  beforeChoice,
+  cookieDomain = "",
+  flushAfterMs = 200,
+}: PolderOptions): [polder: Polder, replay: (call: EarlyCall) => void] => {
+  let isDebugging = false;
+  const log = (what: unknown): void => {
+    if (isDebugging) console.log("[polder]", what);
+  };
+  const safely =
+    <A extends unknown[]>(run: (...args: A) => void): ((...args: A) => void) =>
+    (...args) => {
+      try {
+        run(...args);
+      } catch (error) {
+        log(error);
+      }
+    };
+
+  const consent = createConsent(cookieDomain, !!(navigator as { globalPrivacyControl?: boolean }).globalPrivacyControl);
+  const isAllowed = (): boolean => consent.current().mask > 0;
+  const isPerson = (mask = consent.current().mask): boolean => hasPurpose(mask, "profile");
+  const currentPage = createPageContext();
+  const receipt = createReceiptBook();
+  const outbox = createOutbox(`polder_${writeKey}`, isAllowed, receipt);
+  const beforeSending = (): void => {
+    heed();
+    currentPage(true);
+  };
+  const sender = createSender(
+    writeKey,
+    outbox,
+    createTransport(`${host}/v1/batch`),
+    receipt,
+    beforeSending,
+    flushAfterMs,
+  );
+  const queue = (shared: object, event: string): void => {
+    log(event);
+    outbox.add(shared, event);
+    sender.wake();
+  };
+  const tracker = createTracker(consent, currentPage, receipt, queue, beforeChoice === "buffer");
+
+  const listeners = new Set<(status: ConsentStatus) => void>();
+  const onChange: Polder["consent"]["onChange"] = (listen) => {
+    listeners.add(listen);
+    return () => listeners.delete(listen);
+  };
+
+  let heeded = consent.current();
+  /** Does what follows from a choice, made here or in another tab. @param record of the choice, to be sent. */
+  const heed = (record?: [shared: object, event: string]): void => {
+    const { mask } = heeded;
+    const isSame = heeded === consent.current();
+    if (isSame) return;
+    heeded = consent.current();
+    // What is no longer allowed takes along what was kept for it.
+    if ((mask && !isAllowed()) || (isPerson(mask) && !isPerson())) {
+      outbox.wipe();
+      forgetIdentity();
+    }
+    if (record) {
+      receipt.count("queued");
+      queue(...record);
+    }
+    tracker.release();
+    listeners.forEach((listen) => safely(listen)(consent.status()));
+  };
+
+  const choose = (choice: Choice, notice?: Notice): void => {
+    heed();
+    const before = heeded.mask;
+    const next = consent.weigh(choice, notice);
+    const { mask } = next;
+    // A first no says nothing to anyone. The record comes before the choice is kept: a tab that reads the choice must find the id as well.
+    const record = before || mask ? tracker.choice(next.stamp, isPerson(before | mask)) : undefined;
+    consent.keep(next);
+    heed(record);
+    // An answer that was under way may bring the cookie of the id back.
+    if (!isPerson(mask) && isPerson(before)) void sender.flush().then(() => isPerson() || forgetIdentity());
+  };
+
+  const on = (target: EventTarget, type: string, handle: (event: Event) => void): void =>
+    target.addEventListener(type, safely(handle), true);
+
+  on(window, "pagehide", () => sender.leave(true));
+  on(document, "visibilitychange", () => {
+    if (document.visibilityState === "hidden") sender.leave(false);
+  });
+  on(window, "pageshow", (event) => {
+    if ((event as PageTransitionEvent).persisted) sender.comeBack();
+  });
+  on(window, "online", sender.comeBack);
+  on(window, "storage", () => heed());
+  // Pages that are gone may have left something.
+  if (isAllowed()) sender.wake();
+
+  /** Texts and objects tell each other apart, so that all the ways to leave arguments out are one. */
+  const call = (type: EventType, content: string, name: string) =>
+    safely((...args: unknown[]) => {
+      const isText = (arg: unknown): boolean => /^[sn]/.test(typeof arg);
+      const texts = args.filter(isText);
+      const [object, details] = args.slice(args[0] == null ? 1 : 0).filter((arg) => !isText(arg)) as [
+        object?,
+        CallOptions?,
+      ];
+      tracker.record(type, { [name]: texts.pop(), category: texts.pop(), [content]: object }, details);
+    });
+
+  const polder: Polder = {
+    track: call("track", "properties", "event"),
+    page: call("page", "properties", "name"),
+    identify: call("identify", "traits", "userId"),
+    group: call("group", "traits", "groupId"),
+    alias: safely((to, previousId = userId(), details) => tracker.record("alias", { userId: to, previousId }, details)),
+    reset: safely(forgetIdentity),
+    consent: {
+      get: () => {
+        safely(heed)();
+        return consent.status();
+      },
+      set: safely((choice, details) => choose(choice, details?.notice)),
+      withdraw: safely(() => choose("none")),
+      onChange,
+    },
+    flush: () => sender.flush().catch(log),
+    ready: safely((run) => run()),
+    debug: (isOn = true) => {
+      isDebugging = isOn;
+    },
+  };
+
+  const tools = { ...tracker, on, onChoice: onChange };
+  for (const start of capture) safely(start)(tools);
+
+  return [
+    polder,
+    safely(([method, args, page, at]) => {
+      const methods = { ...polder, ...polder.consent } as unknown as { [name: string]: (...args: unknown[]) => void };
+      tracker.asOf(page, at, () => methods[method]!(...args));
+    }),
+  ];
+};

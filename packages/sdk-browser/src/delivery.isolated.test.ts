@@ -1,0 +1,219 @@
+import "fake-indexeddb/auto";
+import { beforeEach, afterEach, expect, it, vi } from "vitest";
+import { stubDevice } from "./device.test-support.ts";
+import { createReceiptBook } from "./receipt.ts";
+import type { Outcome } from "./transport.ts";
+
+// The outbox and the sender together, over the real idb-keyval: what matters is what they promise as a pair.
+
+let device: ReturnType<typeof stubDevice>;
+beforeEach(() => {
+  // Timers of ours only: the database has its own ways to wait.
+  vi.useFakeTimers({ toFake: ["Date", "setTimeout", "clearTimeout"], now: Date.UTC(2026, 10, 22) });
+  vi.spyOn(Math, "random").mockReturnValue(1);
+  vi.resetModules();
+  device = stubDevice();
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+  vi.unstubAllGlobals();
+});
+
+interface Batch {
+  batch: { i: number }[];
+  context: object;
+  receipt: { queued: number; sent: number; retried: number; dropped: object };
+}
+
+const ascending = (a: number, b: number): number => a - b;
+let sites = 0;
+const siteOfItsOwn = (): string => `site-${++sites}`;
+
+async function createPage(site: string, answer: (batch: Batch) => Partial<Outcome> | Promise<Partial<Outcome>>) {
+  const { createOutbox } = await import("./outbox.ts");
+  const { createSender } = await import("./sender.ts");
+  const state = { mayStore: true };
+  const requests: Batch[] = [];
+  const receipt = createReceiptBook();
+  const outbox = createOutbox(site, () => state.mayStore, receipt);
+  const post = async (body: string): Promise<Outcome> => {
+    const batch = JSON.parse(body) as Batch;
+    requests.push(batch);
+    return { status: 200, retryAfterMs: 0, ...(await answer(batch)) };
+  };
+  const sender = createSender("pk", outbox, post, receipt, () => {}, 200);
+  const shared = { page: { url: "/" } };
+  const add = (...numbers: number[]): void => {
+    for (const i of numbers) {
+      receipt.count("queued");
+      outbox.add(shared, JSON.stringify({ context: {}, i }));
+    }
+    sender.wake();
+  };
+  const sent = (): number[][] => requests.map(({ batch }) => batch.map(({ i }) => i));
+  return { state, outbox, sender, add, requests, sent };
+}
+
+it("sends what came together together, and only then forgets it", async () => {
+  const page = await createPage(siteOfItsOwn(), () => ({}));
+  page.add(1, 2, 3);
+  expect(page.requests).toEqual([]);
+  await page.sender.flush();
+  await page.sender.flush();
+  expect(page.sent()).toEqual([[1, 2, 3]]);
+  expect(page.requests[0]!.receipt).toEqual({ queued: 3, sent: 3, retried: 0, dropped: {} });
+  expect(await page.outbox.stored()).toEqual([]);
+});
+
+it.each([0, 408, 429, 500, 503])(
+  "keeps everything after status %i, waits, and sends the same again",
+  async (status) => {
+    const site = siteOfItsOwn();
+    const answers = [{ status }, {}];
+    const page = await createPage(site, () => answers.shift() ?? {});
+    page.add(1, 2);
+    await page.sender.flush();
+    page.add(3);
+    await vi.advanceTimersByTimeAsync(999);
+    expect(page.sent()).toEqual([[1, 2]]);
+    await vi.advanceTimersByTimeAsync(1);
+    await vi.waitFor(() => expect(page.sent().slice(1).flat().sort(ascending)).toEqual([1, 2, 3]));
+  },
+);
+
+it("doubles the wait from failure to failure, up to five minutes", async () => {
+  const times: number[] = [];
+  const page = await createPage(siteOfItsOwn(), () => {
+    times.push(Date.now());
+    return { status: 500 };
+  });
+  page.add(1);
+  await page.sender.flush();
+  while (times.length < 12) {
+    await vi.advanceTimersToNextTimerAsync();
+    await page.sender.flush();
+  }
+  const waits = times.slice(1).map((at, i) => (at - times[i]!) / 1000);
+  expect(waits).toEqual([1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+});
+
+it("obeys Retry-After on this page and on the next", async () => {
+  const site = siteOfItsOwn();
+  const page = await createPage(site, () => ({ status: 429, retryAfterMs: 60_000 }));
+  page.add(1);
+  await page.sender.flush();
+  page.sender.leave(true);
+  vi.setSystemTime(Date.now() + 59_000);
+  const next = await createPage(site, () => ({}));
+  next.add(2);
+  await next.sender.flush();
+  expect(next.requests).toEqual([]);
+  vi.setSystemTime(Date.now() + 1_000);
+  await next.sender.flush();
+  expect(next.sent().flat().sort(ascending)).toEqual([1, 2]);
+});
+
+it("lets a network that is back end a wait of its own, but not one that the collector asked for", async () => {
+  let answer: Partial<Outcome> = { status: 0 };
+  const page = await createPage(siteOfItsOwn(), () => answer);
+  page.add(1);
+  await page.sender.flush();
+  answer = { status: 429, retryAfterMs: 60_000 };
+  page.sender.comeBack();
+  await vi.advanceTimersByTimeAsync(0);
+  await vi.waitFor(() => expect(page.requests).toHaveLength(2));
+  await page.sender.flush();
+  page.sender.comeBack();
+  await page.sender.flush();
+  expect(page.requests).toHaveLength(2);
+});
+
+it("halves what is too large, down to the one that is", async () => {
+  const page = await createPage(siteOfItsOwn(), ({ batch }) => ({
+    status: batch.some(({ i }) => i === 5) ? 413 : 200,
+  }));
+  page.add(1, 2, 3, 4, 5, 6, 7, 8);
+  await page.sender.flush();
+  const accepted = page.requests
+    .filter(({ batch }) => !batch.some(({ i }) => i === 5))
+    .flatMap(({ batch }) => batch.map(({ i }) => i));
+  expect(accepted.sort(ascending)).toEqual([1, 2, 3, 4, 6, 7, 8]);
+  page.add(9);
+  await page.sender.flush();
+  const dropped = page.requests.map(({ receipt }) => receipt.dropped).filter((each) => Object.keys(each).length > 0);
+  expect(dropped).toContainEqual({ too_large: 1 });
+});
+
+it.each([400, 401, 403, 404, 415])("drops and counts what is answered %i", async (status) => {
+  const answers = [{ status }];
+  const page = await createPage(siteOfItsOwn(), () => answers.shift() ?? {});
+  page.add(1, 2);
+  await page.sender.flush();
+  page.add(3);
+  await page.sender.flush();
+  expect(page.sent()).toEqual([[1, 2], [3]]);
+  expect(page.requests[1]!.receipt).toEqual({ queued: 3, sent: 1, retried: 0, dropped: { refused: 2 } });
+});
+
+it("hands off what the database has not confirmed when the page leaves, and the next page sends it", async () => {
+  const site = siteOfItsOwn();
+  // The fetch of a page that leaves is rejected, whatever became of it.
+  const page = await createPage(site, () => ({ status: 0 }));
+  page.add(1, 2);
+  page.sender.leave(true);
+  expect(Object.keys(device.local)).toEqual([expect.stringMatching(/^polder_out\./)]);
+  expect(page.sent()).toEqual([[1, 2]]);
+  vi.resetModules();
+  const next = await createPage(site, () => ({}));
+  await next.sender.flush();
+  expect(next.sent()).toEqual([[1, 2]]);
+  await vi.waitFor(() => expect(device.local).toEqual({}));
+});
+
+it("keeps going where there is no database", async () => {
+  vi.stubGlobal("indexedDB", undefined);
+  const answers = [{ status: 500 }];
+  const page = await createPage(siteOfItsOwn(), () => answers.shift() ?? {});
+  page.add(1);
+  await page.sender.flush();
+  await vi.advanceTimersByTimeAsync(1000);
+  await vi.waitFor(() => expect(page.sent()).toEqual([[1], [1]]));
+});
+
+it("cuts a long burst into requests that the collector takes, in order", async () => {
+  const page = await createPage(siteOfItsOwn(), () => ({}));
+  const numbers = Array.from({ length: 12_000 }, (_, i) => i);
+  page.add(...numbers);
+  await page.sender.flush();
+  expect(page.sent().flat()).toEqual(numbers);
+  for (const request of page.requests) expect(JSON.stringify(request.batch).length).toBeLessThan(500 * 1024);
+});
+
+it("stays within what the device can spare, and counts the oldest that had to go", async () => {
+  const page = await createPage(siteOfItsOwn(), () => ({}));
+  const text = "x".repeat(20_000);
+  for (let i = 0; i < 210; i++) page.outbox.add({ page: i }, JSON.stringify({ context: {}, i, text }));
+  page.outbox.seal();
+  await page.outbox.save();
+  const kept = await page.outbox.stored();
+  expect(kept.length).toBeLessThan(200);
+  expect(JSON.parse(kept[0]!.events[0]!)).toMatchObject({ i: 210 - kept.length });
+  await page.sender.flush();
+  expect(page.requests[0]!.receipt.dropped).toEqual({ outbox_full: 210 - kept.length });
+});
+
+it("forgets everything when it is wiped, and does not bring it back", async () => {
+  const page = await createPage(siteOfItsOwn(), () => ({ status: 500 }));
+  page.add(1);
+  await page.sender.flush();
+  page.add(2);
+  page.sender.leave(false);
+  page.state.mayStore = false;
+  page.outbox.wipe();
+  page.sender.leave(true);
+  await page.outbox.save();
+  expect(device.local).toEqual({});
+  page.state.mayStore = true;
+  expect(await page.outbox.stored()).toEqual([]);
+});

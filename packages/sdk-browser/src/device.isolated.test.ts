@@ -1,0 +1,180 @@
+import { decodeChoice } from "@polder/protocol";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { stubDevice } from "./device.test-support.ts";
+
+const day = 86_400_000;
+const start = Date.UTC(2026, 10, 22);
+
+let device: ReturnType<typeof stubDevice>;
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["Date"], now: start });
+  vi.resetModules();
+  device = stubDevice();
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+const createConsent = async (gpc = false) => (await import("./consent.ts")).createConsent("", gpc);
+
+describe("consent", () => {
+  it("knows nothing at first", async () => {
+    const consent = await createConsent();
+    expect(consent.status()).toMatchObject({ status: "unset", purposes: { necessary: true, measurement: false } });
+    expect([...device.cookies, ...Object.keys(device.local)]).toEqual([]);
+  });
+
+  it("keeps a grant, and finds it again on the next page", async () => {
+    const consent = await createConsent();
+    const decision = consent.weigh({ measurement: true, profile: true }, { version: "1" });
+    expect(consent.status().status).toBe("unset");
+    consent.keep(decision);
+    expect(device.cookies.get("polder_consent")).toBe(decision.text);
+    expect(device.local.polder_consent).toBe(decision.text);
+    expect(decodeChoice(decision.text)).toMatchObject({
+      kind: "granted",
+      mask: 6,
+      consentId: decision.stamp.id,
+      at: start,
+    });
+    const next = (await createConsent()).current();
+    expect(next).toMatchObject({ status: "granted", mask: 6 });
+    expect(next.stamp).toMatchObject({ id: decision.stamp.id, at: new Date(start).toISOString() });
+  });
+
+  it("keeps the same constant for everyone who refuses", async () => {
+    const texts = await Promise.all(
+      Array.from({ length: 100 }, async () => {
+        const consent = await createConsent();
+        const decision = consent.weigh("none", undefined);
+        consent.keep(decision);
+        expect(consent.status().status).toBe("denied");
+        return decision.text;
+      }),
+    );
+    expect(new Set(texts)).toEqual(new Set(["v1.d.202611"]));
+  });
+
+  it("says what a new choice takes back", async () => {
+    const consent = await createConsent();
+    consent.keep(consent.weigh("all", undefined));
+    expect(consent.weigh({ measurement: true }, undefined).stamp.purposes).toEqual({
+      measurement: "granted",
+      profile: "withdrawn",
+      personalisation: "withdrawn",
+      prediction: "withdrawn",
+      ads: "withdrawn",
+    });
+  });
+
+  it("asks again after a year", async () => {
+    const consent = await createConsent();
+    consent.keep(consent.weigh("all", undefined));
+    vi.setSystemTime(start + 366 * day);
+    expect((await createConsent()).status().status).toBe("unset");
+  });
+
+  it("never grants ads under Global Privacy Control, whenever the yes was", async () => {
+    const before = await createConsent();
+    before.keep(before.weigh("all", undefined));
+    expect(before.status().purposes.ads).toBe(true);
+    const consent = await createConsent(true);
+    expect(consent.status().purposes).toMatchObject({ profile: true, ads: false });
+    expect(consent.weigh("all", undefined)).toMatchObject({
+      mask: 30,
+      stamp: { gpc: true, purposes: { ads: "denied" } },
+    });
+  });
+
+  it("sees what another tab chose", async () => {
+    const consent = await createConsent();
+    consent.keep(consent.weigh("all", undefined));
+    await Promise.resolve();
+    device.cookies.set("polder_consent", "v1.d.202611");
+    expect(consent.current()).toMatchObject({ status: "denied", mask: 0 });
+  });
+});
+
+describe("identity", () => {
+  const identity = () => import("./identity.ts");
+
+  it("makes an id once and keeps it", async () => {
+    const { anonymousId } = await identity();
+    const id = anonymousId();
+    expect(id).toMatch(/^[\w-]{22}$/);
+    expect(anonymousId()).toBe(id);
+    expect(device.local.polder_aid).toBe(`${id}.${Math.floor(start / 1000).toString(36)}`);
+  });
+
+  it("lets the cookie win over the mirror", async () => {
+    device.local.polder_aid = "mirror.t1kabc";
+    device.cookies.set("polder_aid", `cookie.${Math.floor(start / 1000).toString(36)}`);
+    expect((await identity()).anonymousId()).toBe("cookie");
+  });
+
+  it("takes another one after thirteen months, however often it was used", async () => {
+    const { anonymousId } = await identity();
+    const first = anonymousId();
+    vi.setSystemTime(start + 394 * day);
+    expect(anonymousId()).toBe(first);
+    vi.setSystemTime(start + 396 * day);
+    expect(anonymousId()).not.toBe(first);
+  });
+
+  it("forgets the id, the user and the session", async () => {
+    const { anonymousId, forgetIdentity, keepUserId, userId } = await identity();
+    const { nextSession } = await import("./session.ts");
+    const first = anonymousId();
+    keepUserId("jane");
+    const session = nextSession(start, "https://shop.example/");
+    device.cookies.set("polder_aid", `${first}.t1kabc`);
+    forgetIdentity();
+    await Promise.resolve();
+    expect([...device.cookies]).toEqual([]);
+    expect(device.local).toEqual({});
+    expect(userId()).toBeUndefined();
+    expect(anonymousId()).not.toBe(first);
+    expect(nextSession(start, "https://shop.example/")).toMatchObject({ seq: 0 });
+    expect(nextSession(start, "https://shop.example/").id).not.toBe(session.id);
+  });
+});
+
+describe("session", () => {
+  const minute = 60_000;
+  const nextSession = async (at: number, url = "https://shop.example/") =>
+    (await import("./session.ts")).nextSession(at, url);
+
+  it("numbers its events, over pages", async () => {
+    const first = await nextSession(start);
+    const second = await nextSession(start + minute);
+    vi.resetModules();
+    const third = await nextSession(start + 2 * minute);
+    expect([first, second, third].map(({ seq }) => seq)).toEqual([0, 1, 2]);
+    expect(new Set([first, second, third].map(({ id }) => id)).size).toBe(1);
+    expect(third.start).toBe(start);
+  });
+
+  it("ends after half an hour without events", async () => {
+    const first = await nextSession(start);
+    const late = await nextSession(start + 30 * minute);
+    expect(late.id).toBe(first.id);
+    const later = await nextSession(start + 61 * minute);
+    expect(later.id).not.toBe(first.id);
+    expect(later).toMatchObject({ start: start + 61 * minute, seq: 0 });
+  });
+
+  it("ends when a new campaign brings the visitor, and not while the same one does", async () => {
+    const first = await nextSession(start, "https://shop.example/?utm_source=mail&utm_campaign=spring");
+    const same = await nextSession(start, "https://shop.example/?page=2&utm_source=mail&utm_campaign=spring");
+    const none = await nextSession(start, "https://shop.example/next");
+    const other = await nextSession(start, "https://shop.example/?gclid=abc");
+    expect([same.id, none.id]).toEqual([first.id, first.id]);
+    expect(other.id).not.toBe(first.id);
+  });
+
+  it("survives what somebody else wrote into its place", async () => {
+    device.local.polder_session = "not ours";
+    expect(await nextSession(start)).toMatchObject({ start, seq: 0 });
+  });
+});
