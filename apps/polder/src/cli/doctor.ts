@@ -3,6 +3,7 @@ import { access, statfs } from "node:fs/promises";
 import type { PolderConfig } from "@polder/core";
 import { findConfigFile, readConfigFile } from "../config-file.ts";
 import { ownerOf } from "../data-folder.ts";
+import { sqlAccess } from "../sql-access.ts";
 import { readSettings, settingFlags, type Settings } from "../settings.ts";
 import { readFlags, type Command } from "./command.ts";
 import { codeOf, exitCode, messageOf } from "./exit-code.ts";
@@ -154,13 +155,13 @@ async function checkReady(name: string, url: string, flag: string): Promise<Find
 }
 
 async function checkStore(settings: Settings, now: () => Date): Promise<Finding[]> {
-  const url = settings.clickhouse?.url ?? `http://${settings.host}:${settings.ports.sql}`;
+  const url = sqlAccess(settings).url.origin;
   const name = settings.clickhouse === undefined ? "SQL" : "ClickHouse";
   let version: string;
   let offBy: number;
   try {
     const asked = now().getTime();
-    const [row = ""] = await askStore(settings, url, "SELECT version(), toUnixTimestamp64Milli(now64(3))");
+    const [row = ""] = await askStore(settings, "SELECT version(), toUnixTimestamp64Milli(now64(3))");
     const answered = now().getTime();
     const [found = "", clock = ""] = row.split("\t");
     version = found;
@@ -184,7 +185,6 @@ async function checkStore(settings: Settings, now: () => Date): Promise<Finding[
   try {
     const counts = await askStore(
       settings,
-      url,
       `SELECT (SELECT count() FROM ${settings.database}.events WHERE received_at > now() - 3600), (SELECT count() FROM ${settings.database}.rejected WHERE received_at > now() - 3600)`,
     );
     const [stored = 0, refused = 0] = (counts[0] ?? "").split("\t").map(Number);
@@ -219,17 +219,11 @@ async function checkLag(collector: string): Promise<Finding[]> {
   }
 }
 
-async function askStore({ clickhouse, database }: Settings, url: string, question: string): Promise<string[]> {
-  const address = new URL(url);
-  address.searchParams.set("database", database);
-  address.searchParams.set("default_format", "TSVRaw");
-  const headers = clickhouse && { "X-ClickHouse-User": clickhouse.username, "X-ClickHouse-Key": clickhouse.password };
-  const response = await fetch(address, {
-    method: "POST",
-    body: question,
-    signal: AbortSignal.timeout(answerWithinMs),
-    ...(headers && { headers }),
-  });
+async function askStore(settings: Settings, question: string): Promise<string[]> {
+  const { url, headers } = sqlAccess(settings);
+  url.searchParams.set("default_format", "TSVRaw");
+  const signal = AbortSignal.timeout(answerWithinMs);
+  const response = await fetch(url, { method: "POST", body: question, headers, signal });
   const text = await response.text();
   if (!response.ok) throw new Error(text.trim().split("\n")[0]);
   return text.split("\n");

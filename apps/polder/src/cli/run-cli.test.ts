@@ -1,5 +1,5 @@
 import { chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { createServer, type Server } from "node:http";
+import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -218,6 +218,17 @@ describe("start, when it cannot", () => {
     await expect(stat(join(cwd, ".polder", "polder.lock"))).rejects.toThrow("ENOENT");
   });
 
+  it("does not open personal data to others without a secret", async () => {
+    const env = { POLDER_ADMIN_TOKEN: "t" };
+    expect(await run(["start", "--demo", ...ports, "--host", "0.0.0.0"], { env })).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(
+        /^Others can reach 0\.0\.0\.0.*Set POLDER_SQL_PASSWORD \(asked for by SQL\), or listen/,
+      ),
+    });
+    await expect(stat(join(cwd, ".polder"))).rejects.toThrow("ENOENT");
+  });
+
   it("says that the folder cannot be used", async () => {
     await writeFile(join(cwd, "file"), "");
     expect(await run(["start", "--demo", ...ports, "--data", "file/inside"])).toMatchObject({
@@ -238,17 +249,23 @@ describe("start, when it cannot", () => {
   });
 });
 
+interface Asked {
+  url: string;
+  body: string;
+  headers: IncomingHttpHeaders;
+}
+
 describe("sql", () => {
   const answerWith = async (
     answer: { status?: number; text: string },
-    check: (port: string, asked: () => { url: string; body: string }) => Promise<void>,
+    check: (port: string, asked: () => Asked) => Promise<void>,
   ) => {
-    let asked = { url: "", body: "" };
+    let asked: Asked = { url: "", body: "", headers: {} };
     const server = createServer((request, response) => {
       let body = "";
       request.on("data", (chunk: Buffer) => (body += chunk.toString()));
       request.on("end", () => {
-        asked = { url: request.url ?? "", body };
+        asked = { url: request.url ?? "", body, headers: request.headers };
         response.writeHead(answer.status ?? 200).end(answer.text);
       });
     });
@@ -266,6 +283,12 @@ describe("sql", () => {
       });
       expect(asked().body).toBe("SELECT 1");
       expect(new URL(asked().url, "http://x").searchParams.get("default_format")).toBe("CSV");
+    }));
+
+  it("gives the password that SQL asks for", () =>
+    answerWith({ text: "1\n" }, async (port, asked) => {
+      await run(["sql", "SELECT 1", "--sql-port", port], { env: { POLDER_SQL_PASSWORD: "p" } });
+      expect(asked().headers).toMatchObject({ "x-clickhouse-user": "default", "x-clickhouse-key": "p" });
     }));
 
   it("reads the question from standard input", () =>

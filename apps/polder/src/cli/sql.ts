@@ -1,3 +1,4 @@
+import { sqlAccess } from "../sql-access.ts";
 import { readSettings, settingFlags } from "../settings.ts";
 import { readFlags, type Command } from "./command.ts";
 import { codeOf, CommandError, exitCode, messageOf, UsageError } from "./exit-code.ts";
@@ -29,22 +30,14 @@ export const sqlCommand: Command = {
     const settings = readSettings({ flags: values, env, cwd });
     const question = positionals[0] ?? (terminal.isInteractive ? "" : await terminal.readInput());
     if (question.trim() === "") throw new UsageError("There is no question.");
-    const url = new URL(settings.clickhouse?.url ?? `http://${settings.host}:${settings.ports.sql}`);
-    url.searchParams.set("database", settings.database);
+    const { url, headers } = sqlAccess(settings);
     url.searchParams.set(
       "default_format",
       values.format ?? (terminal.isOutputTerminal ? "PrettyCompact" : "TSVWithNames"),
     );
-    const headers = settings.clickhouse && {
-      "X-ClickHouse-User": settings.clickhouse.username,
-      "X-ClickHouse-Key": settings.clickhouse.password,
-    };
-
-    const response = await fetch(url, { method: "POST", body: question, ...(headers && { headers }) }).catch(
-      (error: unknown) => {
-        throw unreachable(url, error);
-      },
-    );
+    const response = await fetch(url, { method: "POST", body: question, headers }).catch((error: unknown) => {
+      throw unreachable(url, error);
+    });
     if (!response.ok) throw new CommandError((await response.text()).trim());
     let tail = "";
     const decoder = new TextDecoder();

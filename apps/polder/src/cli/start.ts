@@ -50,6 +50,8 @@ export const startCommand: Command = {
       .map(({ part }) => part)
       .filter((part) => (part !== "shop" || isDemo) && (part !== "sql" || settings.clickhouse === undefined));
 
+    assertGuarded(settings);
+
     const folder = await takeDataFolder(settings.dataPath);
     try {
       await assertPortsFree({ host: settings.host, ports: settings.ports, needed });
@@ -61,6 +63,19 @@ export const startCommand: Command = {
     }
   },
 };
+
+/** Both show personal data, and ask for nothing as long as only this machine can reach them. */
+function assertGuarded({ host, adminToken, sqlPassword, clickhouse }: Settings): void {
+  if (["127.0.0.1", "localhost", "::1"].includes(host)) return;
+  const missing = [
+    ...(adminToken === undefined ? ["POLDER_ADMIN_TOKEN (asked for by the live page)"] : []),
+    ...(sqlPassword === undefined && clickhouse === undefined ? ["POLDER_SQL_PASSWORD (asked for by SQL)"] : []),
+  ];
+  if (missing.length === 0) return;
+  throw new CommandError(
+    `Others can reach ${host}, and would see personal data. Set ${missing.join(" and ")}, or listen on 127.0.0.1.`,
+  );
+}
 
 interface Run {
   settings: Settings;

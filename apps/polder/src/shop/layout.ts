@@ -38,7 +38,7 @@ export const layout = (visit: Visit, { title, description, events = [], body }: 
             <nav aria-label="Shop">
               <ul class="menu">
                 ${categories.map(({ slug, name }) => menuItem(visit, `/category/${slug}`, name))}
-                ${menuItem(visit, "/bouquet", "Bouquets")} ${menuItem(visit, "/about", "About us")}
+                ${menuItem(visit, "/bouquet", "Bouquets")} ${menuItem(visit, "/about", "About")}
               </ul>
             </nav>
             <ul class="menu aside">

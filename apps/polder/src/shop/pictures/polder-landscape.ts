@@ -34,7 +34,7 @@ export const polderLandscape = (): HtmlEscapedString =>
   raw(
     `<svg class="landscape" viewBox="0 0 1280 520" preserveAspectRatio="xMidYMax slice" aria-hidden="true" focusable="false">` +
       `<rect class="sky" width="1280" height="260"/><circle class="sun" cx="690" cy="150" r="46"/>` +
-      `<g class="cloud"><path d="M120 116C140 86 184 88 198 110C220 88 268 96 272 128H108C96 126 104 116 120 116Z"/><path d="M520 70C536 48 570 50 580 66C598 50 634 56 636 80H510C500 78 508 70 520 70Z"/><path d="M1080 176C1094 158 1124 158 1132 172C1148 158 1180 164 1182 184H1070C1062 182 1070 176 1080 176Z"/></g>` +
+      `<g class="cloud"><path d="M120 116C140 86 184 88 198 110C220 88 268 96 272 128H108C96 126 104 116 120 116Z"/><path d="M520 70C536 48 570 50 580 66C598 50 634 56 636 80H510C500 78 508 70 520 70Z"/></g>` +
       `<path class="far" d="M0 250V238C60 232 90 240 130 236L150 222L170 236C260 230 300 242 380 238V228H392V238C520 232 560 240 640 238C760 232 820 242 900 238L910 214L920 238C1010 232 1100 242 1180 238C1220 236 1260 240 1280 238V250Z"/>` +
       `<rect class="meadow" y="248" width="1280" height="272"/>${strips()}` +
       `<path class="water" d="M640 250L646 250L1280 430V520H1020Z"/><path class="glint" d="M700 274L760 292M820 312L940 352M960 380L1130 440M1080 450L1180 486" />` +

@@ -1,0 +1,235 @@
+import { expect, test, type BrowserContext, type Page } from "@playwright/test";
+import { eventually, startStack, type Stack } from "../support/stack.ts";
+import { keptBy } from "../support/visitor.ts";
+
+// A headless browser says so in its user agent, and would rightly be kept apart as a bot.
+const userAgent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
+test.use({ userAgent });
+
+let stack: Stack;
+test.beforeAll(async () => {
+  stack = await startStack();
+});
+test.afterAll(() => stack.remove());
+
+interface Row {
+  type: string;
+  name: string;
+  url_path: string;
+  anonymous_id: string;
+  user_id: string;
+  session_id: string;
+  session_seq: number;
+  person_id: number;
+  origin: string;
+  properties: Record<string, unknown>;
+  traits: Record<string, string>;
+}
+
+const rowsOf = (anonymousId: string): Promise<Row[]> =>
+  stack.sql<Row>(`
+    SELECT type, name, url_path, anonymous_id, user_id, session_id, session_seq, person_id, origin, properties, mapFromArrays(traits.name, traits.value) AS traits
+    FROM polder.events_v WHERE anonymous_id = '${anonymousId}' ORDER BY session_start, session_seq, _offset`);
+
+const countAll = async (): Promise<number> => (await stack.sql<{ n: number }>("SELECT (SELECT count() FROM polder.events) + (SELECT count() FROM polder.rejected) AS n"))[0]!.n;
+
+/** Requests of this browser to the collector, but for the script itself. */
+function watchRequests(context: BrowserContext): { url: string; body: string }[] {
+  const seen: { url: string; body: string }[] = [];
+  context.on("request", (request) => {
+    if (request.url().startsWith(stack.collectorUrl) && !request.url().includes("/polder.js")) seen.push({ url: request.url(), body: request.postData() ?? "" });
+  });
+  return seen;
+}
+
+const open = async (page: Page, path = "/"): Promise<void> => {
+  await page.goto(stack.shopUrl + path);
+  await page.waitForFunction(() => "polder" in window);
+};
+const yes = (page: Page): Promise<void> => page.locator("#consent [data-consent=yes]").click();
+const no = (page: Page): Promise<void> => page.locator("#consent [data-consent=no]").click();
+
+/** The id that the device was given, from the readable cookie. */
+const deviceOf = async (context: BrowserContext): Promise<string> => {
+  const cookie = (await context.cookies()).find(({ name }) => name === "polder_aid");
+  return cookie?.value.split(".")[0] ?? "";
+};
+
+const settledDevice = (context: BrowserContext): Promise<string> => eventually(() => deviceOf(context), (id) => id !== "");
+
+test("before a choice nothing is sent or stored, and yes and no are equal", async ({ page, context }) => {
+  const requests = watchRequests(context);
+  await open(page);
+  const [yesBox, noBox] = await Promise.all(["yes", "no"].map((answer) => page.locator(`#consent [data-consent=${answer}]`).boundingBox()));
+  expect(yesBox!.height).toBe(noBox!.height);
+  expect(Math.abs(yesBox!.width - noBox!.width)).toBeLessThanOrEqual(1);
+  const looks = await page.locator("#consent .choice[data-consent]").evaluateAll((buttons) =>
+    buttons.map((button) => {
+      const { color, backgroundColor, fontWeight, fontSize, borderTopColor } = getComputedStyle(button);
+      return { color, backgroundColor, fontWeight, fontSize, borderTopColor };
+    }),
+  );
+  expect(looks[0]).toEqual(looks[1]);
+  await page.locator("a[href^='/product']").first().click();
+  await page.waitForLoadState();
+  expect(requests).toEqual([]);
+  expect(await keptBy(page)).toEqual({ cookies: [], local: [], session: [], databases: [] });
+});
+
+test("after a yes every page, click, form and order is queryable, with what was typed where it belongs", async ({ page, context }) => {
+  await open(page, "/?utm_source=letter&utm_campaign=spring");
+  await yes(page);
+  const device = await settledDevice(context);
+  const answeredAt = performance.now();
+  await eventually(() => rowsOf(device), (rows) => rows.some(({ type }) => type === "consent") && rows.some(({ type }) => type === "page"));
+  test.info().annotations.push({ type: "yes to queryable", description: `${Math.round(performance.now() - answeredAt)} ms` });
+
+  await page.locator("a[data-polder-event='Product Clicked']").first().click();
+  await page.waitForURL(/\/product/);
+  await page.locator("form[data-polder-event='Product Added'] button[type=submit], button[data-polder-event='Product Added']").first().click();
+  await page.waitForURL(/\/cart/);
+  await page.locator("footer form[data-polder-identify] input[type=email], form.letter input[type=email]").first().fill("  Letter@Example.COM ");
+  await page.locator("form.letter button").first().click();
+  await page.waitForLoadState();
+  await open(page, "/checkout");
+  await page.fill("#name", "Jan de Vries");
+  await page.fill("#email", "jan@example.com");
+  await page.fill("#street", "Geheimstraat 7");
+  await page.fill("#city", "Edam");
+  await page.locator("form[action='/checkout'] button").click();
+  await expect(page.locator("h1")).toHaveText("It is on its way");
+
+  const rows = await eventually(() => rowsOf(device), (found) => found.some(({ name }) => name === "Order Completed"));
+  const names = rows.map(({ type, name }) => `${type}:${name}`);
+  for (const expected of ["consent:consent", "page:page", "track:Product Clicked", "track:Product Added", "track:Checkout Started", "track:Order Completed", "identify:identify"]) {
+    expect(names).toContain(expected);
+  }
+  expect(rows.filter(({ name }) => name === "Order Completed")).toHaveLength(1);
+  const traits = rows.filter(({ type }) => type === "identify");
+  expect(traits.map((row) => row.traits["email"])).toEqual(expect.arrayContaining(["letter@example.com", "jan@example.com"]));
+  expect(traits.every(({ origin }) => origin === "declared")).toBe(true);
+  expect(JSON.stringify(rows), "what is marked private is never read").not.toContain("Geheimstraat");
+  const [order] = await stack.sql<Record<string, unknown>>(`SELECT currency, amount > 0 AS paid, times_sent, person_id FROM polder.orders WHERE person_id = ${rows[0]!.person_id}`);
+  expect(order).toMatchObject({ currency: "EUR", paid: 1, times_sent: 1 });
+  const [person] = await stack.sql<Record<string, unknown>>(`SELECT orders, first_source, traits['name'] AS name FROM polder.people WHERE person_id = ${rows[0]!.person_id}`);
+  expect(person).toMatchObject({ orders: 1, first_source: "letter", name: "Jan de Vries" });
+});
+
+test("the single-page section counts each route once, also on the way back", async ({ page, context }) => {
+  await open(page, "/bouquet");
+  await yes(page);
+  const device = await settledDevice(context);
+  const next = page.locator("#step-links a.button").last();
+  await next.click();
+  await page.locator("#step-links a.button").last().click();
+  const last = new URL(page.url()).pathname;
+  await page.goBack();
+  const rows = await eventually(() => rowsOf(device), (found) => found.filter(({ type }) => type === "page").length >= 4);
+  const paths = rows.filter(({ type }) => type === "page").map(({ url_path }) => url_path);
+  expect(paths[0]).toBe("/bouquet");
+  expect(paths[2]).toBe(last);
+  expect(paths[3]).toBe(paths[1]);
+  expect(paths).toHaveLength(4);
+});
+
+test("after a no nothing is sent, nothing is stored but the same constant for everyone, and the live page says so", async ({ page, context }) => {
+  const before = await countAll();
+  const requests = watchRequests(context);
+  await open(page);
+  await no(page);
+  await page.locator("a[href^='/product']").first().click();
+  await page.waitForLoadState();
+  await page.locator("form.letter input[type=email]").first().fill("secret@example.com");
+  await page.locator("form.letter button").first().click();
+  await page.waitForLoadState();
+  expect(requests).toEqual([]);
+  const kept = await keptBy(page);
+  const month = new Date().toISOString().slice(0, 7).replace("-", "");
+  expect(kept.cookies).toEqual([`polder_consent=v1.d.${month}`]);
+  expect([...kept.local.filter((entry) => !entry.endsWith(`v1.d.${month}`)), ...kept.session, ...kept.databases]).toEqual([]);
+  expect(await countAll()).toBe(before);
+
+  const live = await context.newPage();
+  await live.goto(stack.apiUrl);
+  await expect(live.getByText(/This browser said no/)).toBeVisible();
+});
+
+test("a change of mind: one last request says so, then nothing, and what was on the device is gone", async ({ page, context }) => {
+  await open(page);
+  await yes(page);
+  const device = await settledDevice(context);
+  await eventually(() => rowsOf(device), (rows) => rows.some(({ type }) => type === "page"));
+  const requests = watchRequests(context);
+  await page.locator("[data-consent-open]").first().click();
+  await no(page);
+  const rows = await eventually(() => rowsOf(device), (found) => found.filter(({ type }) => type === "consent").length === 2);
+  await page.locator("a[href^='/product']").first().click();
+  await page.waitForLoadState();
+  expect(requests).toHaveLength(1);
+  expect(JSON.parse(requests[0]!.body).batch.map(({ type }: { type: string }) => type)).toEqual(["consent"]);
+  const month = new Date().toISOString().slice(0, 7).replace("-", "");
+  const kept = await keptBy(page);
+  expect(kept.cookies).toEqual([`polder_consent=v1.d.${month}`]);
+  expect([...kept.local.filter((entry) => !entry.endsWith(`v1.d.${month}`)), ...kept.session]).toEqual([]);
+  expect((await context.cookies()).map(({ name }) => name).filter((name) => name.startsWith("polder"))).toEqual(["polder_consent"]);
+  expect(await rowsOf(device)).toHaveLength(rows.length);
+});
+
+test("two tabs are one visit, and a no in one silences the other", async ({ page, context }) => {
+  await open(page);
+  await yes(page);
+  const device = await settledDevice(context);
+  const other = await context.newPage();
+  await open(other, "/about");
+  const rows = await eventually(() => rowsOf(device), (found) => found.some(({ url_path }) => url_path === "/about"));
+  expect(new Set(rows.map(({ session_id }) => session_id)).size).toBe(1);
+  const places = rows.map(({ session_seq }) => session_seq);
+  expect(new Set(places).size, "each event has its own place in the visit").toBe(places.length);
+
+  await page.locator("[data-consent-open]").first().click();
+  await no(page);
+  await eventually(() => rowsOf(device), (found) => found.filter(({ type }) => type === "consent").length === 2);
+  const requests = watchRequests(context);
+  await other.evaluate(() => window.polder.track("Too late"));
+  await other.evaluate(() => window.polder.flush());
+  await other.locator("a[href='/']").first().click();
+  await other.waitForLoadState();
+  expect(requests).toEqual([]);
+  expect((await rowsOf(device)).some(({ name }) => name === "Too late")).toBe(false);
+});
+
+test("a second device that logs in as the same customer is the same person, and the password stays where it was typed", async ({ browser }) => {
+  const customer = `customer-${Date.now()}`;
+  const devices: string[] = [];
+  for (const [device, viewport] of [
+    ["laptop", { width: 1200, height: 800 }],
+    ["phone", { width: 390, height: 800 }],
+  ] as const) {
+    const context = await browser.newContext({ userAgent, viewport });
+    const page = await context.newPage();
+    await open(page, device === "laptop" ? "/" : "/about");
+    await yes(page);
+    devices.push(await settledDevice(context));
+    await open(page, "/account");
+    await page.fill("#customer", customer);
+    await page.fill("#password", "hunter2-hunter2");
+    await page.locator("form[action='/account/login'] button").click();
+    await page.waitForLoadState();
+    await eventually(() => rowsOf(devices.at(-1)!), (rows) => rows.some(({ user_id }) => user_id === customer));
+    await context.close();
+  }
+  expect(devices[0]).not.toBe(devices[1]);
+  const people = await eventually(
+    () => stack.sql<{ person_id: number; devices: number; user_ids: string[]; page_views: number }>(`SELECT person_id, devices, user_ids, page_views FROM polder.people WHERE has(user_ids, '${customer}')`),
+    (found) => found.length === 1 && found[0]!.devices === 2,
+  );
+  expect(people[0]).toMatchObject({ devices: 2, user_ids: [customer] });
+  const rows = (await Promise.all(devices.map(rowsOf))).flat();
+  expect(new Set(rows.map(({ person_id }) => person_id)).size, "events before the login too").toBe(1);
+  expect(people[0]!.page_views).toBe(rows.filter(({ type }) => type === "page").length);
+  expect(JSON.stringify(await stack.sql("SELECT * FROM polder.events"))).not.toContain("hunter2");
+
+  const profile = (await (await fetch(`${stack.apiUrl}/v1/people/${customer}?site=shop`)).json()) as Record<string, unknown>;
+  expect(JSON.stringify(profile)).toContain(devices[0]);
+  expect(JSON.stringify(profile)).toContain(devices[1]);
+});
