@@ -14,7 +14,7 @@ const names = [...staticChecks.map(({ name }) => name), "unit", "isolated"];
 const { only, filters } = onlyOption(process.argv.slice(2), { command: "npm run check", names });
 
 await setUp();
-const report = createStepReport();
+const report = createStepReport({ filters });
 const built = await build();
 report.add(buildStep(built));
 for (const check of staticChecks) {

@@ -22,11 +22,14 @@ function freshReportPath(name) {
 /**
  * @param {string} name
  * @param {import("./run-command.mjs").CommandResult} result
- * @param {string} reportPath
- * @param {(report: any) => import("./count-tests.mjs").Counts} count
+ * @param {{
+ *   reportPath: string,
+ *   count: (report: any) => import("./count-tests.mjs").Counts,
+ *   filters: string[], // with them a suite may rightly be left with nothing
+ * }} how
  * @returns {StepResult}
  */
-function judge(name, result, reportPath, count) {
+function judge(name, result, { reportPath, count, filters }) {
   /** @type {import("./count-tests.mjs").Counts} */
   let counts = { passed: 0, failed: 0, skipped: [] };
   let { fault } = result;
@@ -36,12 +39,12 @@ function judge(name, result, reportPath, count) {
     fault = `the runner died before it reported (${fault || "exit code 0"})`;
     counts.failed = 1;
   }
-  const isEmpty = counts.passed + counts.failed + counts.skipped.length === 0;
+  const isEmpty = filters.length === 0 && counts.passed + counts.failed + counts.skipped.length === 0;
   // Errors outside any test: the runner knows, the counts do not. And a suite that finds no tests has proved nothing.
   if (counts.failed === 0 && (!result.ok || isEmpty)) counts.failed = 1;
   if (counts.failed === 0) fault = "";
   else if (result.ok && isEmpty) fault ||= "found no tests";
-  return { name, ...counts, fault, output: result.output, durationMs: result.durationMs };
+  return { name, ...counts, isSuite: true, fault, output: result.output, durationMs: result.durationMs };
 }
 
 /**
@@ -63,17 +66,17 @@ export async function runVitestProject(project, { env, filters }) {
     env,
     limitMs: 420_000,
   });
-  return judge(project, result, reportPath, countVitest);
+  return judge(project, result, { reportPath, count: countVitest, filters });
 }
 
 /** @param {{ env: Environment, filters: string[] }} options */
 export async function runPlaywright({ env, filters }) {
   const reportPath = freshReportPath("e2e");
-  const result = await runCommand("e2e", [...playwright, "--reporter=list,json", ...filters], {
+  const result = await runCommand("e2e", [...playwright, "--reporter=list,json", "--pass-with-no-tests", ...filters], {
     env: { ...env, PLAYWRIGHT_JSON_OUTPUT_FILE: reportPath },
     limitMs: 540_000,
   });
-  return judge("e2e", result, reportPath, countPlaywright);
+  return judge("e2e", result, { reportPath, count: countPlaywright, filters });
 }
 
 /**
@@ -91,14 +94,15 @@ export async function skipSuite(name, reason, { env, filters }) {
         env: { ...env, PLAYWRIGHT_JSON_OUTPUT_FILE: reportPath },
       })
     : await runCommand(name, [...vitest, "list", "--project", name, `--json=${reportPath}`, ...filters], { env });
-  const step = judge(name, result, reportPath, (report) => ({
+  /** @param {any} report @returns {string[]} */
+  const titlesIn = (report) =>
+    isBrowser ? allSpecs(report) : report.map((/** @type {{ name: string }} */ test) => test.name);
+  const count = (/** @type {any} */ report) => ({
     passed: 0,
     failed: 0,
-    skipped: isBrowser
-      ? allSpecs(report).map((title) => ({ title, reason }))
-      : report.map((/** @type {{ name: string }} */ test) => ({ title: test.name, reason })),
-  }));
-  return step;
+    skipped: titlesIn(report).map((title) => ({ title, reason })),
+  });
+  return judge(name, result, { reportPath, count, filters });
 }
 
 /** @param {import("./count-tests.mjs").PlaywrightReport} report @returns {string[]} */

@@ -7,34 +7,43 @@ import { dim, formatDuration, green, print, red, yellow } from "./terminal.mjs";
  * @property {number} passed
  * @property {number} failed
  * @property {{ title: string, reason: string }[]} skipped
+ * @property {boolean} [isSuite] whether file filters narrow it
  * @property {string} fault what is wrong in a few words; empty when nothing is
  * @property {string} output printed in full when something failed
  * @property {number} durationMs
  */
 
-/** Prints steps as they end, and at the end what was skipped, what failed and the totals. */
-export function createStepReport() {
+/**
+ * Prints steps as they end, and at the end what was skipped, what failed and the totals.
+ * @param {{ filters: string[] }} options
+ */
+export function createStepReport({ filters }) {
   /** @type {StepResult[]} */
   const steps = [];
   const startedAt = performance.now();
 
+  /** @param {StepResult} step */
+  function add(step) {
+    steps.push(step);
+    const hasFailed = step.failed > 0;
+    const mark = hasFailed ? red("✗") : step.passed === 0 && step.skipped.length > 0 ? yellow("-") : green("✓");
+    const parts = [`${step.passed} passed`];
+    if (hasFailed) parts.push(red(`${step.failed} failed`));
+    if (step.skipped.length > 0) parts.push(yellow(`${step.skipped.length} skipped`));
+    print(`${mark} ${step.name.padEnd(14)} ${formatDuration(step.durationMs).padStart(12)}  ${parts.join(", ")}`);
+    if (!hasFailed) return;
+    const output = step.output.trimEnd();
+    if (output) print(output);
+    if (step.fault) print(red(`✗ ${step.name}: ${step.fault}`));
+  }
+
   return {
-    /** @param {StepResult} step */
-    add(step) {
-      steps.push(step);
-      const hasFailed = step.failed > 0;
-      const mark = hasFailed ? red("✗") : step.passed === 0 && step.skipped.length > 0 ? yellow("-") : green("✓");
-      const parts = [`${step.passed} passed`];
-      if (hasFailed) parts.push(red(`${step.failed} failed`));
-      if (step.skipped.length > 0) parts.push(yellow(`${step.skipped.length} skipped`));
-      print(`${mark} ${step.name.padEnd(14)} ${formatDuration(step.durationMs).padStart(12)}  ${parts.join(", ")}`);
-      if (!hasFailed) return;
-      const output = step.output.trimEnd();
-      if (output) print(output);
-      if (step.fault) print(red(`✗ ${step.name}: ${step.fault}`));
-    },
+    add,
     /** @returns {number} the exit code */
     end() {
+      const suites = steps.filter(({ isSuite }) => isSuite);
+      const found = suites.reduce((sum, { passed, failed, skipped }) => sum + passed + failed + skipped.length, 0);
+      if (filters.length > 0 && found === 0) add(noMatch(filters));
       const skipped = steps.flatMap((step) => step.skipped.map((test) => ({ step: step.name, ...test })));
       const failed = steps.filter((step) => step.failed > 0);
       print("");
@@ -64,4 +73,11 @@ function groupByReason(skipped) {
     groups.set(key, group);
   }
   return groups;
+}
+
+// A typing error in a filter must not pass as a run.
+/** @param {string[]} filters @returns {StepResult} */
+function noMatch(filters) {
+  const fault = `no test file matches ${filters.join(" ")}`;
+  return { name: "filter", passed: 0, failed: 1, skipped: [], fault, output: "", durationMs: 0 };
 }

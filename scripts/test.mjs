@@ -60,7 +60,7 @@ if (only.has("kafka") || only.has("e2e")) {
   print("skipped" in kafka ? yellow(`Kafka: ${kafka.skipped}`) : `Kafka: ${kafka.brokers}`);
 }
 
-const report = createStepReport();
+const report = createStepReport({ filters });
 /** @param {string} suite */
 async function runSuite(suite) {
   if (!only.has(suite)) return;

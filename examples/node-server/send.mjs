@@ -5,7 +5,7 @@ import { setTimeout as pause } from "node:timers/promises";
 const collector = process.env.POLDER_COLLECTOR ?? "http://localhost:8081";
 const serverKey = process.env.POLDER_SERVER_KEY;
 if (!serverKey) {
-  console.error("Set POLDER_SERVER_KEY to a server key of your site (`polder key` makes one).");
+  console.error("Set POLDER_SERVER_KEY to a server key of your site (`polder key add server` makes one).");
   process.exit(1);
 }
 

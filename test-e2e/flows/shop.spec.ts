@@ -2,10 +2,6 @@ import { expect, test, type BrowserContext, type Page } from "@playwright/test";
 import { eventually, startStack, type Stack } from "../support/stack.ts";
 import { keptBy } from "../support/visitor.ts";
 
-// A headless browser says so in its user agent, and would rightly be kept apart as a bot.
-const userAgent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
-test.use({ userAgent });
-
 let stack: Stack;
 test.beforeAll(async () => {
   stack = await startStack();
@@ -205,7 +201,7 @@ test("a second device that logs in as the same customer is the same person, and 
     ["laptop", { width: 1200, height: 800 }],
     ["phone", { width: 390, height: 800 }],
   ] as const) {
-    const context = await browser.newContext({ userAgent, viewport });
+    const context = await browser.newContext({ viewport });
     const page = await context.newPage();
     await open(page, device === "laptop" ? "/" : "/about");
     await yes(page);

@@ -8,7 +8,8 @@ import { equalInConstantTime } from "./equal-in-constant-time.ts";
 const cookieName = "polder_api";
 
 /** A browser cannot send a header with a page or an event stream: after the token was given once, a cookie that holds a code made from it does. */
-const sessionCode = (token: string): string => createHmac("sha256", token).update("polder api session").digest("base64url");
+const sessionCode = (token: string): string =>
+  createHmac("sha256", token).update("polder api session").digest("base64url");
 
 /** Who may read: everybody who reaches a port on the loopback by a local name, else whoever has the token. */
 export function requireAccess(token: () => string | undefined): MiddlewareHandler {
@@ -29,7 +30,14 @@ export function requireAccess(token: () => string | undefined): MiddlewareHandle
 export function openSession(context: Context, given: string, token: string | undefined): boolean {
   if (token === undefined) return true;
   if (!equalInConstantTime(given, token)) return false;
-  const isSecure = new URL(context.req.url).protocol === "https:" || context.req.header("x-forwarded-proto") === "https";
-  setCookie(context, cookieName, sessionCode(token), { httpOnly: true, sameSite: "Strict", secure: isSecure, path: "/", maxAge: 12 * 3_600 });
+  const isSecure =
+    new URL(context.req.url).protocol === "https:" || context.req.header("x-forwarded-proto") === "https";
+  setCookie(context, cookieName, sessionCode(token), {
+    httpOnly: true,
+    sameSite: "Strict",
+    secure: isSecure,
+    path: "/",
+    maxAge: 12 * 3_600,
+  });
   return true;
 }

@@ -100,7 +100,9 @@ export function createApi(options: ApiOptions): Api {
   app.get("/", (context) => page.html(context));
   app.get("/page/:file", (context) => page.file(context));
   app.post("/session", sValidator("json", v.object({ token: v.string() }), refuseForm), (context) =>
-    openSession(context, context.req.valid("json").token, options.adminToken) ? context.body(null, 204) : answerError(context, "token_required"),
+    openSession(context, context.req.valid("json").token, options.adminToken)
+      ? context.body(null, 204)
+      : answerError(context, "token_required"),
   );
 
   const guarded = requireAccess(() => options.adminToken);
@@ -111,10 +113,12 @@ export function createApi(options: ApiOptions): Api {
     "/v1/live",
     guarded,
     describeRoute({
-      description: "Server-sent events: `events` as they become queryable (goes on from Last-Event-ID), `pulse` every second, `gap` when some were missed.",
+      description:
+        "Server-sent events: `events` as they become queryable (goes on from Last-Event-ID), `pulse` every second, `gap` when some were missed.",
       responses: {
         200: {
-          description: "A stream. Data of `events` as here; of `series`: seconds, the last three minutes so far; of `pulse`: now, newestReceivedAt, lagMs, isStoreReachable",
+          description:
+            "A stream. Data of `events` as here; of `series`: seconds, the last three minutes so far; of `pulse`: now, newestReceivedAt, lagMs, isStoreReachable",
           content: { "text/event-stream": { schema: resolver(schemas.liveBatch) } },
         },
         ...failures(400, 401, 404),
@@ -125,7 +129,15 @@ export function createApi(options: ApiOptions): Api {
       const site = findSite(context, context.req.valid("query").site);
       if (site instanceof Response) return site;
       const lastEventId = context.req.header("last-event-id");
-      const body = liveStream({ feed, site: site.id, lastEventId, now, lagMs, pulseMs: 1_000, maxUnreadBytes: 1024 ** 2 });
+      const body = liveStream({
+        feed,
+        site: site.id,
+        lastEventId,
+        now,
+        lagMs,
+        pulseMs: 1_000,
+        maxUnreadBytes: 4 * 1024 ** 2,
+      });
       return context.body(body, 200, {
         "content-type": "text/event-stream; charset=utf-8",
         "cache-control": "no-store",
@@ -138,7 +150,8 @@ export function createApi(options: ApiOptions): Api {
     "/v1/people/:id",
     guarded,
     describeRoute({
-      description: "Everything about one person: identifiers, traits with their origin, counters, touches, devices, visits, consent and what happened last.",
+      description:
+        "Everything about one person: identifiers, traits with their origin, counters, touches, devices, visits, consent and what happened last.",
       responses: { 200: answers("The person", schemas.profile), ...failures(400, 401, 404, 503) },
     }),
     validator("param", schemas.personParameter, refuseForm),
@@ -149,11 +162,17 @@ export function createApi(options: ApiOptions): Api {
       const site = findSite(context, siteId);
       if (site instanceof Response) return site;
       const number = /^[1-9]\d{0,9}$/.test(id) ? Number(id) : undefined;
-      if (by === "person" && (number === undefined || number >= 2 ** 32)) return answerError(context, "invalid_request", "The number of a person is a whole number");
+      if (by === "person" && (number === undefined || number >= 2 ** 32))
+        return answerError(context, "invalid_request", "The number of a person is a whole number");
       const person = await queries.findPerson(site.id, by === "person" ? { by, value: number! } : { by, value: id });
-      const found = person === undefined ? undefined : await queries.profile(site.id, person, { timeline: 50, sessions: 20 });
+      const found =
+        person === undefined ? undefined : await queries.profile(site.id, person, { timeline: 50, sessions: 20 });
       if (found === undefined) return answerError(context, "person_not_found");
-      return context.json({ ...found, timeline: found.timeline.map(toLiveEvent) } satisfies schemas.ProfileAnswer, 200, private_);
+      return context.json(
+        { ...found, timeline: found.timeline.map(toLiveEvent) } satisfies schemas.ProfileAnswer,
+        200,
+        private_,
+      );
     },
   );
 
@@ -161,7 +180,8 @@ export function createApi(options: ApiOptions): Api {
     "/v1/audiences/today",
     guarded,
     describeRoute({
-      description: "Unique people of today by channel, page group, event, device, country and campaign; merged identities count once.",
+      description:
+        "Unique people of today by channel, page group, event, device, country and campaign; merged identities count once.",
       responses: { 200: answers("Counts by dimension", schemas.audiencesToday), ...failures(400, 401, 404, 503) },
     }),
     validator("query", schemas.siteQuery, refuseForm),
@@ -202,7 +222,13 @@ export function createApi(options: ApiOptions): Api {
   app.get(
     "/openapi.json",
     openAPIRouteHandler(app, {
-      documentation: { info: { title: "Polder: read side", version: "1", description: "Profiles, audiences and what happens now. Times are milliseconds since 1970." } },
+      documentation: {
+        info: {
+          title: "Polder: read side",
+          version: "1",
+          description: "Profiles, audiences and what happens now. Times are milliseconds since 1970.",
+        },
+      },
       exclude: ["/", "/page/:file", "/openapi.json", "/livez", "/readyz", "/metrics", "/session"],
     }),
   );
@@ -212,7 +238,9 @@ export function createApi(options: ApiOptions): Api {
     app,
     async listen({ host, port }) {
       if (!isLoopback(host) && options.adminToken === undefined) {
-        throw new Error(`Profiles would be open to everybody on ${host}: set POLDER_ADMIN_TOKEN, or listen on 127.0.0.1`);
+        throw new Error(
+          `Profiles would be open to everybody on ${host}: set POLDER_ADMIN_TOKEN, or listen on 127.0.0.1`,
+        );
       }
       await new Promise<void>((resolve, reject) => {
         server.once("error", reject);
@@ -251,18 +279,29 @@ const failureDescriptions = {
   503: "ClickHouse does not answer",
 };
 
-function refuseForm(result: { success: boolean; error?: readonly { message: string }[] }, context: Context): Response | undefined {
-  return result.success ? undefined : answerError(context, "invalid_request", result.error?.map(({ message }) => message).join("; "));
+function refuseForm(
+  result: { success: boolean; error?: readonly { message: string }[] },
+  context: Context,
+): Response | undefined {
+  return result.success
+    ? undefined
+    : answerError(context, "invalid_request", result.error?.map(({ message }) => message).join("; "));
 }
 
 /** A connection that failed or took too long, and not a statement that ClickHouse refused. */
 const isUnavailable = (error: Error): boolean =>
-  !(error instanceof ClickHouseQueryError) && (("code" in error && typeof error.code === "string") || /timeout/i.test(error.message));
+  !(error instanceof ClickHouseQueryError) &&
+  (("code" in error && typeof error.code === "string") || /timeout/i.test(error.message));
 
 function createMetrics(registry: Registry) {
   const registers = [registry];
   return {
-    requests: new Counter({ name: "polder_api_requests_total", help: "Requests by route and status", labelNames: ["route", "status"], registers }),
+    requests: new Counter({
+      name: "polder_api_requests_total",
+      help: "Requests by route and status",
+      labelNames: ["route", "status"],
+      registers,
+    }),
     seconds: new Histogram({
       name: "polder_api_request_seconds",
       help: "Time to answer, by route",

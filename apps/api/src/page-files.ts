@@ -55,7 +55,8 @@ export function createPage(config: () => PageConfig) {
   };
 }
 
-const read = (name: string): Promise<Buffer | undefined> => readFile(fileURLToPath(new URL(name, folder))).catch(() => undefined);
+const read = (name: string): Promise<Buffer | undefined> =>
+  readFile(fileURLToPath(new URL(name, folder))).catch(() => undefined);
 
 async function readVersion(): Promise<string | undefined> {
   const [script, style] = await Promise.all([read("page.js"), read("page.css")]);

@@ -5,7 +5,10 @@ import * as v from "valibot";
 const time = v.pipe(v.number(), v.integer(), v.description("Milliseconds since 1970"));
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const text = v.string();
-const purpose = v.pipe(v.string(), v.description("necessary, measurement, profile, personalisation, prediction or ads"));
+const purpose = v.pipe(
+  v.string(),
+  v.description("necessary, measurement, profile, personalisation, prediction or ads"),
+);
 
 const choice = v.object({ purpose, state: v.pipe(text, v.description("granted, denied, withdrawn, …")) });
 
@@ -40,7 +43,10 @@ export type LiveEvent = v.InferOutput<typeof liveEvent>;
 export const liveBatch = v.object({
   events: v.pipe(v.array(liveEvent), v.description("Oldest first")),
   omitted: v.pipe(count, v.description("Events that came in between and are only counted")),
-  seconds: v.pipe(v.array(v.tuple([count, count])), v.description("Second of arrival since 1970, and events in it that are new")),
+  seconds: v.pipe(
+    v.array(v.tuple([count, count])),
+    v.description("Second of arrival since 1970, and events in it that are new"),
+  ),
 });
 export type LiveBatch = v.InferOutput<typeof liveBatch>;
 
@@ -52,7 +58,10 @@ export type LiveSeries = v.InferOutput<typeof liveSeries>;
 export const livePulse = v.object({
   now: v.pipe(time, v.description("The server's clock")),
   newestReceivedAt: v.nullable(time),
-  lagMs: v.pipe(v.nullable(count), v.description("Arrival of the oldest event that waits for the loader, ago; null when unknown")),
+  lagMs: v.pipe(
+    v.nullable(count),
+    v.description("Arrival of the oldest event that waits for the loader, ago; null when unknown"),
+  ),
   isStoreReachable: v.boolean(),
 });
 export type LivePulse = v.InferOutput<typeof livePulse>;
@@ -127,7 +136,10 @@ export const summary = v.object({
   people: count,
   pageViews: count,
   newestReceivedAt: v.nullable(time),
-  seconds: v.pipe(v.array(v.tuple([count, count])), v.description("Of the last three minutes: second since 1970, events that came in")),
+  seconds: v.pipe(
+    v.array(v.tuple([count, count])),
+    v.description("Of the last three minutes: second since 1970, events that came in"),
+  ),
   rejected: v.array(v.object({ reason: text, count })),
 });
 export type SummaryAnswer = v.InferOutput<typeof summary>;
@@ -145,9 +157,16 @@ export type PageConfig = v.InferOutput<typeof pageConfig>;
 
 const siteId = v.pipe(v.string(), v.minLength(1), v.maxLength(200));
 
-export const siteQuery = v.object({ site: v.pipe(v.optional(siteId), v.description("The first configured site when left out")) });
+export const siteQuery = v.object({
+  site: v.pipe(v.optional(siteId), v.description("The first configured site when left out")),
+});
 export const personParameter = v.object({
-  id: v.pipe(v.string(), v.minLength(1), v.maxLength(200), v.description("User id, anonymous id or number of a person")),
+  id: v.pipe(
+    v.string(),
+    v.minLength(1),
+    v.maxLength(200),
+    v.description("User id, anonymous id or number of a person"),
+  ),
 });
 export const personQuery = v.object({
   site: siteQuery.entries.site,

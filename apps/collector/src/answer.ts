@@ -5,11 +5,15 @@ const pages = new Set<string>(["unknown_key", "origin_refused", "no_consent", "r
 const docsOf = (code: string): string => (pages.has(code) ? `docs/how-to/${code}.md` : "docs/protocol.md");
 
 /** What one request comes to, before it is HTTP. */
-export type Outcome =
-  | { ok: true; answer: BatchAnswer; cookies: readonly string[] }
-  | { ok: false; code: RequestErrorCode; message: string; retryAfterSeconds?: number };
+export type Outcome = { ok: true; answer: BatchAnswer; cookies: readonly string[] } | Refusal;
+export interface Refusal {
+  ok: false;
+  code: RequestErrorCode;
+  message: string;
+  retryAfterSeconds?: number;
+}
 
-export const refuse = (code: RequestErrorCode, message: string, retryAfterSeconds?: number): Outcome & { ok: false } => ({
+export const refuse = (code: RequestErrorCode, message: string, retryAfterSeconds?: number): Refusal => ({
   ok: false,
   code,
   message,
@@ -36,8 +40,7 @@ export function toResponse(outcome: Outcome, origin: string | undefined): Respon
     return new Response(JSON.stringify(body), { status: requestErrors[outcome.code].status, headers });
   }
   const { answer, cookies } = outcome;
-  const text =
-    answer.rejected.length === 0 ? `{"accepted":${answer.accepted},"rejected":[]}` : JSON.stringify(answer);
+  const text = answer.rejected.length === 0 ? `{"accepted":${answer.accepted},"rejected":[]}` : JSON.stringify(answer);
   if (cookies.length === 0) return new Response(text, { status: 200, headers });
   const withCookies = new Headers(headers);
   for (const cookie of cookies) withCookies.append("set-cookie", cookie);

@@ -16,12 +16,15 @@ export function readBrowserBundle(folder = bundleFolder()): BrowserBundle {
     return { script: readFileSync(script), sourceMap: readFileSync(`${script}.map`) };
   } catch (error) {
     const reason = error instanceof Error && "code" in error ? String(error.code) : String(error);
-    throw new Error(`Cannot read the browser script ${script} (${reason}): run \`npm run build\` first.`, { cause: error });
+    throw new Error(`Cannot read the browser script ${script} (${reason}): run \`npm run build\` first.`, {
+      cause: error,
+    });
   }
 }
 
 // The entry is in `dist`, or in `src` where packages are read from source; the script is built in either case.
-const bundleFolder = (): string => join(dirname(createRequire(import.meta.url).resolve("@polder/browser")), "..", "dist");
+const bundleFolder = (): string =>
+  join(dirname(createRequire(import.meta.url).resolve("@polder/browser")), "..", "dist");
 
 /** Value of an `integrity` attribute. */
 export const sriOf = (script: Uint8Array): string => `sha384-${createHash("sha384").update(script).digest("base64")}`;

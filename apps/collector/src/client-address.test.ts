@@ -6,7 +6,10 @@ const head = (remoteAddress: string, headers: { [name: string]: string } = {}) =
   url: "http://data.example/v1/batch",
   remoteAddress,
 });
-const edge: EdgeSettings = { trustedProxies: ["10.0.0.0/8", "2001:db8::/32", "192.0.2.7"], countryHeader: "cf-ipcountry" };
+const edge: EdgeSettings = {
+  trustedProxies: ["10.0.0.0/8", "2001:db8::/32", "192.0.2.7"],
+  countryHeader: "cf-ipcountry",
+};
 
 describe("the client's address", () => {
   const read = createClientAddressReader(() => edge);

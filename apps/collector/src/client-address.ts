@@ -17,9 +17,7 @@ export interface ClientAddress {
 }
 
 /** Reads who is asking. Every header here can be made up by anyone, so only a configured proxy's are read. */
-export function createClientAddressReader(
-  edge: () => EdgeSettings,
-): (head: RequestHead) => ClientAddress {
+export function createClientAddressReader(edge: () => EdgeSettings): (head: RequestHead) => ClientAddress {
   let settings: EdgeSettings | undefined;
   let trusted = new BlockList();
   const isTrusted = (ip: string): boolean => {

@@ -9,7 +9,8 @@ const record = (id: string, bytes = 1): LogRecord => ({
   value: new Uint8Array(bytes),
   headers: { id, site: "shop", anonymousId: "", userId: "" },
 });
-const records = (prefix: string, count: number): LogRecord[] => Array.from({ length: count }, (_, n) => record(`${prefix}${n}`));
+const records = (prefix: string, count: number): LogRecord[] =>
+  Array.from({ length: count }, (_, n) => record(`${prefix}${n}`));
 
 /** A log whose appends end when the test says so. */
 function createHeldLog() {
@@ -17,7 +18,9 @@ function createHeldLog() {
   return {
     appends,
     append: (appended: readonly LogRecord[]) =>
-      new Promise<void>((confirm, refuse) => void appends.push({ ids: appended.map(({ key }) => key), confirm, refuse })),
+      new Promise<void>(
+        (confirm, refuse) => void appends.push({ ids: appended.map(({ key }) => key), confirm, refuse }),
+      ),
   };
 }
 
@@ -64,7 +67,9 @@ describe("createCoalescer", () => {
     const first = coalescer.append([record("a")]);
     await turn();
     let isSecondAnswered = false;
-    const second = Promise.all([coalescer.append([record("b")]), coalescer.append([record("c")])]).then(() => (isSecondAnswered = true));
+    const second = Promise.all([coalescer.append([record("b")]), coalescer.append([record("c")])]).then(
+      () => (isSecondAnswered = true),
+    );
     await vi.advanceTimersByTimeAsync(10);
     expect(appends).toHaveLength(1);
     appends[0]!.confirm();
@@ -106,7 +111,11 @@ describe("createCoalescer", () => {
     let isAnswered = false;
     const answer = coalescer.append(records("a", 10)).then(() => (isAnswered = true));
     const other = coalescer.append([record("b")]);
-    for (const ids of [["a0", "a1", "a2", "a3"], ["a4", "a5", "a6", "a7"], ["a8", "a9", "b"]]) {
+    for (const ids of [
+      ["a0", "a1", "a2", "a3"],
+      ["a4", "a5", "a6", "a7"],
+      ["a8", "a9", "b"],
+    ]) {
       await turn();
       expect(isAnswered).toBe(false);
       expect(appends.at(-1)!.ids).toEqual(ids);
@@ -184,35 +193,44 @@ describe("createCoalescer", () => {
   it("stores everything once and in order, whatever arrives when and fails", async () => {
     const arrival = fc.record({ count: fc.integer({ min: 1, max: 30 }), pause: fc.integer({ min: 0, max: 5 }) });
     await checkAsyncProperty(
-      fc.asyncProperty(fc.array(arrival, { minLength: 1, maxLength: 20 }), fc.array(fc.boolean(), { minLength: 1 }), async (arrivals, failures) => {
-        const stored: string[] = [];
-        let appends = 0;
-        const coalescer = createCoalescer({
-          append: async (appended) => {
-            const fails = failures[appends++ % failures.length] && appends % 3 === 0;
-            await new Promise((resolve) => setImmediate(resolve));
-            if (fails) throw new LogUnavailableError("gone");
-            stored.push(...appended.map(({ key }) => key));
-          },
-          clock: () => Date.now(),
-          lingerMs: 3,
-          maxRecords: 25,
-          maxBytes: 1_000_000,
-          answerWithinMs: 1000,
-        });
-        const answers: Promise<string[]>[] = [];
-        for (const [n, { count, pause }] of arrivals.entries()) {
-          const request = records(`${n}-`, count);
-          const ids = request.map(({ key }) => key);
-          answers.push(coalescer.append(request).then(() => ids, () => []));
-          await vi.advanceTimersByTimeAsync(pause);
-        }
-        await vi.advanceTimersByTimeAsync(2000);
-        const acknowledged = (await Promise.all(answers)).flat();
-        expect(new Set(stored).size).toBe(stored.length);
-        const known = new Set(acknowledged);
-        expect(stored.filter((id) => known.has(id))).toEqual(acknowledged);
-      }),
+      fc.asyncProperty(
+        fc.array(arrival, { minLength: 1, maxLength: 20 }),
+        fc.array(fc.boolean(), { minLength: 1 }),
+        async (arrivals, failures) => {
+          const stored: string[] = [];
+          let appends = 0;
+          const coalescer = createCoalescer({
+            append: async (appended) => {
+              const fails = failures[appends++ % failures.length] && appends % 3 === 0;
+              await new Promise((resolve) => setImmediate(resolve));
+              if (fails) throw new LogUnavailableError("gone");
+              stored.push(...appended.map(({ key }) => key));
+            },
+            clock: () => Date.now(),
+            lingerMs: 3,
+            maxRecords: 25,
+            maxBytes: 1_000_000,
+            answerWithinMs: 1000,
+          });
+          const answers: Promise<string[]>[] = [];
+          for (const [n, { count, pause }] of arrivals.entries()) {
+            const request = records(`${n}-`, count);
+            const ids = request.map(({ key }) => key);
+            answers.push(
+              coalescer.append(request).then(
+                () => ids,
+                () => [],
+              ),
+            );
+            await vi.advanceTimersByTimeAsync(pause);
+          }
+          await vi.advanceTimersByTimeAsync(2000);
+          const acknowledged = (await Promise.all(answers)).flat();
+          expect(new Set(stored).size).toBe(stored.length);
+          const known = new Set(acknowledged);
+          expect(stored.filter((id) => known.has(id))).toEqual(acknowledged);
+        },
+      ),
       60,
     );
   });

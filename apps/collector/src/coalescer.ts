@@ -105,7 +105,11 @@ export function createCoalescer(options: CoalescerOptions): Coalescer {
     while (done < waiting.length) {
       const waiter = waiting[done]!;
       const first = waiter.sent;
-      while (waiter.sent < waiter.records.length && records.length < maxRecords && (bytes < maxBytes || records.length === 0)) {
+      while (
+        waiter.sent < waiter.records.length &&
+        records.length < maxRecords &&
+        (bytes < maxBytes || records.length === 0)
+      ) {
         const record = waiter.records[waiter.sent++]!;
         records.push(record);
         bytes += record.value.byteLength;

@@ -18,7 +18,9 @@ export interface RecordingLog extends EventLog {
 export function createRecordingLog(before: () => Promise<void> = () => Promise.resolve()): RecordingLog {
   const appends: RecordingLog["appends"] = [];
   const read = (topic: Topic): unknown[] =>
-    appends.filter((each) => each.topic === topic).flatMap(({ records }) => records.map(({ value }) => JSON.parse(Buffer.from(value).toString())));
+    appends
+      .filter((each) => each.topic === topic)
+      .flatMap(({ records }) => records.map(({ value }) => JSON.parse(Buffer.from(value).toString())));
   return {
     appends,
     rows: () => read("polder.events") as EventRow[],
@@ -58,10 +60,15 @@ export interface TestCollector {
 }
 
 /** A collector at the time when built events happened, with a log that remembers. */
-export function buildCollector(overrides: Partial<Omit<CollectorDeps, "log">> & { log?: RecordingLog } = {}): TestCollector {
+export function buildCollector(
+  overrides: Partial<Omit<CollectorDeps, "log">> & { log?: RecordingLog } = {},
+): TestCollector {
   const log = overrides.log ?? createRecordingLog();
   const lines: string[] = [];
-  const write = (level: string): Logger["info"] => (message, fields) => void lines.push(JSON.stringify({ level, message, ...fields }));
+  const write =
+    (level: string): Logger["info"] =>
+    (message, fields) =>
+      void lines.push(JSON.stringify({ level, message, ...fields }));
   const registry = overrides.registry ?? new Registry();
   let made = 0;
   const collector = createCollector({

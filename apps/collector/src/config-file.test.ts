@@ -15,7 +15,15 @@ afterEach(() => rmSync(folder, { recursive: true }));
 
 const config = (name: string): string =>
   JSON.stringify({
-    sites: [{ id: "shop", name, timezone: "Europe/Amsterdam", origins: ["https://shop.example"], writeKeys: [{ key: "pk_12345678" }] }],
+    sites: [
+      {
+        id: "shop",
+        name,
+        timezone: "Europe/Amsterdam",
+        origins: ["https://shop.example"],
+        writeKeys: [{ key: "pk_12345678" }],
+      },
+    ],
   });
 
 describe("readConfigFile", () => {

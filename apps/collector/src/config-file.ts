@@ -13,7 +13,9 @@ export function readConfigFile(path: string): PolderConfig {
     text = readFileSync(path, "utf8");
   } catch (error) {
     const reason = error instanceof Error && "code" in error ? String(error.code) : String(error);
-    throw new ConfigFileError(`Cannot read ${path} (${reason}): set POLDER_CONFIG, or make one with \`polder init\`.`, { cause: error });
+    throw new ConfigFileError(`Cannot read ${path} (${reason}): set POLDER_CONFIG, or make one with \`polder init\`.`, {
+      cause: error,
+    });
   }
   const result = parseConfig(text);
   if (result.ok) return result.config;
@@ -42,7 +44,10 @@ export function watchConfigFile(options: {
       onChange(readConfigFile(path));
       logger.info("the configuration was read again", { path });
     } catch (error) {
-      logger.error("the changed configuration is not used, the one before stays", { path, reason: String(error instanceof Error ? error.message : error) });
+      logger.error("the changed configuration is not used, the one before stays", {
+        path,
+        reason: String(error instanceof Error ? error.message : error),
+      });
     }
   };
   let seen = versionOf(path);

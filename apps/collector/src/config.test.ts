@@ -7,20 +7,22 @@ it("has what it needs without any setting", () => {
     dataPath: ".polder",
     host: "127.0.0.1",
     port: 8081,
-    kafkaBrokers: [],
-    partitions: 24,
-    replicationFactor: 3,
+    kafka: undefined,
     workers: 1,
   });
 });
 
 it("reads the environment and the arguments", () => {
-  const env = { POLDER_HOST: "0.0.0.0", POLDER_COLLECTOR_PORT: "0", KAFKA_BROKERS: "a:9092, b:9092,", POLDER_REPLICATION: "1" };
+  const env = {
+    POLDER_HOST: "0.0.0.0",
+    POLDER_COLLECTOR_PORT: "0",
+    KAFKA_BROKERS: "a:9092, b:9092,",
+    POLDER_REPLICATION: "1",
+  };
   expect(readProcessSettings(env, ["--workers", "4"])).toMatchObject({
     host: "0.0.0.0",
     port: 0,
-    kafkaBrokers: ["a:9092", "b:9092"],
-    replicationFactor: 1,
+    kafka: { brokers: ["a:9092", "b:9092"], partitions: 24, replicationFactor: 1, topicPrefix: "" },
     workers: 4,
   });
 });

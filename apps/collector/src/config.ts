@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { kafkaFromEnv, kafkaUsage, type KafkaSettings } from "@polder/kafka";
 
 /** What the process needs to know before it can read its configuration file. */
 export interface ProcessSettings {
@@ -8,11 +9,8 @@ export interface ProcessSettings {
   dataPath: string;
   host: string;
   port: number;
-  /** Empty: the embedded log in `dataPath`. */
-  kafkaBrokers: readonly string[];
-  /** Of topics that do not exist yet. */
-  partitions: number;
-  replicationFactor: number;
+  /** Undefined: the embedded log in `dataPath`. */
+  kafka: KafkaSettings | undefined;
   workers: number;
 }
 
@@ -27,22 +25,20 @@ Environment
   POLDER_DATA            folder for data, .polder when not given
   POLDER_HOST            address to listen on, 127.0.0.1 when not given
   POLDER_COLLECTOR_PORT  port to listen on, 8081 when not given
-  KAFKA_BROKERS          host:port, comma separated; the embedded log when not given
-  POLDER_PARTITIONS      of Kafka topics that do not exist yet, 24 when not given
-  POLDER_REPLICATION     of the same, 3 when not given
-`;
+${kafkaUsage}`;
 
 /** Throws an error with a sentence for the user. */
-export function readProcessSettings(env: { readonly [name: string]: string | undefined }, args: readonly string[]): ProcessSettings {
+export function readProcessSettings(
+  env: { readonly [name: string]: string | undefined },
+  args: readonly string[],
+): ProcessSettings {
   const { values } = parseArgs({ args: [...args], options: { workers: { type: "string" } } });
   return {
     configPath: env["POLDER_CONFIG"] || "polder.config.json",
     dataPath: env["POLDER_DATA"] || ".polder",
     host: env["POLDER_HOST"] || "127.0.0.1",
     port: wholeNumber("POLDER_COLLECTOR_PORT", env["POLDER_COLLECTOR_PORT"] || "8081", 0, 65_535),
-    kafkaBrokers: (env["KAFKA_BROKERS"] ?? "").split(",").map((broker) => broker.trim()).filter((broker) => broker !== ""),
-    partitions: wholeNumber("POLDER_PARTITIONS", env["POLDER_PARTITIONS"] || "24", 1, 64),
-    replicationFactor: wholeNumber("POLDER_REPLICATION", env["POLDER_REPLICATION"] || "3", 1, 9),
+    kafka: kafkaFromEnv(env),
     workers: wholeNumber("--workers", values.workers ?? "1", 1, 64),
   };
 }

@@ -15,14 +15,17 @@ import {
   writeKey,
 } from "./collector.test-support.ts";
 
-const many = (count: number): PolderEvent[] => Array.from({ length: count }, (_, n) => buildEvent({ messageId: `m-${n}` }));
+const many = (count: number): PolderEvent[] =>
+  Array.from({ length: count }, (_, n) => buildEvent({ messageId: `m-${n}` }));
 /** As many as a request may hold, small enough for one. */
 const full = {
   writeKey,
   context: { consent: buildConsent() },
   batch: Array.from({ length: 1000 }, (_, n) => ({ type: "page", messageId: `m-${n}`, anonymousId: `v-${n % 7}` })),
 };
-const basic = (key: string): { authorization: string } => ({ authorization: `Basic ${Buffer.from(`${key}:`).toString("base64")}` });
+const basic = (key: string): { authorization: string } => ({
+  authorization: `Basic ${Buffer.from(`${key}:`).toString("base64")}`,
+});
 
 describe("what is taken", () => {
   it("answers 200 with what is durable", async () => {
@@ -39,7 +42,10 @@ describe("what is taken", () => {
       const event = buildEvent({ userId: "user-1", groupId: "group-1", previousId: "old-1", name: "Home" });
       const isBatch = route === "batch" || route === "import";
       const key = route === "import" ? serverKey : writeKey;
-      const response = await post(`/v1/${path}`, isBatch ? { writeKey: key, batch: [event] } : { ...event, type: undefined, writeKey: key });
+      const response = await post(
+        `/v1/${path}`,
+        isBatch ? { writeKey: key, batch: [event] } : { ...event, type: undefined, writeKey: key },
+      );
       expect([path, response.status, await answerOf(response)]).toEqual([path, 200, { accepted: 1, rejected: [] }]);
       expect(log.rows()[0]!.type).toBe(isBatch ? "track" : route);
     }
@@ -54,14 +60,15 @@ describe("what is taken", () => {
     expect((await post(path, { batch: [buildEvent()] }, headers)).status).toBe(200);
   });
 
-  it.each([
-    ["text/plain;charset=UTF-8"],
-    ["application/json; charset=utf-8"],
-    ["Application/JSON"],
-  ])("takes %s", async (contentType) => {
-    const { post } = buildCollector();
-    expect((await post("/v1/batch", { writeKey, batch: [buildEvent()] }, { "content-type": contentType })).status).toBe(200);
-  });
+  it.each([["text/plain;charset=UTF-8"], ["application/json; charset=utf-8"], ["Application/JSON"]])(
+    "takes %s",
+    async (contentType) => {
+      const { post } = buildCollector();
+      expect(
+        (await post("/v1/batch", { writeKey, batch: [buildEvent()] }, { "content-type": contentType })).status,
+      ).toBe(200);
+    },
+  );
 
   it.each([
     ["gzip", gzipSync],
@@ -109,10 +116,18 @@ describe("one bad event among good ones", () => {
     batch[42] = { ...buildEvent({ messageId: "bad" }), event: undefined, properties: { card: "4111 1111 1111 1111" } };
     const answer = await answerOf(await post("/v1/batch", { writeKey, batch }));
     expect(answer.accepted).toBe(99);
-    expect(answer.rejected).toEqual([{ index: 42, messageId: "bad", reason: "name_missing", detail: expect.any(String) }]);
+    expect(answer.rejected).toEqual([
+      { index: 42, messageId: "bad", reason: "name_missing", detail: expect.any(String) },
+    ]);
     expect(log.rows()).toHaveLength(99);
     const [rejected] = log.rejectedRows();
-    expect(rejected).toMatchObject({ site: "shop", message_id: "bad", type: "track", reason: "name_missing", rule_version: 1 });
+    expect(rejected).toMatchObject({
+      site: "shop",
+      message_id: "bad",
+      type: "track",
+      reason: "name_missing",
+      rule_version: 1,
+    });
     expect(rejected!.received_at).toBe("2026-11-22 20:15:00.000");
     expect(rejected!.body).toContain("[card]");
   });
@@ -121,7 +136,10 @@ describe("one bad event among good ones", () => {
     const { post, log } = buildCollector();
     const large = buildEvent({ messageId: "large", properties: { text: "x".repeat(40 * 1024) } });
     const answer = await answerOf(await post("/v1/batch", { writeKey, batch: [buildEvent(), large] }));
-    expect(answer).toMatchObject({ accepted: 1, rejected: [{ index: 1, messageId: "large", reason: "event_too_large" }] });
+    expect(answer).toMatchObject({
+      accepted: 1,
+      rejected: [{ index: 1, messageId: "large", reason: "event_too_large" }],
+    });
     expect(Buffer.byteLength(log.rejectedRows()[0]!.body)).toBeLessThanOrEqual(2048);
   });
 
@@ -131,7 +149,9 @@ describe("one bad event among good ones", () => {
     const denied = { ...nobody, context: { consent: buildConsent([]) } };
     const measured = { ...nobody, context: { consent: buildConsent(["measurement"]) } };
     await post("/v1/batch", { writeKey, batch: [nobody, denied, measured] });
-    expect(log.rejectedRows().map((row) => [row.reason, row.body])).toEqual(Array.from({ length: 3 }, () => ["name_missing", ""]));
+    expect(log.rejectedRows().map((row) => [row.reason, row.body])).toEqual(
+      Array.from({ length: 3 }, () => ["name_missing", ""]),
+    );
     expect(JSON.stringify(log.rejectedRows())).not.toMatch(/visitor-1|private/);
   });
 
@@ -147,7 +167,10 @@ describe("one bad event among good ones", () => {
   it("keeps what a server with a basis sent, and what a step refused", async () => {
     const { post, log } = buildCollector();
     await post("/v1/batch", { batch: [{ type: "track", messageId: "m" }] }, basic(serverKey));
-    await post("/v1/batch", { writeKey, batch: [buildEvent({ context: { ...buildEvent().context, origin: "third_party" } })] });
+    await post("/v1/batch", {
+      writeKey,
+      batch: [buildEvent({ context: { ...buildEvent().context, origin: "third_party" } })],
+    });
     expect(log.rejectedRows().map((row) => row.reason)).toEqual(["name_missing", "origin_not_allowed"]);
     for (const row of log.rejectedRows()) expect(row.body).not.toBe("");
   });
@@ -163,7 +186,9 @@ describe("consent", () => {
     expect(response.headers.getSetCookie()).toEqual([]);
     expect(await answerOf(response)).toMatchObject({ accepted: 0, rejected: [{ index: 0, reason: "no_consent" }] });
     expect(log.appends).toEqual([]);
-    expect(await registry.metrics()).toContain('polder_collector_events_dropped_total{site="shop",reason="no_consent"} 1');
+    expect(await registry.metrics()).toContain(
+      'polder_collector_events_dropped_total{site="shop",reason="no_consent"} 1',
+    );
   });
 
   it("hears Global Privacy Control in the header", async () => {
@@ -178,28 +203,34 @@ describe("consent", () => {
 
 describe("what is never acceptable", () => {
   const good = { writeKey, batch: [buildEvent()] };
-  const cases: [name: keyof typeof requestErrors, path: string, body: unknown, headers: { [name: string]: string }][] = [
-    ["not_json", "/v1/batch", '{"writeKey":', {}],
-    ["invalid_body", "/v1/batch", "[]", {}],
-    ["invalid_body", "/v1/batch", { writeKey }, {}],
-    ["empty_batch", "/v1/batch", { writeKey, batch: [] }, {}],
-    ["broken_encoding", "/v1/batch", "not gzip", { "content-encoding": "gzip" }],
-    ["broken_encoding", "/v1/batch", gzipSync(JSON.stringify(good)).subarray(0, 40), { "content-encoding": "gzip" }],
-    ["missing_key", "/v1/batch", { batch: [buildEvent()] }, {}],
-    ["unknown_key", "/v1/batch", { ...good, writeKey: "pk_wrong" }, {}],
-    ["unknown_key", "/v1/batch", good, basic("pk_wrong")],
-    ["origin_refused", "/v1/batch", good, { origin: "https://evil.example" }],
-    ["origin_refused", "/v1/batch", good, { origin: "null" }],
-    ["origin_refused", "/v1/batch", { batch: [buildEvent()] }, { ...basic(serverKey), origin: shopOrigin }],
-    ["server_key_required", "/v1/import", good, {}],
-    ["not_found", "/v1/nothing", good, {}],
-    ["too_many_events", "/v1/batch", { writeKey, batch: Array.from({ length: 1001 }, () => ({})) }, {}],
-    ["request_too_large", "/v1/batch", `{"writeKey":"${"x".repeat(limits.maxRequestBytes)}"}`, {}],
-    ["request_too_large", "/v1/batch", gzipSync(Buffer.alloc(200 * 1024 * 1024, " ")), { "content-encoding": "gzip" }],
-    ["unsupported_media_type", "/v1/batch", good, { "content-type": "application/x-www-form-urlencoded" }],
-    ["unsupported_media_type", "/v1/batch", good, { "content-type": "text/plainer" }],
-    ["unsupported_encoding", "/v1/batch", good, { "content-encoding": "gzip, gzip" }],
-  ];
+  const cases: [name: keyof typeof requestErrors, path: string, body: unknown, headers: { [name: string]: string }][] =
+    [
+      ["not_json", "/v1/batch", '{"writeKey":', {}],
+      ["invalid_body", "/v1/batch", "[]", {}],
+      ["invalid_body", "/v1/batch", { writeKey }, {}],
+      ["empty_batch", "/v1/batch", { writeKey, batch: [] }, {}],
+      ["broken_encoding", "/v1/batch", "not gzip", { "content-encoding": "gzip" }],
+      ["broken_encoding", "/v1/batch", gzipSync(JSON.stringify(good)).subarray(0, 40), { "content-encoding": "gzip" }],
+      ["missing_key", "/v1/batch", { batch: [buildEvent()] }, {}],
+      ["unknown_key", "/v1/batch", { ...good, writeKey: "pk_wrong" }, {}],
+      ["unknown_key", "/v1/batch", good, basic("pk_wrong")],
+      ["origin_refused", "/v1/batch", good, { origin: "https://evil.example" }],
+      ["origin_refused", "/v1/batch", good, { origin: "null" }],
+      ["origin_refused", "/v1/batch", { batch: [buildEvent()] }, { ...basic(serverKey), origin: shopOrigin }],
+      ["server_key_required", "/v1/import", good, {}],
+      ["not_found", "/v1/nothing", good, {}],
+      ["too_many_events", "/v1/batch", { writeKey, batch: Array.from({ length: 1001 }, () => ({})) }, {}],
+      ["request_too_large", "/v1/batch", `{"writeKey":"${"x".repeat(limits.maxRequestBytes)}"}`, {}],
+      [
+        "request_too_large",
+        "/v1/batch",
+        gzipSync(Buffer.alloc(200 * 1024 * 1024, " ")),
+        { "content-encoding": "gzip" },
+      ],
+      ["unsupported_media_type", "/v1/batch", good, { "content-type": "application/x-www-form-urlencoded" }],
+      ["unsupported_media_type", "/v1/batch", good, { "content-type": "text/plainer" }],
+      ["unsupported_encoding", "/v1/batch", good, { "content-encoding": "gzip, gzip" }],
+    ];
 
   it.each(cases)("%s: nothing stored, and an answer that says what to do", async (code, path, body, headers) => {
     const { post, log, registry } = buildCollector();
@@ -212,7 +243,8 @@ describe("what is never acceptable", () => {
       docs: expect.stringMatching(/^docs\/[\w/-]+\.md$/),
     });
     expect(log.appends).toEqual([]);
-    if (code !== "not_found") expect(await registry.metrics()).toContain(`polder_collector_requests_refused_total{code="${code}"} 1`);
+    if (code !== "not_found")
+      expect(await registry.metrics()).toContain(`polder_collector_requests_refused_total{code="${code}"} 1`);
   });
 
   it("never repeats a key or what was sent", async () => {
@@ -226,7 +258,11 @@ describe("what is never acceptable", () => {
 
   it("lets a page read the refusal, or it would try for ever", async () => {
     const { post } = buildCollector();
-    const response = await post("/v1/batch", { writeKey: "pk_wrong", batch: [buildEvent()] }, { origin: "https://evil.example" });
+    const response = await post(
+      "/v1/batch",
+      { writeKey: "pk_wrong", batch: [buildEvent()] },
+      { origin: "https://evil.example" },
+    );
     expect(response.headers.get("access-control-allow-origin")).toBe("https://evil.example");
     expect(response.headers.get("access-control-expose-headers")).toContain("Retry-After");
   });
@@ -251,7 +287,9 @@ describe("what may come again", () => {
 
   it("answers 503 when the log is away, logs it once, and is well again after", async () => {
     let isAway = true;
-    const log = createRecordingLog(() => (isAway ? Promise.reject(new LogUnavailableError("gone")) : Promise.resolve()));
+    const log = createRecordingLog(() =>
+      isAway ? Promise.reject(new LogUnavailableError("gone")) : Promise.resolve(),
+    );
     const { post, lines } = buildCollector({ log });
     for (let i = 0; i < 5; i++) {
       const response = await post("/v1/batch", { writeKey, batch: [buildEvent()] }, { origin: shopOrigin });
@@ -268,7 +306,8 @@ describe("what may come again", () => {
   it("answers 503 when only the rejected ones could not be stored", async () => {
     const log = createRecordingLog();
     const { append } = log;
-    log.append = (topic, records) => (topic === "polder.rejected" ? Promise.reject(new LogUnavailableError("gone")) : append(topic, records));
+    log.append = (topic, records) =>
+      topic === "polder.rejected" ? Promise.reject(new LogUnavailableError("gone")) : append(topic, records);
     const { post } = buildCollector({ log });
     expect((await post("/v1/batch", { writeKey, batch: [buildEvent(), {}] })).status).toBe(503);
   });
@@ -280,7 +319,10 @@ describe("what may come again", () => {
       log: createRecordingLog(() => confirmed),
       options: { maxInFlightRequests: 2, answerWithinMs: 60_000 },
     });
-    const held = [post("/v1/batch", { writeKey, batch: [buildEvent()] }), post("/v1/batch", { writeKey, batch: [buildEvent()] })];
+    const held = [
+      post("/v1/batch", { writeKey, batch: [buildEvent()] }),
+      post("/v1/batch", { writeKey, batch: [buildEvent()] }),
+    ];
     const refused = await post("/v1/batch", { writeKey, batch: [buildEvent()] });
     expect([refused.status, (await errorOf(refused)).code]).toEqual([503, "overloaded"]);
     expect(refused.headers.get("retry-after")).not.toBeNull();
@@ -293,11 +335,17 @@ describe("what may come again", () => {
 
 describe("cookies", () => {
   const ask = (event: PolderEvent, headers: { [name: string]: string } = {}, path = "http://localhost/v1/batch") =>
-    buildCollector().post(path, { writeKey, batch: [event] }, { origin: "http://localhost:8080", host: "localhost:8081", ...headers });
+    buildCollector().post(
+      path,
+      { writeKey, batch: [event] },
+      { origin: "http://localhost:8080", host: "localhost:8081", ...headers },
+    );
   const open = { ...keys[writeKey]!, site: buildSite({ origins: ["*"] }) };
 
   it("gives a visitor who said yes to a profile both cookies", async () => {
-    const { post } = buildCollector({ sites: { findKey: () => open, findSite: () => open.site, sites: () => [open.site] } });
+    const { post } = buildCollector({
+      sites: { findKey: () => open, findSite: () => open.site, sites: () => [open.site] },
+    });
     const headers = { origin: "http://localhost:8080", host: "localhost:8081" };
     const response = await post("/v1/batch", { writeKey, batch: [buildEvent()] }, headers);
     const [readable, hidden] = response.headers.getSetCookie();
@@ -313,10 +361,16 @@ describe("cookies", () => {
   });
 
   it("gives none without consent for a profile, or to a server", async () => {
-    const { post } = buildCollector({ sites: { findKey: (key) => (key === writeKey ? open : keys[key]), findSite: () => site, sites: () => [site] } });
+    const { post } = buildCollector({
+      sites: { findKey: (key) => (key === writeKey ? open : keys[key]), findSite: () => site, sites: () => [site] },
+    });
     const headers = { origin: "http://localhost:8080", host: "localhost:8081" };
     const measured = buildPage({ context: { consent: buildConsent(["measurement"]) } });
-    const withdrawn = buildEvent({ type: "consent", event: undefined, context: { consent: { v: 1, id: "c", purposes: { profile: "withdrawn" } } } });
+    const withdrawn = buildEvent({
+      type: "consent",
+      event: undefined,
+      context: { consent: { v: 1, id: "c", purposes: { profile: "withdrawn" } } },
+    });
     for (const event of [measured, withdrawn])
       expect((await post("/v1/batch", { writeKey, batch: [event] }, headers)).headers.getSetCookie()).toEqual([]);
     expect((await post("/v1/batch", { batch: [buildEvent()] }, basic(serverKey))).headers.getSetCookie()).toEqual([]);
@@ -355,7 +409,8 @@ describe("CORS", () => {
 });
 
 describe("the pixel", () => {
-  const parameters = (event: object): string => `data=${encodeURIComponent(Buffer.from(JSON.stringify(event)).toString("base64"))}`;
+  const parameters = (event: object): string =>
+    `data=${encodeURIComponent(Buffer.from(JSON.stringify(event)).toString("base64"))}`;
   const context = { consent: buildConsent() };
   const show = async (query: string, headers: { [name: string]: string } = {}) => {
     const built = buildCollector();
@@ -373,9 +428,20 @@ describe("the pixel", () => {
   });
 
   it("takes an event as parameters, and the page from the Referer", async () => {
-    const query = new URLSearchParams({ writeKey, anonymousId: "a-1", context: JSON.stringify(context), properties: '{"n":1}' });
+    const query = new URLSearchParams({
+      writeKey,
+      anonymousId: "a-1",
+      context: JSON.stringify(context),
+      properties: '{"n":1}',
+    });
     const { log } = await show(query.toString(), { referer: "https://shop.example/no-script" });
-    expect(log.rows()[0]).toMatchObject({ type: "page", url_path: "/no-script", anonymous_id: "a-1", properties: { n: 1 }, message_id: "made-1" });
+    expect(log.rows()[0]).toMatchObject({
+      type: "page",
+      url_path: "/no-script",
+      anonymous_id: "a-1",
+      properties: { n: 1 },
+      message_id: "made-1",
+    });
   });
 
   it.each([
@@ -393,7 +459,9 @@ describe("the pixel", () => {
 
   it("knows the visitor by our cookie", async () => {
     const created = Math.floor(Date.parse("2026-11-01T00:00:00Z") / 1000).toString(36);
-    const { log } = await show(`writeKey=${writeKey}&event=a&context=${JSON.stringify(context)}`, { cookie: `x=1; polder_id=v-9.${created}` });
+    const { log } = await show(`writeKey=${writeKey}&event=a&context=${JSON.stringify(context)}`, {
+      cookie: `x=1; polder_id=v-9.${created}`,
+    });
     expect(log.rows()[0]!.anonymous_id).toBe("v-9");
   });
 });
@@ -401,7 +469,9 @@ describe("the pixel", () => {
 describe("what others read", () => {
   it("lets analytics.js boot, pointed at us", async () => {
     const { collector } = buildCollector();
-    const response = await collector.app.request(`/v1/projects/${writeKey}/settings`, { headers: { host: "data.example:8081", origin: shopOrigin } });
+    const response = await collector.app.request(`/v1/projects/${writeKey}/settings`, {
+      headers: { host: "data.example:8081", origin: shopOrigin },
+    });
     expect(response.headers.get("access-control-allow-origin")).toBe(shopOrigin);
     expect(await response.json()).toMatchObject({
       integrations: { "Segment.io": { apiKey: writeKey, apiHost: "data.example:8081/v1", protocol: "http" } },
@@ -422,7 +492,9 @@ describe("what others read", () => {
     expect((await collector.app.request("/polder.js", { headers: { "if-none-match": '"other"' } })).status).toBe(200);
     const compressed = await collector.app.request("/polder.js", { headers: { "accept-encoding": "gzip, br" } });
     expect(compressed.headers.get("content-encoding")).toBe("br");
-    expect(await (await collector.app.request("/polder.js.sri")).json()).toEqual({ integrity: expect.stringMatching(/^sha384-/) });
+    expect(await (await collector.app.request("/polder.js.sri")).json()).toEqual({
+      integrity: expect.stringMatching(/^sha384-/),
+    });
     expect((await collector.app.request("/polder.js.map")).status).toBe(200);
   });
 
@@ -434,7 +506,10 @@ describe("what others read", () => {
     log.isReachable = () => Promise.resolve(false);
     expect((await collector.app.request("/readyz")).status).toBe(503);
     expect((await collector.app.request("/livez")).status).toBe(200);
-    const document = (await (await collector.app.request("/openapi.json")).json()) as { openapi: string; paths: object };
+    const document = (await (await collector.app.request("/openapi.json")).json()) as {
+      openapi: string;
+      paths: object;
+    };
     expect(document.openapi).toMatch(/^3\./);
     expect(Object.keys(document.paths)).toContain("/v1/batch");
   });

@@ -5,7 +5,7 @@ import { createPipeline, topics, type EventLog, type Logger, type SiteDirectory 
 import { limits, openApi, postRoutes, type RequestRoute } from "@polder/protocol";
 import { Hono, type Context } from "hono";
 import type { Registry } from "prom-client";
-import { corsHeaders, refuse, toResponse, type Outcome } from "./answer.ts";
+import { corsHeaders, refuse, toResponse, type Outcome, type Refusal } from "./answer.ts";
 import type { BrowserBundle } from "./browser-bundle.ts";
 import { createClientAddressReader, type EdgeSettings } from "./client-address.ts";
 import { createCoalescer, type Coalescer } from "./coalescer.ts";
@@ -13,7 +13,8 @@ import { keyFromRequest } from "./credentials.ts";
 import { createInFlight } from "./in-flight.ts";
 import { createIngest } from "./ingest.ts";
 import { createMetrics } from "./metrics.ts";
-import { readBody } from "./read-body.ts";
+import { createPrepare, type Prepared } from "./prepare.ts";
+import { readBody, type BodyResult } from "./read-body.ts";
 import { headOf, type RequestHead } from "./request-head.ts";
 import { addBundleRoutes } from "./routes/browser-bundle.ts";
 import { gif, pixelBatch } from "./routes/pixel.ts";
@@ -101,19 +102,32 @@ export function createCollector(deps: CollectorDeps): Collector {
       onAppend: (outcome) => metrics.appended(topic, outcome),
     }),
   ) as [Coalescer, Coalescer];
-  const ingest = createIngest({
+  const prepare = createPrepare({
     sites,
     pipeline: createPipeline({ countryOf: deps.countryOf, newId: deps.newId, observer: metrics.observer }),
-    events,
-    rejected,
     metrics,
     logger,
     newId: deps.newId,
     clock,
     rateShare: options.rateShare,
   });
+  const ingest = createIngest({ events, rejected, metrics, logger });
   const readClient = createClientAddressReader(deps.edge ?? (() => noEdge));
   let isDraining = false;
+
+  const prepareBody = (body: BodyResult, route: RequestRoute, head: RequestHead): Prepared | Refusal => {
+    if (!body.ok) return refuse(body.code, body.message);
+    const { text } = body;
+    return prepare({
+      text,
+      route,
+      keyText: keyFromRequest(head),
+      receivedAt: now(),
+      head,
+      client: readClient(head),
+      allowServerKey: true,
+    });
+  };
 
   async function receive(c: Context, route: RequestRoute, head: RequestHead): Promise<Outcome> {
     if (isDraining) return draining();
@@ -124,17 +138,7 @@ export function createCollector(deps: CollectorDeps): Collector {
     if (!inFlight.tryEnter(bytes)) return overloaded();
     const startedAt = clock();
     try {
-      const body = await readBody(c.req.raw, head, limits.maxRequestBytes);
-      if (!body.ok) return refuse(body.code, body.message);
-      return await ingest({
-        text: body.text,
-        route,
-        keyText: keyFromRequest(head),
-        receivedAt: now(),
-        head,
-        client: readClient(head),
-        allowServerKey: true,
-      });
+      return await ingest(prepareBody(await readBody(c.req.raw, head, limits.maxRequestBytes), route, head));
     } catch (error) {
       if (c.req.raw.signal.aborted) return refuse("broken_encoding", "The request was cut off before its end.");
       throw error;
@@ -161,15 +165,18 @@ export function createCollector(deps: CollectorDeps): Collector {
     if (!inFlight.tryEnter(text.length)) return overloaded();
     const startedAt = clock();
     try {
-      return await ingest({
-        text,
-        route: "batch",
-        keyText: query.get("writeKey") ?? undefined,
-        receivedAt: now(),
-        head,
-        client: readClient(head),
-        allowServerKey: false,
-      });
+      const keyText = query.get("writeKey") ?? undefined;
+      return await ingest(
+        prepare({
+          text,
+          route: "batch",
+          keyText,
+          receivedAt: now(),
+          head,
+          client: readClient(head),
+          allowServerKey: false,
+        }),
+      );
     } finally {
       inFlight.leave(text.length);
       metrics.answered(clock() - startedAt);
@@ -190,7 +197,8 @@ export function createCollector(deps: CollectorDeps): Collector {
     const key = c.req.param("writeKey");
     const head = headOf(c);
     const origin = head.header("origin");
-    if (sites.findKey(key)?.kind !== "write") return toResponse(refuse("not_found", "Nobody has this write key."), origin);
+    if (sites.findKey(key)?.kind !== "write")
+      return toResponse(refuse("not_found", "Nobody has this write key."), origin);
     const host = head.header("host") ?? new URL(head.url).host;
     return Response.json(segmentSettings(key, host, readClient(head).isHttps), {
       headers: { ...corsHeaders(origin), "cache-control": "private, max-age=60", vary: "Origin" },
@@ -199,8 +207,10 @@ export function createCollector(deps: CollectorDeps): Collector {
 
   addBundleRoutes(app, deps.browserBundle);
   const document = JSON.stringify(openApi());
-  app.get("/openapi.json", () =>
-    new Response(document, { headers: { "content-type": "application/json", "access-control-allow-origin": "*" } }),
+  app.get(
+    "/openapi.json",
+    () =>
+      new Response(document, { headers: { "content-type": "application/json", "access-control-allow-origin": "*" } }),
   );
   app.get("/livez", () => new Response("ok\n"));
   app.get("/readyz", async () => {
@@ -216,7 +226,10 @@ export function createCollector(deps: CollectorDeps): Collector {
   app.onError((error, c) => {
     logger.error("a request failed", { path: c.req.routePath, error: error.name });
     // What happened is not known, so the client has to keep it.
-    return toResponse(refuse("log_unavailable", "The request failed on our side: keep it and send it again.", 5), c.req.header("origin"));
+    return toResponse(
+      refuse("log_unavailable", "The request failed on our side: keep it and send it again.", 5),
+      c.req.header("origin"),
+    );
   });
 
   let server: Server | undefined;
@@ -275,8 +288,8 @@ function reservedBytes({ header }: RequestHead): number {
   return Math.min(Number(length), limits.maxRequestBytes);
 }
 
-const draining = (): Outcome => refuse("draining", "This collector is stopping: send it again, to the next one.", 1);
-const overloaded = (): Outcome => refuse("overloaded", "Too much is being received: keep it and send it again.", 2);
+const draining = (): Refusal => refuse("draining", "This collector is stopping: send it again, to the next one.", 1);
+const overloaded = (): Refusal => refuse("overloaded", "Too much is being received: keep it and send it again.", 2);
 
 /** Segment's clients send `application/json` and `Authorization`; ours needs no preflight. The key, and so the origin, is judged later. */
 function preflight(c: Context): Response {

@@ -8,7 +8,10 @@ export function keyFromRequest({ header, url }: RequestHead): string | undefined
     if (key !== "") return key;
   }
   const query = url.indexOf("?");
-  return header("x-write-key") || (query === -1 ? undefined : new URLSearchParams(url.slice(query + 1)).get("writeKey") || undefined);
+  return (
+    header("x-write-key") ||
+    (query === -1 ? undefined : new URLSearchParams(url.slice(query + 1)).get("writeKey") || undefined)
+  );
 }
 
 /** Segment's clients send the key as the user of Basic, with an empty password. */

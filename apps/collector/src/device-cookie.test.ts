@@ -36,7 +36,23 @@ describe("deviceCookies", () => {
     const old = value("v-1", nowMs - 300 * dayMs);
     const maxAge = `Max-Age=${95 * 86_400}`;
     expect(ask({ cookieHeader: `polder_id=${old}` })).toEqual([`polder_aid=${old}; ${maxAge}; ${attributes}`]);
-    expect(ask({ cookieHeader: `polder_aid=${old}` })).toEqual([`polder_id=${old}; ${maxAge}; ${attributes}; HttpOnly`]);
+  });
+
+  it("writes both when only a script's is there, which the browser would let go stale after days", () => {
+    const old = value("v-1", nowMs - 300 * dayMs);
+    const maxAge = `Max-Age=${95 * 86_400}`;
+    expect(ask({ cookieHeader: `polder_aid=${old}` })).toEqual([
+      `polder_aid=${old}; ${maxAge}; ${attributes}`,
+      `polder_id=${old}; ${maxAge}; ${attributes}; HttpOnly`,
+    ]);
+  });
+
+  it("does not bring back the visitor before a logout, whose last batch comes with the cookie of the next", () => {
+    const next = value("v-2", nowMs);
+    expect(ask({ cookieHeader: `polder_aid=${next}; polder_id=${value("v-1", nowMs - dayMs)}` })).toEqual([]);
+    expect(
+      ask({ anonymousId: "v-2", cookieHeader: `polder_aid=${next}; polder_id=${value("v-1", nowMs - dayMs)}` }),
+    ).toHaveLength(2);
   });
 
   it("makes the two agree on the earlier time", () => {
@@ -48,12 +64,18 @@ describe("deviceCookies", () => {
   });
 
   it("starts anew for another visitor, and for one who is past 13 months", () => {
-    expect(ask({ cookieHeader: both(value("v-0", nowMs - dayMs)) })[0]).toContain(`polder_aid=${value("v-1", nowMs)};`);
-    expect(ask({ cookieHeader: both(value("v-1", nowMs - 396 * dayMs)) })[0]).toContain(`polder_aid=${value("v-1", nowMs)};`);
+    expect(ask({ cookieHeader: `polder_id=${value("v-0", nowMs - dayMs)}` })[0]).toContain(
+      `polder_aid=${value("v-1", nowMs)};`,
+    );
+    expect(ask({ cookieHeader: both(value("v-1", nowMs - 396 * dayMs)) })[0]).toContain(
+      `polder_aid=${value("v-1", nowMs)};`,
+    );
   });
 
   it("gives an id from the future no longer life", () => {
-    expect(ask({ cookieHeader: `polder_aid=${value("v-1", nowMs + 900 * dayMs)}` })[0]).toContain(`Max-Age=${395 * 86_400};`);
+    expect(ask({ cookieHeader: `polder_aid=${value("v-1", nowMs + 900 * dayMs)}` })[0]).toContain(
+      `Max-Age=${395 * 86_400};`,
+    );
   });
 
   it.each([
@@ -83,7 +105,9 @@ describe("deviceCookies", () => {
 
 describe("readDeviceCookie", () => {
   it("reads the hidden one, while it lasts", () => {
-    expect(readDeviceCookie(`polder_aid=${value("x", nowMs)}; polder_id=${value("v-9", nowMs)}`, nowMs)?.anonymousId).toBe("v-9");
+    expect(
+      readDeviceCookie(`polder_aid=${value("x", nowMs)}; polder_id=${value("v-9", nowMs)}`, nowMs)?.anonymousId,
+    ).toBe("v-9");
     expect(readDeviceCookie(`polder_id=${value("v-9", nowMs - 396 * dayMs)}`, nowMs)).toBeUndefined();
     expect(readDeviceCookie("polder_id=; xpolder_id=a.b", nowMs)).toBeUndefined();
     expect(readDeviceCookie(undefined, nowMs)).toBeUndefined();

@@ -28,16 +28,19 @@ export interface CookieQuestion {
 }
 
 /**
- * The `Set-Cookie` lines that give a device its id: one for scripts and a copy out of their reach, since browsers let what scripts
- * write go stale after days. None when both are there already, so their 13 months are never renewed, and none when the page and the
+ * The `Set-Cookie` lines that give a device its id: one for scripts and a copy out of their reach. Both are written when the copy is not there
+ * yet, since browsers let a cookie that a script wrote go stale after days. None when both are there, so their 13 months are never renewed; none
+ * when the device has another id by now, as a batch from before a logout must not bring the old one back; and none when the page and the
  * collector are not of one site: that would be somebody else's cookie.
  */
 export function deviceCookies(question: CookieQuestion): readonly string[] {
   const { site, cookieHeader, anonymousId, origin, nowMs } = question;
   const host = hostnameOf(question.host);
-  if (origin === undefined || !isOfOneSite(site, host, hostnameOf(origin.slice(origin.indexOf("://") + 3)))) return none;
+  if (origin === undefined || !isOfOneSite(site, host, hostnameOf(origin.slice(origin.indexOf("://") + 3))))
+    return none;
 
   const readable = readCookie(cookieHeader, deviceIdCookieName, nowMs);
+  if (readable !== undefined && readable.anonymousId !== anonymousId) return none;
   const hidden = readCookie(cookieHeader, deviceIdHttpOnlyCookieName, nowMs);
   const known = [hidden, readable].filter((each) => each?.anonymousId === anonymousId);
   const createdAt = Math.min(...known.map((each) => each!.createdAt), nowMs);
@@ -52,10 +55,9 @@ export function deviceCookies(question: CookieQuestion): readonly string[] {
     ...(site.cookieDomain !== undefined ? [`Domain=${site.cookieDomain}`] : []),
     ...(question.isHttps || !isLocalhost(host) ? ["Secure"] : []),
   ].join("; ");
-  const lines: string[] = [];
-  if (!isSame(readable, device)) lines.push(`${deviceIdCookieName}=${value}; ${attributes}`);
-  if (!isSame(hidden, device)) lines.push(`${deviceIdHttpOnlyCookieName}=${value}; ${attributes}; HttpOnly`);
-  return lines;
+  const forScripts = `${deviceIdCookieName}=${value}; ${attributes}`;
+  if (!isSame(hidden, device)) return [forScripts, `${deviceIdHttpOnlyCookieName}=${value}; ${attributes}; HttpOnly`];
+  return isSame(readable, device) ? none : [forScripts];
 }
 
 function readCookie(header: string | undefined, name: string, nowMs: number): DeviceId | undefined {

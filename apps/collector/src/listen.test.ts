@@ -10,7 +10,15 @@ import { buildEvent } from "@polder/testing";
 import { limits } from "@polder/protocol";
 import { afterEach, describe, expect, it } from "vitest";
 import type { Collector } from "./create-collector.ts";
-import { answerOf, buildCollector, createRecordingLog, errorOf, serverKey, writeKey, type TestCollector } from "./collector.test-support.ts";
+import {
+  answerOf,
+  buildCollector,
+  createRecordingLog,
+  errorOf,
+  serverKey,
+  writeKey,
+  type TestCollector,
+} from "./collector.test-support.ts";
 
 const here = { host: "127.0.0.1", port: 0 };
 const open: Collector[] = [];
@@ -22,8 +30,14 @@ async function listen(built: TestCollector): Promise<string> {
 }
 
 const send = (url: string, body: BodyInit, headers: { [name: string]: string } = {}): Promise<Response> =>
-  fetch(`${url}/v1/batch`, { method: "POST", body, headers: { "content-type": "text/plain", ...headers }, duplex: "half" } as RequestInit);
-const batchOf = (...ids: string[]): string => JSON.stringify({ writeKey, batch: ids.map((messageId) => buildEvent({ messageId })) });
+  fetch(`${url}/v1/batch`, {
+    method: "POST",
+    body,
+    headers: { "content-type": "text/plain", ...headers },
+    duplex: "half",
+  } as RequestInit);
+const batchOf = (...ids: string[]): string =>
+  JSON.stringify({ writeKey, batch: ids.map((messageId) => buildEvent({ messageId })) });
 
 /** What the server says to these bytes until it closes the connection. */
 const say = (url: string, text: string): Promise<string> =>
@@ -57,13 +71,18 @@ describe("over a connection", () => {
     expect((await send(url, stream(batchOf("m-1"), 1))).status).toBe(200);
     const refused = await send(url, stream("x".repeat(64 * 1024), 20)).then(errorOf, (error: unknown) => error);
     // The client is cut off while it sends: it hears the answer, or that the connection is gone.
-    expect(refused).toSatisfy((answer: object) => answer instanceof TypeError || ("code" in answer && answer.code === "request_too_large"));
+    expect(refused).toSatisfy(
+      (answer: object) => answer instanceof TypeError || ("code" in answer && answer.code === "request_too_large"),
+    );
     expect(built.log.rows()).toHaveLength(1);
   });
 
   it("refuses a body that says it is too long before it comes", async () => {
     const url = await listen(buildCollector());
-    const answer = await say(url, `POST /v1/batch HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: ${limits.maxRequestBytes + 1}\r\n\r\n`);
+    const answer = await say(
+      url,
+      `POST /v1/batch HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: ${limits.maxRequestBytes + 1}\r\n\r\n`,
+    );
     expect(answer).toMatch(/^HTTP\/1\.1 413 .*request_too_large/s);
   });
 
@@ -97,7 +116,10 @@ describe("over a connection", () => {
     const url = await listen(built);
     const gone = new Promise<void>((resolve) => {
       const socket = connect(Number(new URL(url).port), "127.0.0.1", () => {
-        socket.write("POST /v1/batch HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n\r\n{", () => socket.destroy());
+        socket.write(
+          "POST /v1/batch HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n\r\n{",
+          () => socket.destroy(),
+        );
       });
       socket.on("close", () => resolve());
     });
@@ -108,7 +130,9 @@ describe("over a connection", () => {
 
   it("says that a port is taken", async () => {
     const url = await listen(buildCollector());
-    await expect(buildCollector().collector.listen({ host: "127.0.0.1", port: Number(new URL(url).port) })).rejects.toThrow("EADDRINUSE");
+    await expect(
+      buildCollector().collector.listen({ host: "127.0.0.1", port: Number(new URL(url).port) }),
+    ).rejects.toThrow("EADDRINUSE");
   });
 });
 
@@ -126,7 +150,12 @@ describe("close", () => {
     confirm();
     for (const response of await Promise.all(answers)) expect(response.status).toBe(200);
     await closed;
-    expect(built.log.rows().map((row) => row.message_id).toSorted()).toEqual(Array.from({ length: 20 }, (_, n) => `m-${n}`).toSorted());
+    expect(
+      built.log
+        .rows()
+        .map((row) => row.message_id)
+        .toSorted(),
+    ).toEqual(Array.from({ length: 20 }, (_, n) => `m-${n}`).toSorted());
     await expect(send(url, batchOf("late"))).rejects.toThrow();
   });
 
@@ -160,18 +189,34 @@ it("keeps events and rejected ones in a real log", async () => {
   const log = createLmdbLog({ path, logger: { info: () => {}, warn: () => {}, error: () => {} } });
   try {
     const built = buildCollector({ log: Object.assign(createRecordingLog(), { append: log.append }) });
-    const body = JSON.stringify({ writeKey, batch: [buildEvent({ messageId: "m-1" }), { type: "track", messageId: "m-2" }] });
-    expect(await answerOf(await send(await listen(built), body))).toMatchObject({ accepted: 1, rejected: [{ messageId: "m-2" }] });
-    for (const [topic, id] of [["polder.events", "m-1"], ["polder.rejected", "m-2"]] as const) {
+    const body = JSON.stringify({
+      writeKey,
+      batch: [buildEvent({ messageId: "m-1" }), { type: "track", messageId: "m-2" }],
+    });
+    expect(await answerOf(await send(await listen(built), body))).toMatchObject({
+      accepted: 1,
+      rejected: [{ messageId: "m-2" }],
+    });
+    for (const [topic, id] of [
+      ["polder.events", "m-1"],
+      ["polder.rejected", "m-2"],
+    ] as const) {
       const reader = log.openReader({ topic, group: "test", maxRecords: 10, maxBytes: 1_000_000, lingerMs: 1 });
       const range = await new Promise<LogRange>((resolve, reject) => {
         reader
-          .run({ assigned: (_, __, { start }) => Promise.resolve(start), consume: (read) => Promise.resolve(resolve(read)), revoked: () => {} })
+          .run({
+            assigned: (_, __, { start }) => Promise.resolve(start),
+            consume: (read) => Promise.resolve(resolve(read)),
+            revoked: () => {},
+          })
           .catch(reject);
       });
       await reader.stop();
       expect(range.records.map(({ headers }) => headers.id)).toEqual([id]);
-      expect(JSON.parse(Buffer.from(range.records[0]!.value).toString())).toMatchObject({ message_id: id, site: "shop" });
+      expect(JSON.parse(Buffer.from(range.records[0]!.value).toString())).toMatchObject({
+        message_id: id,
+        site: "shop",
+      });
     }
   } finally {
     await log.close();
@@ -185,8 +230,15 @@ it("takes what Segment's server library sends, with a server key of the past", a
   const response = await fetch(`${url}/v1/import`, {
     method: "POST",
     headers: { "content-type": "application/json", authorization: `Basic ${btoa(`${serverKey}:`)}` },
-    body: JSON.stringify({ batch: [buildEvent({ timestamp: "2020-01-02T03:04:05.000Z", context: { ip: "145.97.39.155" } })] }),
+    body: JSON.stringify({
+      batch: [buildEvent({ timestamp: "2020-01-02T03:04:05.000Z", context: { ip: "145.97.39.155" } })],
+    }),
   });
   expect(response.status).toBe(200);
-  expect(built.log.rows()[0]).toMatchObject({ time: "2020-01-02 03:04:05.000", ip: "145.97.39.0", device: "server", basis: "contract" });
+  expect(built.log.rows()[0]).toMatchObject({
+    time: "2020-01-02 03:04:05.000",
+    ip: "145.97.39.0",
+    device: "server",
+    basis: "contract",
+  });
 });

@@ -1,6 +1,13 @@
 import cluster from "node:cluster";
 import { mkdirSync } from "node:fs";
-import { createJsonLogger, createReloadableDirectory, LogUnavailableError, type EventLog, type Logger, type PolderConfig } from "@polder/core";
+import {
+  createJsonLogger,
+  createReloadableDirectory,
+  LogUnavailableError,
+  type EventLog,
+  type Logger,
+  type PolderConfig,
+} from "@polder/core";
 import { createKafkaLog } from "@polder/kafka";
 import { createLmdbLog } from "@polder/lmdb";
 import { collectDefaultMetrics, Registry } from "prom-client";
@@ -12,7 +19,11 @@ import { createCollector } from "./create-collector.ts";
 import { createMessageId } from "./message-id.ts";
 import { createSharedMetrics, runWorkers } from "./workers.ts";
 
-const logger = createJsonLogger({ name: "collector", write: (line) => process.stderr.write(line), now: () => new Date() });
+const logger = createJsonLogger({
+  name: "collector",
+  write: (line) => process.stderr.write(line),
+  now: () => new Date(),
+});
 
 async function main(): Promise<void> {
   const args = process.argv.slice(2);
@@ -61,7 +72,7 @@ async function serve(settings: ProcessSettings): Promise<void> {
     },
   });
   const { url } = await collector.listen(settings);
-  logger.info("listening", { url, log: settings.kafkaBrokers.length > 0 ? "kafka" : "lmdb" });
+  logger.info("listening", { url, log: settings.kafka ? "kafka" : "lmdb" });
 
   await stopSignal();
   logger.info("stopping: answering what is on its way");
@@ -74,16 +85,9 @@ async function serve(settings: ProcessSettings): Promise<void> {
 }
 
 async function openLog(settings: ProcessSettings, config: PolderConfig, logTo: Logger): Promise<EventLog> {
-  const { kafkaBrokers, partitions, replicationFactor, dataPath } = settings;
-  if (kafkaBrokers.length > 0) {
-    const kafka = createKafkaLog({
-      brokers: kafkaBrokers,
-      clientId: "polder-collector",
-      partitions,
-      replicationFactor,
-      createTopics: true,
-      logger: logTo,
-    });
+  const { kafka: cluster, dataPath } = settings;
+  if (cluster) {
+    const kafka = createKafkaLog({ ...cluster, clientId: "polder-collector", createTopics: true, logger: logTo });
     // A cluster that is away comes back, and clients hear 503 until it does; topics that are wrong stay wrong.
     await kafka.prepareTopics().catch((error: unknown) => {
       if (!(error instanceof LogUnavailableError)) throw error;

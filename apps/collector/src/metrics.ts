@@ -13,8 +13,8 @@ export interface CollectorMetrics {
   observer: PipelineObserver;
   /** The counts of a site, to be added to. */
   ofSite(site: string): SiteCounts;
-  /** This many events went into the pipeline. */
-  entered(events: number): void;
+  /** An event went into the pipeline. */
+  entered(): void;
   refused(code: string): void;
   receipt(site: string, receipt: { sent: number; retried: number; dropped: { [reason: string]: number } }): void;
   answered(milliseconds: number): void;
@@ -39,7 +39,12 @@ export function createMetrics(deps: {
   const stopped = new Map<string, { step: StepName; reason: string; count: number }>();
   const repaired = Object.fromEntries(repairs.map((name) => [name, 0])) as { [R in Repair]: number };
 
-  function counter(name: string, help: string, labelNames: string[], read: () => Iterable<[{ [label: string]: string }, number]>): void {
+  function counter(
+    name: string,
+    help: string,
+    labelNames: string[],
+    read: () => Iterable<[{ [label: string]: string }, number]>,
+  ): void {
     const metric = new Counter({
       name: `polder_collector_${name}`,
       help,
@@ -69,10 +74,15 @@ export function createMetrics(deps: {
   counter("requests_refused_total", "Requests refused as a whole, by code.", ["code"], function* () {
     for (const [code, count] of Object.entries(refusals)) yield [{ code }, count];
   });
-  counter("client_events_total", "What clients say of their own delivery, by outcome.", ["site", "outcome"], function* () {
-    for (const [site, outcomes] of client)
-      for (const [outcome, count] of Object.entries(outcomes)) yield [{ site, outcome }, count];
-  });
+  counter(
+    "client_events_total",
+    "What clients say of their own delivery, by outcome.",
+    ["site", "outcome"],
+    function* () {
+      for (const [site, outcomes] of client)
+        for (const [outcome, count] of Object.entries(outcomes)) yield [{ site, outcome }, count];
+    },
+  );
   counter("step_passed_total", "Events that got through a step.", ["step"], function* () {
     // What no step stopped got through all of them.
     let left = entered;
@@ -146,7 +156,7 @@ export function createMetrics(deps: {
       if (counts === undefined) sites.set(site, (counts = { received: 0, accepted: 0, rejected: {}, dropped: {} }));
       return counts;
     },
-    entered: (events) => void (entered += events),
+    entered: () => void entered++,
     refused(code) {
       refusals[code] = (refusals[code] ?? 0) + 1;
     },

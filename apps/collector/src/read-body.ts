@@ -43,7 +43,11 @@ export async function readBody(request: Request, { header }: RequestHead, maxByt
     return { ok: true, text: new TextDecoder().decode(inflated) };
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ERR_BUFFER_TOO_LARGE") return tooLarge(maxBytes);
-    return { ok: false, code: "broken_encoding", message: `The body is not what its Content-Encoding (${encoding}) says.` };
+    return {
+      ok: false,
+      code: "broken_encoding",
+      message: `The body is not what its Content-Encoding (${encoding}) says.`,
+    };
   }
 }
 

@@ -21,7 +21,12 @@ export const refusedItem = (index: number, event: PolderEvent, reason: RejectRea
   body: cut(JSON.stringify(event)),
 });
 
-export function toRejectedRecord(item: RefusedItem, context: RequestContext, keepBody: boolean, newId: () => string): LogRecord {
+export function toRejectedRecord(
+  item: RefusedItem,
+  context: RequestContext,
+  keepBody: boolean,
+  newId: () => string,
+): LogRecord {
   const site = context.key.site.id;
   const row: RejectedRow = {
     site,
@@ -42,7 +47,11 @@ export function toRejectedRecord(item: RefusedItem, context: RequestContext, kee
  * Whether what was sent may be kept with its refusal: only where the sender's events could have been stored as they are, so with
  * consent for a profile, by the event, its batch or the key. Reads the request again, which is fine for what is rare.
  */
-export function createBodyJudge(text: string, route: RequestRoute, context: RequestContext): (index: number) => boolean {
+export function createBodyJudge(
+  text: string,
+  route: RequestRoute,
+  context: RequestContext,
+): (index: number) => boolean {
   let root: Loose | undefined;
   return (index) => {
     root ??= JSON.parse(text) as Loose;

@@ -76,8 +76,6 @@ export function createClickHouse(options: ClickHouseOptions): ClickHouse {
     clickhouse_settings: {
       // A number in JavaScript, not a text. Views and queries keep counts far below 2^53.
       output_format_json_quote_64bit_integers: 0,
-      // One insert, one block, done when answered. (Since 26.2 the server would collect inserts by default.)
-      async_insert: 0,
     },
     log: { level: ClickHouseLogLevel.OFF },
   });
@@ -120,7 +118,9 @@ export function createClickHouse(options: ClickHouseOptions): ClickHouse {
     },
     insertRows: async (table, rows, given) => {
       if (rows.length === 0) return;
-      await run(client.insert({ table, values: rows, format: "JSONEachRow", ...common(given) }));
+      // Done when answered: since 26.2 the server collects inserts of several callers by default.
+      const settings = { async_insert: 0, ...given?.settings };
+      await run(client.insert({ table, values: rows, format: "JSONEachRow", ...common({ ...given, settings }) }));
     },
     insertBytes: async (table, chunks, given) => {
       const values = Readable.from(chunks, { objectMode: false });

@@ -57,7 +57,9 @@ it("says unavailable when nobody listens, when the password is wrong and when th
     ]) {
       const clickhouse = createClickHouse({ ...options, database: "polder", logger: silent });
       const store = createEventStore({ clickhouse });
-      await expect(store.insert("events", "t", rowBytes([buildEventRow()]))).rejects.toBeInstanceOf(StoreUnavailableError);
+      await expect(store.insert("events", "t", rowBytes([buildEventRow()]))).rejects.toBeInstanceOf(
+        StoreUnavailableError,
+      );
       await expect(store.maxAtom(0)).rejects.toBeInstanceOf(StoreUnavailableError);
       const messages = store.messageIds(0, 0, 10)[Symbol.asyncIterator]();
       await expect(messages.next()).rejects.toBeInstanceOf(StoreUnavailableError);

@@ -38,7 +38,9 @@ function* slices(keys: readonly AtomKey[]): Generator<readonly AtomKey[]> {
   let start = 0;
   let bytes = 0;
   for (const [index, key] of keys.entries()) {
-    const longest = Math.max(...[key.site, key.anonymousId, key.userId].map((id) => Buffer.byteLength(JSON.stringify(id)) + 1));
+    const longest = Math.max(
+      ...[key.site, key.anonymousId, key.userId].map((id) => Buffer.byteLength(JSON.stringify(id)) + 1),
+    );
     if (bytes + longest > maxSliceBytes) {
       yield keys.slice(start, index);
       start = index;

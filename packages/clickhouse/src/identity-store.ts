@@ -9,13 +9,18 @@ import { reloadIdentities } from "./reload-identities.ts";
 export function createIdentityStore(clickhouse: ClickHouse): IdentityStore {
   return {
     async atomHeads() {
-      const rows = await clickhouse.query<{ residue: number; head: number }>("SELECT toUInt8(atom % 64) AS residue, max(atom) AS head FROM atom GROUP BY residue");
+      const rows = await clickhouse.query<{ residue: number; head: number }>(
+        "SELECT toUInt8(atom % 64) AS residue, max(atom) AS head FROM atom GROUP BY residue",
+      );
       return new Map(rows.map(({ residue, head }) => [residue, head]));
     },
     async reconcilePeople(since, version) {
       const heads = Array.from({ length: 64 }, (_, residue) => since?.get(residue) ?? 0);
       const count = async (): Promise<number> => {
-        const [row] = await clickhouse.query<{ n: number }>("SELECT count() AS n FROM identity WHERE version = {version:UInt64}", { params: { version } });
+        const [row] = await clickhouse.query<{ n: number }>(
+          "SELECT count() AS n FROM identity WHERE version = {version:UInt64}",
+          { params: { version } },
+        );
         return row?.n ?? 0;
       };
       await clickhouse.command(reconcile, { params: { heads, version } });

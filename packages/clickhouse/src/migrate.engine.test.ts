@@ -37,7 +37,9 @@ describe("migrate", () => {
     const client = connect(newDatabase());
     expect(await migrate(client)).toEqual(numbers);
     expect(await migrate(client)).toEqual([]);
-    expect(await client.query("SELECT number FROM migration ORDER BY number")).toEqual(numbers.map((number) => ({ number })));
+    expect(await client.query("SELECT number FROM migration ORDER BY number")).toEqual(
+      numbers.map((number) => ({ number })),
+    );
   });
 
   it("goes on where an earlier version stopped", async () => {
@@ -53,7 +55,9 @@ describe("migrate", () => {
     const name = newDatabase();
     const applied = await Promise.all(Array.from({ length: 4 }, () => migrate(connect(name))));
     expect(applied.flat()).toEqual(numbers);
-    const [lock] = await server().query<{ n: number }>("SELECT count() AS n FROM system.tables WHERE name = 'migration_lock'");
+    const [lock] = await server().query<{ n: number }>(
+      "SELECT count() AS n FROM system.tables WHERE name = 'migration_lock'",
+    );
     expect(lock).toEqual({ n: 0 });
   });
 
@@ -81,7 +85,9 @@ describe("migrate", () => {
   it("refuses a database whose migration had another text", async () => {
     const client = connect(newDatabase());
     await migrate(client);
-    await client.command("ALTER TABLE migration UPDATE checksum = 'other' WHERE number = 1 SETTINGS mutations_sync = 1");
+    await client.command(
+      "ALTER TABLE migration UPDATE checksum = 'other' WHERE number = 1 SETTINGS mutations_sync = 1",
+    );
     await expect(migrate(client)).rejects.toThrow(/Migration 1 .*another text/s);
   });
 
@@ -101,9 +107,12 @@ describe("migrate", () => {
   it("makes the table of events with exactly the columns of an event's row", async () => {
     const client = connect(newDatabase());
     await migrate(client);
-    const columns = await client.query<{ name: string }>("SELECT name FROM system.columns WHERE database = {name: String} AND table = 'events'", {
-      params: { name: client.database },
-    });
+    const columns = await client.query<{ name: string }>(
+      "SELECT name FROM system.columns WHERE database = {name: String} AND table = 'events'",
+      {
+        params: { name: client.database },
+      },
+    );
     expect(columns.map(({ name }) => name).toSorted()).toEqual(Object.keys(buildEventRow()).toSorted());
   });
 
@@ -126,18 +135,31 @@ describe("migrate", () => {
       "SELECT arraySort(groupArray(name)) AS names FROM system.tables WHERE database = {name: String} AND engine = 'View'",
       { params },
     );
-    expect(views?.names).toEqual(["audiences", "consent_choices", "events_v", "orders", "page_views", "people", "sessions"]);
+    expect(views?.names).toEqual([
+      "audiences",
+      "consent_choices",
+      "events_v",
+      "orders",
+      "page_views",
+      "people",
+      "sessions",
+    ]);
   });
 
   it("renders SQL for a cluster that ClickHouse understands", async () => {
     const credentials = "USER 'polder' PASSWORD 'x'";
-    const statements = renderMigrations({ database: "polder", cluster: "main", dictionaryCredentials: credentials }).flatMap(
-      (migration) => migration.statements,
-    );
+    const statements = renderMigrations({
+      database: "polder",
+      cluster: "main",
+      dictionaryCredentials: credentials,
+    }).flatMap((migration) => migration.statements);
     for (const statement of statements) {
-      const [formatted] = await server().query<{ text: string }>("SELECT formatQuerySingleLine({statement: String}) AS text", {
-        params: { statement },
-      });
+      const [formatted] = await server().query<{ text: string }>(
+        "SELECT formatQuerySingleLine({statement: String}) AS text",
+        {
+          params: { statement },
+        },
+      );
       expect(formatted?.text).toContain("ON CLUSTER main");
       await server().command(`EXPLAIN AST ${statement}`);
     }

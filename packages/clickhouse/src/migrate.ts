@@ -48,12 +48,17 @@ export async function migrate(clickhouse: ClickHouse, options: MigrateOptions = 
         await stillHere();
         await server.command(statement).catch((error: unknown) => {
           const words = error instanceof Error ? error.message : String(error);
-          throw new MigrationError(`Migration ${number} (${name}) failed at "${statement.slice(0, 80)}…": ${words}`, { cause: error });
+          throw new MigrationError(`Migration ${number} (${name}) failed at "${statement.slice(0, 80)}…": ${words}`, {
+            cause: error,
+          });
         });
       }
-      await server.command(`INSERT INTO ${db}.migration (number, name, checksum) VALUES ({number: UInt32}, {name: String}, {checksum: String})`, {
-        params: { number, name, checksum: checksumOf(number) },
-      });
+      await server.command(
+        `INSERT INTO ${db}.migration (number, name, checksum) VALUES ({number: UInt32}, {name: String}, {checksum: String})`,
+        {
+          params: { number, name, checksum: checksumOf(number) },
+        },
+      );
     }
     if (missing.length === 0) {
       for (const statement of renderSql(identityDictionary, target)) await server.command(statement);
@@ -91,14 +96,20 @@ function checkHistory(applied: readonly { number: number; checksum: string }[], 
 
 function checksumOf(number: number): string {
   const migration = migrations.find((candidate) => candidate.number === number);
-  return createHash("sha256").update(migration?.sql ?? "").digest("hex");
+  return createHash("sha256")
+    .update(migration?.sql ?? "")
+    .digest("hex");
 }
 
 /**
  * CREATE TABLE fails for all but one: that is the lock, since an embedded engine has no Keeper. Its comment says who holds it, and every change of the
  * comment moves the table's modification time, which shows that the holder lives.
  */
-async function withLock<T>(server: ClickHouse, database: string, work: (stillHere: () => Promise<void>) => Promise<T>): Promise<T> {
+async function withLock<T>(
+  server: ClickHouse,
+  database: string,
+  work: (stillHere: () => Promise<void>) => Promise<T>,
+): Promise<T> {
   const lock = `${quoteName(database)}.migration_lock`;
   const owner = randomUUID();
   const create = `CREATE TABLE ${lock} (owner String) ENGINE = Memory COMMENT ${quoteText(owner)}`;
@@ -112,7 +123,9 @@ async function withLock<T>(server: ClickHouse, database: string, work: (stillHer
     else await pause(lockPollMs);
   }
   try {
-    return await work(() => server.command(`ALTER TABLE ${lock} MODIFY COMMENT ${quoteText(`${owner} ${Date.now()}`)}`));
+    return await work(() =>
+      server.command(`ALTER TABLE ${lock} MODIFY COMMENT ${quoteText(`${owner} ${Date.now()}`)}`),
+    );
   } finally {
     await release(server, lock);
   }

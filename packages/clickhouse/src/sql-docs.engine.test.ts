@@ -12,14 +12,18 @@ const docs = new URL("../../../docs/sql/", import.meta.url);
 const page = await readFile(new URL("README.md", docs), "utf8");
 
 /** A block of SQL and the table under it. */
-const examples = [...page.matchAll(/^## (.+)$|^```sql\n([\s\S]*?)^```\n\n((?:^\|.*\n)*)/gm)].reduce<
-  { title: string; sql: string; answer: string[][] }[]
->((found, [, heading, sql, table]) => {
-  const title = heading ?? found.at(-1)?.title ?? "";
-  const cells = (line: string): string[] => line.slice(1, -1).split("|").map((cell) => cell.trim());
-  const answer = (table ?? "").trim().split("\n").map(cells);
-  return [...found, { title, sql: sql ?? "", answer: answer.filter((_, line) => line !== 1) }];
-}, []).filter(({ sql }) => sql !== "");
+const examples = [...page.matchAll(/^## (.+)$|^```sql\n([\s\S]*?)^```\n\n((?:^\|.*\n)*)/gm)]
+  .reduce<{ title: string; sql: string; answer: string[][] }[]>((found, [, heading, sql, table]) => {
+    const title = heading ?? found.at(-1)?.title ?? "";
+    const cells = (line: string): string[] =>
+      line
+        .slice(1, -1)
+        .split("|")
+        .map((cell) => cell.trim());
+    const answer = (table ?? "").trim().split("\n").map(cells);
+    return [...found, { title, sql: sql ?? "", answer: answer.filter((_, line) => line !== 1) }];
+  }, [])
+  .filter(({ sql }) => sql !== "");
 
 describe("the questions of docs/sql", () => {
   let database: TestDatabase;
@@ -31,7 +35,10 @@ describe("the questions of docs/sql", () => {
     const lines = (await readFile(new URL("example-events.jsonl", docs), "utf8")).trim().split("\n");
     const rows = lines.map((line) => buildEventRow(JSON.parse(line) as Partial<LoadedEventRow>));
     expect(await createEventStore({ clickhouse }).insert("events", "examples", rowBytes(rows))).toEqual({ ok: true });
-    await clickhouse.insertRows("identity", [128, 192].map((atom) => ({ site: "shop", atom, person: 64, version: 1 })));
+    await clickhouse.insertRows(
+      "identity",
+      [128, 192].map((atom) => ({ site: "shop", atom, person: 64, version: 1 })),
+    );
     await reloadIdentities(clickhouse);
     analyst = createClickHouse({ url: engine.url, ...engine.analyst, database: "polder", logger: silent });
   });

@@ -5,7 +5,16 @@ import { createEventStore } from "./event-store.ts";
 import { reloadIdentities } from "./reload-identities.ts";
 import { startTestDatabase, type TestDatabase } from "./test-support/start-test-database.ts";
 
-const tables = ["events", "atom", "profile_state", "trait_state", "audience_day", "session_state", "identity_edge", "identity"];
+const tables = [
+  "events",
+  "atom",
+  "profile_state",
+  "trait_state",
+  "audience_day",
+  "session_state",
+  "identity_edge",
+  "identity",
+];
 
 describe("the views", () => {
   let database: TestDatabase;
@@ -64,18 +73,67 @@ describe("the views", () => {
         { ...laptop, type: "track", name: "Clicked", time: "2026-11-21 09:01:00.000" },
         { ...laptop, ...order("b", "4.25"), time: "2026-11-21 09:02:00.000" },
       );
-      const figures = "events, page_views, clicks, sessions, orders, revenue, first_channel, last_channel, last_campaign, devices, country";
+      const figures =
+        "events, page_views, clicks, sessions, orders, revenue, first_channel, last_channel, last_campaign, devices, country";
       const apart = [
-        { person_id: 64, events: 2, page_views: 1, clicks: 0, sessions: 1, orders: 1, revenue: { EUR: 10.5 }, first_channel: "search", last_channel: "direct", last_campaign: "", devices: 1, country: "NL" },
-        { person_id: 128, events: 3, page_views: 1, clicks: 1, sessions: 1, orders: 1, revenue: { EUR: 4.25 }, first_channel: "mail", last_channel: "direct", last_campaign: "", devices: 1, country: "NL" },
+        {
+          person_id: 64,
+          events: 2,
+          page_views: 1,
+          clicks: 0,
+          sessions: 1,
+          orders: 1,
+          revenue: { EUR: 10.5 },
+          first_channel: "search",
+          last_channel: "direct",
+          last_campaign: "",
+          devices: 1,
+          country: "NL",
+        },
+        {
+          person_id: 128,
+          events: 3,
+          page_views: 1,
+          clicks: 1,
+          sessions: 1,
+          orders: 1,
+          revenue: { EUR: 4.25 },
+          first_channel: "mail",
+          last_channel: "direct",
+          last_campaign: "",
+          devices: 1,
+          country: "NL",
+        },
       ];
       expect(await ask(`SELECT person_id, ${figures} FROM people ORDER BY person_id`)).toEqual(apart);
       await decide([128, 64]);
       expect(await ask(`SELECT person_id, ${figures} FROM people`)).toEqual([
-        { person_id: 64, events: 5, page_views: 2, clicks: 1, sessions: 2, orders: 2, revenue: { EUR: 14.75 }, first_channel: "search", last_channel: "direct", last_campaign: "", devices: 2, country: "NL" },
+        {
+          person_id: 64,
+          events: 5,
+          page_views: 2,
+          clicks: 1,
+          sessions: 2,
+          orders: 2,
+          revenue: { EUR: 14.75 },
+          first_channel: "search",
+          last_channel: "direct",
+          last_campaign: "",
+          devices: 2,
+          country: "NL",
+        },
       ]);
       await decide([128, 128]);
       expect(await ask(`SELECT person_id, ${figures} FROM people ORDER BY person_id`)).toEqual(apart);
+    });
+
+    it("are still one after the server was killed: it reads who is who again", async () => {
+      await insert({ atom: 64 }, { atom: 128, anonymous_id: "laptop" });
+      await decide([128, 64]);
+      const restarted = new Promise<void>((done) => database.engine.onRestart(done));
+      process.kill(database.engine.pid() ?? 0, "SIGKILL");
+      await restarted;
+      expect(await ask("SELECT person_id, events FROM people")).toEqual([{ person_id: 64, events: 2 }]);
     });
 
     it("have one visit when they log in during it, and one order when it is sent from two devices' atoms", async () => {
@@ -127,7 +185,10 @@ describe("the views", () => {
         ...more,
       });
       await insert(traits("Utrecht", "2026-11-22 12:00:00.000"));
-      await insert(traits("Delft", "2026-11-22 11:00:00.000"), traits("Gouda", "2026-11-22 12:00:00.000", { atom: 128, _offset: 1_000 }));
+      await insert(
+        traits("Delft", "2026-11-22 11:00:00.000"),
+        traits("Gouda", "2026-11-22 12:00:00.000", { atom: 128, _offset: 1_000 }),
+      );
       expect(await ask("SELECT person_id, traits FROM people ORDER BY person_id")).toEqual([
         { person_id: 64, traits: { city: "Utrecht" } },
         { person_id: 128, traits: { city: "Gouda" } },
@@ -144,9 +205,19 @@ describe("the views", () => {
       );
       expect(await ask("SELECT person_id FROM people")).toEqual([{ person_id: 64 }]);
       expect(await ask("SELECT session_id, events FROM sessions")).toEqual([{ session_id: "session-1", events: 1 }]);
-      expect(await ask("SELECT person_id FROM page_views ORDER BY person_id")).toEqual([{ person_id: 0 }, { person_id: 64 }]);
-      expect(await one("SELECT events, people FROM audiences WHERE dimension = 'all'")).toEqual({ events: 2, people: 1 });
-      expect(await ask("SELECT bot FROM events_v ORDER BY bot")).toEqual([{ bot: "" }, { bot: "" }, { bot: "Googlebot" }]);
+      expect(await ask("SELECT person_id FROM page_views ORDER BY person_id")).toEqual([
+        { person_id: 0 },
+        { person_id: 64 },
+      ]);
+      expect(await one("SELECT events, people FROM audiences WHERE dimension = 'all'")).toEqual({
+        events: 2,
+        people: 1,
+      });
+      expect(await ask("SELECT bot FROM events_v ORDER BY bot")).toEqual([
+        { bot: "" },
+        { bot: "" },
+        { bot: "Googlebot" },
+      ]);
       expect(await ask("SELECT * FROM identity_edge")).toEqual([]);
     });
   });
@@ -158,7 +229,8 @@ describe("the views", () => {
       { atom: 128, country: "NL", anonymous_id: "visitor-2", session_id: "s2" },
       { atom: 192, country: "", anonymous_id: "visitor-3", session_id: "s3", day: "2026-11-23" },
     );
-    const count = "SELECT toString(day) AS day, dimension, value, events, people FROM audiences WHERE dimension IN ('all', 'country', 'campaign') ORDER BY day, dimension";
+    const count =
+      "SELECT toString(day) AS day, dimension, value, events, people FROM audiences WHERE dimension IN ('all', 'country', 'campaign') ORDER BY day, dimension";
     const expected = (people: number) => [
       { day: "2026-11-22", dimension: "all", value: "all", events: 3, people },
       { day: "2026-11-22", dimension: "campaign", value: "autumn", events: 1, people: 1 },
@@ -172,11 +244,28 @@ describe("the views", () => {
 
   it("tell a visit from its first event to its last, in the day of the site even across midnight", async () => {
     await insert(
-      { time: "2026-11-22 22:59:50.000", day: "2026-11-22", url_path: "/", channel: "search", referrer_host: "search.example" },
+      {
+        time: "2026-11-22 22:59:50.000",
+        day: "2026-11-22",
+        url_path: "/",
+        channel: "search",
+        referrer_host: "search.example",
+      },
       { time: "2026-11-22 23:00:10.500", day: "2026-11-23", url_path: "/checkout", channel: "internal" },
-      { time: "2026-11-22 23:00:20.000", day: "2026-11-23", type: "track", name: "Clicked", url_path: "/checkout", channel: "internal" },
+      {
+        time: "2026-11-22 23:00:20.000",
+        day: "2026-11-23",
+        type: "track",
+        name: "Clicked",
+        url_path: "/checkout",
+        channel: "internal",
+      },
     );
-    expect(await one("SELECT toString(day) AS day, seconds, events, page_views, clicks, entry_page, exit_page, channel, referrer FROM sessions")).toEqual({
+    expect(
+      await one(
+        "SELECT toString(day) AS day, seconds, events, page_views, clicks, entry_page, exit_page, channel, referrer FROM sessions",
+      ),
+    ).toEqual({
       day: "2026-11-22",
       seconds: 30,
       events: 3,
@@ -197,7 +286,9 @@ describe("the views", () => {
       { type: "track", name: "Order Refunded", order_id: "a", amount: "-7.5", currency: "EUR" },
       { type: "track", name: "Order Refunded", order_id: "never-seen", amount: "-1", currency: "EUR" },
     );
-    expect(await ask("SELECT order_id, amount, refunded, times_sent, toString(time) AS time FROM orders ORDER BY order_id")).toEqual([
+    expect(
+      await ask("SELECT order_id, amount, refunded, times_sent, toString(time) AS time FROM orders ORDER BY order_id"),
+    ).toEqual([
       { order_id: "a", amount: 20, refunded: -7.5, times_sent: 2, time: "2026-11-22 10:00:00.000" },
       { order_id: "no-id", amount: 5, refunded: 0, times_sent: 1, time: "2026-11-22 20:15:00.000" },
     ]);
@@ -227,7 +318,9 @@ describe("the views", () => {
       { user_id: "" },
       { user_id: "ada", anonymous_id: "" },
     );
-    expect(await ask("SELECT anonymous_id, user_id, kind, message_id, _offset FROM identity_edge ORDER BY user_id")).toEqual([
+    expect(
+      await ask("SELECT anonymous_id, user_id, kind, message_id, _offset FROM identity_edge ORDER BY user_id"),
+    ).toEqual([
       { anonymous_id: "visitor-1", user_id: "ada", kind: "login", message_id: "message-2", _offset: 2 },
       { anonymous_id: "visitor-1", user_id: "bob", kind: "login", message_id: "message-3", _offset: 3 },
     ]);

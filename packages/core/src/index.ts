@@ -22,16 +22,14 @@ export { createHealthHandler, type HealthChecks } from "./health/health-handler.
 export { createJsonLogger, type LogFields, type Logger } from "./ports/logger.ts";
 export {
   createPipeline,
-  toLogRecord,
   type Pipeline,
   type PipelineDeps,
   type PipelineObserver,
   type PipelineResult,
 } from "./pipeline/pipeline.ts";
+export { createRecordEncoder } from "./pipeline/log-record.ts";
 export { repairs, stepNames, type Repair, type RequestContext, type StepName } from "./pipeline/step.ts";
-export { createBoundedCache, type BoundedCache } from "./pipeline/bounded-cache.ts";
-export { parseIp } from "./pipeline/ip-address.ts";
-export { scrubText, scrubUrlText } from "./pipeline/scrub-text.ts";
+export { scrubUrlText } from "./pipeline/scrub-text.ts";
 export { parseConfig, type ConfigResult } from "./config/parse-config.ts";
 export { type ConfigProblem } from "./config/read-by-rule.ts";
 export { type PolderConfig, type SiteConfig } from "./config/config-rule.ts";

@@ -4,14 +4,13 @@ import { defaultAnalystLimits, renderConfig, renderUsers } from "./config-files.
 
 describe("the server's configuration", () => {
   it("escapes a path", () => {
-    const config = renderConfig({ dataDirectory: "/data/a & <b>", usersFile: "/u", port: 1234, maxMemoryBytes: 5 });
+    const config = renderConfig({ dataDirectory: "/data/a & <b>", usersFile: "/u", maxMemoryBytes: 5 });
     expect(config).toContain("<path>/data/a &amp; &lt;b&gt;</path>");
-    expect(config).toContain("<http_port>1234</http_port>");
     expect(config).toContain("<listen_host>127.0.0.1</listen_host>");
   });
 
   it("keeps the text of queries out of every log", () => {
-    expect(renderConfig({ dataDirectory: "/d", usersFile: "/u", port: 1, maxMemoryBytes: 1 })).toContain("<level>fatal</level>");
+    expect(renderConfig({ dataDirectory: "/d", usersFile: "/u", maxMemoryBytes: 1 })).toContain("<level>fatal</level>");
   });
 });
 
@@ -31,7 +30,9 @@ describe("the server's users", () => {
 
   it("bounds the analyst, and does not let the bounds be raised", () => {
     expect(users).toContain("<max_execution_time>7</max_execution_time>");
-    expect(users).toContain("<max_execution_time><min>1</min><max>7</max><changeable_in_readonly/></max_execution_time>");
+    expect(users).toContain(
+      "<max_execution_time><min>1</min><max>7</max><changeable_in_readonly/></max_execution_time>",
+    );
     expect(users).toContain("<max_memory_usage>1073741824</max_memory_usage>");
   });
 

@@ -24,7 +24,6 @@ export const defaultAnalystLimits: AnalystLimits = {
 export interface ConfigInput {
   dataDirectory: string;
   usersFile: string;
-  port: number;
   maxMemoryBytes: number;
 }
 
@@ -35,7 +34,6 @@ export function renderConfig(input: ConfigInput): string {
   <user_files_path>${escapeXml(input.dataDirectory)}/user_files/</user_files_path>
   <users_config>${escapeXml(input.usersFile)}</users_config>
   <listen_host>127.0.0.1</listen_host>
-  <http_port>${input.port}</http_port>
   <!-- Lower levels would write the text of queries, and with it personal data, to a log. -->
   <logger><level>fatal</level><console>0</console></logger>
   <mlock_executable>false</mlock_executable>
@@ -108,9 +106,7 @@ const harmlessSettings = [
 export function renderUsers(input: UsersInput): string {
   const limits = input.analystLimits;
   const grants = [
-    ...input.analystDatabases.flatMap((database) => [
-      `GRANT SELECT, SHOW, dictGet ON ${quoteName(database)}.*`,
-    ]),
+    ...input.analystDatabases.flatMap((database) => [`GRANT SELECT, SHOW, dictGet ON ${quoteName(database)}.*`]),
     "GRANT SELECT ON system.numbers",
     "GRANT SELECT ON system.one",
     "GRANT SELECT ON system.build_options",

@@ -14,7 +14,7 @@ export interface EngineProcess {
 export interface EngineProcessOptions {
   library: string;
   configFile: string;
-  url: string;
+  port: number;
   admin: Credentials;
 }
 
@@ -26,14 +26,19 @@ const killAfterMs = 4_000;
 /** One life of the server. Resolves when it answers; rejects with the server's last words when it exits before that. */
 export async function startProcess(options: EngineProcessOptions): Promise<EngineProcess> {
   const entry = fileURLToPath(new URL("../child.mjs", import.meta.url));
+  const url = `http://127.0.0.1:${options.port}`;
   const startedAt = performance.now();
   // Its own process group: Ctrl-C in a terminal is for us, who then stop it in the right order.
-  const child = spawn(process.execPath, [entry, options.library, options.configFile, String(process.pid)], {
-    detached: true,
-    stdio: ["ignore", "ignore", "pipe"],
-    // Nothing of our environment is for it. Times without a zone are UTC on every machine.
-    env: { TZ: "UTC" },
-  });
+  const child = spawn(
+    process.execPath,
+    [entry, options.library, options.configFile, String(options.port), String(process.pid)],
+    {
+      detached: true,
+      stdio: ["ignore", "ignore", "pipe"],
+      // Nothing of our environment is for it. Times without a zone are UTC on every machine.
+      env: { TZ: "UTC" },
+    },
+  );
   let lastWords = "";
   child.stderr.setEncoding("utf8");
   child.stderr.on("data", (text: string) => {
@@ -48,7 +53,7 @@ export async function startProcess(options: EngineProcessOptions): Promise<Engin
   void exited.then(({ reason }) => (gone = reason));
 
   while (true) {
-    const answer = await ask(options.url, options.admin, "SELECT 1");
+    const answer = await ask(url, options.admin, "SELECT 1");
     if (gone !== undefined) throw new Error(`${firstError(lastWords) ?? "no message"} (exit: ${gone})`);
     if (answer.ok) break;
     await pause(25);
@@ -62,7 +67,7 @@ export async function startProcess(options: EngineProcessOptions): Promise<Engin
     exited,
     stop: async () => {
       // The server lives as long as its first query, whose user has no name; ending that lets it close its tables. A signal would just cut it off.
-      void ask(options.url, options.admin, "KILL QUERY WHERE user = '' ASYNC");
+      void ask(url, options.admin, "KILL QUERY WHERE user = '' ASYNC");
       const terminate = setTimeout(() => child.kill("SIGTERM"), terminateAfterMs);
       const kill = setTimeout(() => child.kill("SIGKILL"), killAfterMs);
       await exited;

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { createServer, type Server } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -151,12 +152,16 @@ describe("the embedded engine", () => {
   });
 
   it("shows the analyst only what they may read", async () => {
-    const tables = await query("SELECT database || '.' || name FROM system.tables WHERE database IN ('polder', 'private')", engine.analyst);
+    const tables = await query(
+      "SELECT database || '.' || name FROM system.tables WHERE database IN ('polder', 'private')",
+      engine.analyst,
+    );
     expect(tables).toEqual({ ok: true, text: "polder.kept" });
   });
 
   it("takes settings that ordinary clients send with an analyst's query", async () => {
-    const settings = "enable_http_compression = 1, session_timezone = 'Europe/Amsterdam', max_execution_time = 1, max_result_rows = 10";
+    const settings =
+      "enable_http_compression = 1, session_timezone = 'Europe/Amsterdam', max_execution_time = 1, max_result_rows = 10";
     expect(await query(`SELECT 1 SETTINGS ${settings}`, engine.analyst)).toEqual({ ok: true, text: "1" });
   });
 
@@ -232,16 +237,50 @@ describe("starting and stopping", () => {
     await prepared.stop();
     const script = `
       const { spawn } = require("node:child_process");
-      const child = spawn(process.execPath, [${JSON.stringify(entry)}, ${JSON.stringify(findLibrary())}, ${JSON.stringify(join(folder, "config.xml"))}, String(process.pid)], { detached: true, stdio: "ignore" });
+      const child = spawn(process.execPath, [${JSON.stringify(entry)}, ${JSON.stringify(findLibrary())}, ${JSON.stringify(join(folder, "config.xml"))}, ${JSON.stringify(new URL(prepared.url).port)}, String(process.pid)], { detached: true, stdio: "ignore" });
       process.stdout.write(String(child.pid));
       setInterval(() => undefined, 60_000);`;
     const parent = spawn(process.execPath, ["-e", script], { stdio: ["ignore", "pipe", "inherit"] });
-    const orphan = await new Promise<number>((done) => parent.stdout.once("data", (text: Buffer) => done(Number(text.toString()))));
+    const orphan = await new Promise<number>((done) =>
+      parent.stdout.once("data", (text: Buffer) => done(Number(text.toString()))),
+    );
     while (!(await ask(prepared.url, prepared.admin, "SELECT 1")).ok) await pause(10);
     parent.kill("SIGKILL");
     const engine = await startEngine({ dataPath: folder, logger });
     engines.push(engine);
     await gone(orphan);
+    expect(await ask(engine.url, engine.admin, "SELECT 1")).toEqual({ ok: true, text: "1" });
+  });
+
+  it("goes on trying while another process has its port", async () => {
+    const engine = await startEngine({ dataPath: await newFolder(), logger });
+    engines.push(engine);
+    const failures = (): number => logLines.filter((line) => line.includes("engine did not restart")).length;
+    const failuresBefore = failures();
+    const squat = (): Promise<Server | undefined> =>
+      new Promise((done) => {
+        const server = createServer((_, response) => response.writeHead(404).end());
+        server.once("error", () => done(undefined)).once("listening", () => done(server));
+        server.listen(Number(new URL(engine.url).port), "127.0.0.1");
+      });
+    const restarted = new Promise<void>((done) => engine.onRestart(done));
+    process.kill(engine.pid() ?? 0, "SIGKILL");
+    let squatter: Server | undefined;
+    while (squatter === undefined) squatter = await squat();
+    while (failures() === failuresBefore) await pause(10);
+    expect(engine.pid()).toBeUndefined();
+    squatter.closeAllConnections();
+    await new Promise((done) => squatter?.close(done));
+    await restarted;
+    expect(await ask(engine.url, engine.admin, "SELECT 1")).toEqual({ ok: true, text: "1" });
+  });
+
+  it("makes new passwords when the file with them is damaged", async () => {
+    const folder = await newFolder();
+    await writeFile(join(folder, "engine.json"), '{"port":');
+    const engine = await startEngine({ dataPath: folder, logger });
+    engines.push(engine);
+    expect(JSON.parse(await readFile(join(folder, "engine.json"), "utf8"))).toMatchObject({ admin: engine.admin });
     expect(await ask(engine.url, engine.admin, "SELECT 1")).toEqual({ ok: true, text: "1" });
   });
 

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
-import { access, chmod, mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { access, chmod, link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { totalmem } from "node:os";
 import { join, resolve } from "node:path";
@@ -10,7 +10,7 @@ import { defaultAnalystLimits, renderConfig, renderUsers, type AnalystLimits } f
 import { EngineError } from "./engine-error.ts";
 import { findLibrary } from "./find-library.ts";
 import type { EngineLogger } from "./logger.ts";
-import { ask, type Credentials } from "./ask.ts";
+import type { Credentials } from "./ask.ts";
 import { startProcess, type EngineProcess } from "./engine-process.ts";
 
 export interface EngineOptions {
@@ -58,22 +58,12 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const dataPath = resolve(options.dataPath);
   const files = await prepareFolder(dataPath);
 
-  const known = await readState(files.state);
-  if (known !== undefined) await waitUntilSilent(dataPath, known);
-  const port = await freePort(known?.port);
-  const state: EngineState = {
-    port,
-    admin: known?.admin ?? { username: "polder", password: newPassword() },
-    analyst: known?.analyst ?? { username: "analyst", password: newPassword() },
-  };
-  const url = `http://127.0.0.1:${port}`;
-  await writePrivately(files.state, JSON.stringify(state));
+  const state = await readOrMakeState(files.state);
   await writePrivately(
     files.config,
     renderConfig({
       dataDirectory: files.data,
       usersFile: files.users,
-      port,
       maxMemoryBytes: options.maxMemoryBytes ?? defaultMaxMemoryBytes(),
     }),
   );
@@ -87,11 +77,12 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     }),
   );
 
-  const start = (): Promise<EngineProcess> => startProcess({ library, configFile: files.config, url, admin: state.admin });
+  const startOn = (port: number): Promise<EngineProcess> =>
+    startProcess({ library, configFile: files.config, port, admin: state.admin });
+  let { process, port } = await startFirst(state.port, startOn, dataPath);
+  if (port !== state.port) await writePrivately(files.state, JSON.stringify({ ...state, port }));
+  const url = `http://127.0.0.1:${port}`;
   const restartCallbacks: (() => void)[] = [];
-  let process = await start().catch((error: unknown) => {
-    throw explain(error, dataPath);
-  });
   let stopping = false;
   let running: EngineProcess | undefined = process;
   const stopSignal = new AbortController();
@@ -110,7 +101,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
         if (stopping) return;
         backoffMs = Math.min(backoffMs * 2, maxBackoffMs);
         try {
-          process = await start();
+          process = await startOn(port);
           running = process;
         } catch (error) {
           logger.error("engine did not restart", { error: explain(error, dataPath).message, pauseMs: backoffMs });
@@ -183,20 +174,50 @@ async function writePrivately(path: string, text: string): Promise<void> {
 }
 
 /** Passwords and port of the last start. Reused, so that whoever holds them goes on after our restart. */
-async function readState(path: string): Promise<EngineState | undefined> {
+async function readOrMakeState(path: string): Promise<EngineState> {
+  const state = {
+    port: 0,
+    admin: { username: "polder", password: newPassword() },
+    analyst: { username: "analyst", password: newPassword() },
+  };
+  const draft = `${path}.${process.pid}.draft`;
+  await writeFile(draft, JSON.stringify(state), { mode: 0o600 });
   try {
-    return JSON.parse(await readFile(path, "utf8")) as EngineState;
+    // Fails when the file is there: of two that start at once, both use the passwords of the first.
+    await link(draft, path);
+    return state;
   } catch {
-    return undefined;
+    return await readState(path, state);
+  } finally {
+    await rm(draft, { force: true });
   }
 }
 
-/** A server that answers with this folder's own passwords is this folder's server. */
-async function waitUntilSilent(dataPath: string, state: EngineState): Promise<void> {
+async function readState(path: string, otherwise: EngineState): Promise<EngineState> {
+  try {
+    return JSON.parse(await readFile(path, "utf8")) as EngineState;
+  } catch {
+    await writePrivately(path, JSON.stringify(otherwise));
+    return otherwise;
+  }
+}
+
+/** On the port of the last time when it is free. An orphan of ours that still holds the folder is given time to end. */
+async function startFirst(
+  wantedPort: number,
+  startOn: (port: number) => Promise<EngineProcess>,
+  dataPath: string,
+): Promise<{ process: EngineProcess; port: number }> {
   const patience = Date.now() + orphanPatienceMs;
-  while (await ask(`http://127.0.0.1:${state.port}`, state.admin, "SELECT 1").then((answer) => answer.ok)) {
-    if (Date.now() > patience) throw inUse(dataPath);
-    await pause(100);
+  while (true) {
+    const port = await freePort(wantedPort);
+    try {
+      return { process: await startOn(port), port };
+    } catch (error) {
+      const explained = explain(error, dataPath);
+      if (explained.code !== "data_path_in_use" || Date.now() > patience) throw explained;
+      await pause(100);
+    }
   }
 }
 
@@ -219,7 +240,9 @@ async function freePort(wanted = 0): Promise<number> {
     server.once("error", (error) => (wanted === 0 ? fail(error) : done(freePort())));
     server.listen(wanted, "127.0.0.1", () => {
       const address = server.address();
-      server.close(() => (address === null || typeof address === "string" ? fail(new Error("no port")) : done(address.port)));
+      server.close(() =>
+        address === null || typeof address === "string" ? fail(new Error("no port")) : done(address.port),
+      );
     });
   });
 }

@@ -124,8 +124,7 @@ export const startPolder = ({
   /** Does what follows from a choice, made here or in another tab. @param record of the choice, to be sent. */
   const heed = (record?: [shared: object, event: string]): void => {
     const { mask } = heeded;
-    const isSame = heeded === consent.current();
-    if (isSame) return;
+    if (heeded === consent.current()) return;
     heeded = consent.current();
     // What is no longer allowed takes along what was kept for it.
     if ((mask && !isAllowed()) || (isPerson(mask) && !isPerson())) {

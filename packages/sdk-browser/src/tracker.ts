@@ -1,9 +1,9 @@
 import type { ConsentStamp, EventContext, EventType } from "@polder/protocol";
 import { hasPurpose } from "@polder/protocol";
 import type { Consent } from "./consent.ts";
+import { eventId } from "./event-id.ts";
 import { anonymousId, keepUserId, userId } from "./identity.ts";
 import type { PageContext } from "./page-context.ts";
-import { randomId } from "./random-id.ts";
 import type { ReceiptBook } from "./receipt.ts";
 import { nextSession } from "./session.ts";
 import { version } from "./version.ts";
@@ -34,8 +34,6 @@ export const createTracker = (
   isBuffering: boolean,
 ) => {
   let buffer: [at: number, send: () => void][] = [];
-  const pageId = randomId();
-  let made = 0;
   let viewed: PageContext | undefined;
   let past: [page: PageContext, at: number] | undefined;
   let shared: EventContext = {};
@@ -69,8 +67,7 @@ export const createTracker = (
     JSON.stringify({
       context: { ...(isPerson && { session: nextSession(at, page.url!) }), ...context },
       type,
-      // Random once a page: a number costs less to make, to send and to store.
-      messageId: `${pageId}.${made++}`,
+      messageId: eventId(),
       timestamp: new Date(timestamp ?? at),
       ...(isPerson && { anonymousId: anonymousId(), userId: userId() }),
       ...fields,

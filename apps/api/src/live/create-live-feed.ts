@@ -72,7 +72,12 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
       counts.set(second, (counts.get(second) ?? 0) + count);
       for (const known of counts.keys()) if (known < oldest) counts.delete(known);
     }
-    const batch = { position: `${feedId}.${++lastNumber}`, events: found.events, count: found.count, seconds: found.seconds };
+    const batch = {
+      position: `${feedId}.${++lastNumber}`,
+      events: found.events,
+      count: found.count,
+      seconds: found.seconds,
+    };
     held.push(batch);
     let size = held.reduce((sum, each) => sum + each.events.length, 0);
     while (size > maxHeldEvents && held.length > 1) size -= held.shift()!.events.length;
@@ -104,7 +109,10 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
           isStoreReachable = true;
         },
         (error: unknown) => {
-          if (isStoreReachable) logger.warn("live feed: the store does not answer", { error: error instanceof Error ? error.name : "unknown" });
+          if (isStoreReachable)
+            logger.warn("live feed: the store does not answer", {
+              error: error instanceof Error ? error.name : "unknown",
+            });
           isStoreReachable = false;
         },
       )
@@ -136,7 +144,10 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
       const missed = isLast ? [] : held.slice(known + 1);
       return { missed, hasGap: after !== undefined && known < 0 && !isLast, leave: () => listeners.delete(listener) };
     },
-    series: (site) => [...(series.get(site) ?? [])].filter(([second]) => second >= now() / 1000 - seriesSeconds).toSorted(([a], [b]) => a - b),
+    series: (site) =>
+      [...(series.get(site) ?? [])]
+        .filter(([second]) => second >= now() / 1000 - seriesSeconds)
+        .toSorted(([a], [b]) => a - b),
     newestReceivedAt: (site) => newest.get(site),
     status: () => ({ isStoreReachable, listeners: listeners.size }),
   };

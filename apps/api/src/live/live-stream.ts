@@ -45,7 +45,12 @@ export function liveStream(options: LiveStreamOptions): ReadableStream<Uint8Arra
         };
         const sendPulse = async (): Promise<void> => {
           const { isStoreReachable } = feed.status();
-          const data: LivePulse = { now: now(), newestReceivedAt: feed.newestReceivedAt(site) ?? null, lagMs: await options.lagMs(), isStoreReachable };
+          const data: LivePulse = {
+            now: now(),
+            newestReceivedAt: feed.newestReceivedAt(site) ?? null,
+            lagMs: await options.lagMs(),
+            isStoreReachable,
+          };
           send(`event: pulse\ndata: ${JSON.stringify(data)}`);
           if (isOpen) pulse = setTimeout(() => void sendPulse(), options.pulseMs);
         };

@@ -17,7 +17,9 @@ export function Announcer({ live }: { live: LiveState }) {
       saidId = events[0]?.id;
       if (isPaused || count === 0) return;
       const people = new Set(events.slice(0, count).map(({ person }) => person)).size;
-      setWords(`${count} new ${count === 1 ? "event" : "events"}, ${people === 1 ? "one person" : `${people} people`}.`);
+      setWords(
+        `${count} new ${count === 1 ? "event" : "events"}, ${people === 1 ? "one person" : `${people} people`}.`,
+      );
     }, everyMs);
     return () => window.clearInterval(timer);
   }, []);

@@ -1,5 +1,5 @@
 import { useEffect, useState } from "react";
-import type { AudiencesToday, PageConfig, ProfileAnswer, SummaryAnswer } from "../schemas.ts";
+import type { PageConfig } from "../schemas.ts";
 import { Announcer } from "./announcer.tsx";
 import { Audiences } from "./audiences.tsx";
 import { ConsentCard } from "./consent-card.tsx";
@@ -38,10 +38,11 @@ function Site({ site, config, onSite }: SiteProps) {
   const now = useNow(500) + live.clockOffset;
   const search = `site=${encodeURIComponent(site.id)}`;
   const newestId = live.events[0]?.id;
-  const summary = useAnswer<SummaryAnswer>(`/v1/summary?${search}`, newestId, 2_000);
-  const audiences = useAnswer<AudiencesToday>(`/v1/audiences/today?${search}`, newestId, 2_000);
+  const summary = useAnswer("summary", `/v1/summary?${search}`, newestId, 2_000);
+  const audiences = useAnswer("audiences", `/v1/audiences/today?${search}`, newestId, 2_000);
   const followed = useFollowedPerson(live.events);
-  const profile = useAnswer<ProfileAnswer>(
+  const profile = useAnswer(
+    "profile",
     followed.person === undefined ? undefined : `/v1/people/${followed.person}?by=person&${search}`,
     live.events.find(({ person }) => person === followed.person)?.id,
     1_000,
@@ -92,10 +93,16 @@ function Site({ site, config, onSite }: SiteProps) {
           <div className="figures">
             <h2 id="pulse-title">Now</h2>
             <dl>
-              <Figure label="Newest event" value={newestAt === null ? "none yet" : `${formatAge(now - newestAt)} ago`} />
+              <Figure
+                label="Newest event"
+                value={newestAt === null ? "none yet" : `${formatAge(now - newestAt)} ago`}
+              />
               <Figure label="Events today" value={summary === undefined ? "–" : formatCount(summary.events)} />
               <Figure label="People today" value={summary === undefined ? "–" : formatCount(summary.people)} />
-              <Figure label="Waiting for the loader" value={live.lagMs === null ? "–" : live.lagMs === 0 ? "nothing" : formatAge(live.lagMs)} />
+              <Figure
+                label="Waiting for the loader"
+                value={live.lagMs === null ? "–" : live.lagMs === 0 ? "nothing" : formatAge(live.lagMs)}
+              />
             </dl>
           </div>
           <RateChart seconds={live.seconds} now={now} />

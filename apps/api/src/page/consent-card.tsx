@@ -43,7 +43,10 @@ function describe(consent: ConsentHere): { title: string; text: string } {
       const words = consent.purposes.length === 0 ? "nothing but what is necessary" : list(consent.purposes);
       return {
         title: `This browser said yes to ${words}.`,
-        text: refused.length === 0 ? "What happens in it appears below within two seconds." : `Not to ${list(refused)}: nothing of it is used for that.`,
+        text:
+          refused.length === 0
+            ? "What happens in it appears below within two seconds."
+            : `Not to ${list(refused)}: nothing of it is used for that.`,
       };
     }
   }

@@ -1,4 +1,12 @@
-export function EmptyState({ shopUrl, sqlUrl, isConnected }: { shopUrl: string | null; sqlUrl: string | null; isConnected: boolean }) {
+export function EmptyState({
+  shopUrl,
+  sqlUrl,
+  isConnected,
+}: {
+  shopUrl: string | null;
+  sqlUrl: string | null;
+  isConnected: boolean;
+}) {
   return (
     <section className="card empty" aria-labelledby="empty-title">
       <svg viewBox="0 0 320 90" aria-hidden="true">
@@ -9,7 +17,8 @@ export function EmptyState({ shopUrl, sqlUrl, isConnected }: { shopUrl: string |
       <h2 id="empty-title">{isConnected ? "Quiet water: no events yet" : "Waiting for the server"}</h2>
       {shopUrl === null ? (
         <p>
-          Put the tag of <code>npx polder init</code> on a page, open it and say yes to the banner. Events appear here within two seconds.
+          Put the tag of <code>npx polder init</code> on a page, open it and say yes to the banner. Events appear here
+          within two seconds.
         </p>
       ) : (
         <>

@@ -3,7 +3,12 @@ import { countryName, eventTitle, formatClock, formatCount, formatMoney } from "
 import type { LiveState } from "./live-state.ts";
 import { Purposes } from "./purposes.tsx";
 
-type StreamProps = { live: LiveState; timezone: string; selected: number | undefined; onSelect: (person: number) => void };
+type StreamProps = {
+  live: LiveState;
+  timezone: string;
+  selected: number | undefined;
+  onSelect: (person: number) => void;
+};
 
 export function EventStream({ live, timezone, selected, onSelect }: StreamProps) {
   return (
@@ -29,7 +34,13 @@ export function EventStream({ live, timezone, selected, onSelect }: StreamProps)
           </thead>
           <tbody>
             {live.events.map((event) => (
-              <Row key={event.id} event={event} timezone={timezone} isSelected={event.person === selected} onSelect={onSelect} />
+              <Row
+                key={event.id}
+                event={event}
+                timezone={timezone}
+                isSelected={event.person === selected}
+                onSelect={onSelect}
+              />
             ))}
           </tbody>
         </table>

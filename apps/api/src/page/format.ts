@@ -26,7 +26,12 @@ const clocks = new Map<string, Intl.DateTimeFormat>();
 export function formatClock(time: number, timezone: string): string {
   let clock = clocks.get(timezone);
   if (clock === undefined) {
-    clock = new Intl.DateTimeFormat("en-GB", { timeZone: timezone, hour: "2-digit", minute: "2-digit", second: "2-digit" });
+    clock = new Intl.DateTimeFormat("en-GB", {
+      timeZone: timezone,
+      hour: "2-digit",
+      minute: "2-digit",
+      second: "2-digit",
+    });
     clocks.set(timezone, clock);
   }
   return clock.format(time);
@@ -38,7 +43,13 @@ const moments = new Map<string, Intl.DateTimeFormat>();
 export function formatMoment(time: number, timezone: string): string {
   let moment = moments.get(timezone);
   if (moment === undefined) {
-    moment = new Intl.DateTimeFormat("en-GB", { timeZone: timezone, day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+    moment = new Intl.DateTimeFormat("en-GB", {
+      timeZone: timezone,
+      day: "numeric",
+      month: "short",
+      hour: "2-digit",
+      minute: "2-digit",
+    });
     moments.set(timezone, moment);
   }
   return moment.format(time);

@@ -58,16 +58,26 @@ export function reduceLive(state: LiveState, action: LiveAction): LiveState {
       return { ...state, seconds: new Map(action.series.seconds) };
     case "pulse": {
       const { now, newestReceivedAt, lagMs, isStoreReachable } = action.pulse;
-      return { ...state, newestReceivedAt: latest(state.newestReceivedAt, newestReceivedAt), lagMs, isStoreReachable, clockOffset: now - action.at };
+      return {
+        ...state,
+        newestReceivedAt: latest(state.newestReceivedAt, newestReceivedAt),
+        lagMs,
+        isStoreReachable,
+        clockOffset: now - action.at,
+      };
     }
     case "batch": {
       const { events, omitted, seconds } = action.batch;
       const newest = [...events].reverse();
-      const shown = state.isPaused
-        ? { waiting: join(newest, state.waiting) }
-        : { events: join(newest, state.events) };
+      const shown = state.isPaused ? { waiting: join(newest, state.waiting) } : { events: join(newest, state.events) };
       const newestReceivedAt = events.reduce((last, event) => latest(last, event.receivedAt), state.newestReceivedAt);
-      return { ...state, ...shown, newestReceivedAt, omitted: state.omitted + omitted, seconds: addSeconds(state.seconds, seconds) };
+      return {
+        ...state,
+        ...shown,
+        newestReceivedAt,
+        omitted: state.omitted + omitted,
+        seconds: addSeconds(state.seconds, seconds),
+      };
     }
   }
 }
@@ -87,7 +97,8 @@ function addSeconds(known: ReadonlyMap<number, number>, more: LiveBatch["seconds
   return sum;
 }
 
-const latest = (a: number | null, b: number | null): number | null => (a === null ? b : b === null ? a : Math.max(a, b));
+const latest = (a: number | null, b: number | null): number | null =>
+  a === null ? b : b === null ? a : Math.max(a, b);
 
 /** The last three minutes up to a moment, for a chart: every second, zeros included. The last second is not over and left out. */
 export function seriesUntil(seconds: ReadonlyMap<number, number>, now: number): [number[], number[]] {

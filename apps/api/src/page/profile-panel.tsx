@@ -2,7 +2,13 @@ import type { ReactNode } from "react";
 import type { ProfileAnswer } from "../schemas.ts";
 import { countryName, eventTitle, formatAge, formatClock, formatCount, formatMoment, formatMoney } from "./format.ts";
 
-type ProfileProps = { profile: ProfileAnswer | undefined; timezone: string; now: number; isFollowing: boolean; onFollow: () => void };
+type ProfileProps = {
+  profile: ProfileAnswer | undefined;
+  timezone: string;
+  now: number;
+  isFollowing: boolean;
+  onFollow: () => void;
+};
 
 export function ProfilePanel({ profile, timezone, now, isFollowing, onFollow }: ProfileProps) {
   if (profile === undefined) {
@@ -10,12 +16,15 @@ export function ProfilePanel({ profile, timezone, now, isFollowing, onFollow }: 
       <section className="card profile" aria-labelledby="profile-title">
         <h2 id="profile-title">Profile</h2>
         <p className="hint">
-          Nobody gave consent for a profile yet. Events without it are counted, and belong to nobody. As soon as somebody says yes, their profile is built here.
+          Nobody gave consent for a profile yet. Events without it are counted, and belong to nobody. As soon as
+          somebody says yes, their profile is built here.
         </p>
       </section>
     );
   }
-  const name = profile.traits.find((trait) => trait.name === "name")?.value ?? profile.identifiers.find(({ kind }) => kind === "user_id")?.value;
+  const name =
+    profile.traits.find((trait) => trait.name === "name")?.value ??
+    profile.identifiers.find(({ kind }) => kind === "user_id")?.value;
   return (
     <section className="card profile" aria-labelledby="profile-title">
       <div className="title">
@@ -42,7 +51,9 @@ export function ProfilePanel({ profile, timezone, now, isFollowing, onFollow }: 
         <Counter label="orders" value={profile.counters.orders} />
       </dl>
       {profile.revenue.length > 0 && (
-        <p className="revenue">{profile.revenue.map(({ amount, currency }) => formatMoney(amount, currency)).join(" + ")} spent</p>
+        <p className="revenue">
+          {profile.revenue.map(({ amount, currency }) => formatMoney(amount, currency)).join(" + ")} spent
+        </p>
       )}
       <Part title="Known as">
         <ul className="ids">
@@ -96,7 +107,8 @@ export function ProfilePanel({ profile, timezone, now, isFollowing, onFollow }: 
           <ul className="plain">
             {profile.consent.map(({ time, choices }) => (
               <li key={time}>
-                <time dateTime={new Date(time).toISOString()}>{formatMoment(time, timezone)}</time> {choiceWords(choices)}
+                <time dateTime={new Date(time).toISOString()}>{formatMoment(time, timezone)}</time>{" "}
+                {choiceWords(choices)}
               </li>
             ))}
           </ul>
@@ -137,15 +149,21 @@ function Counter({ label, value }: { label: string; value: number }) {
 }
 
 const traitWords = (trait: ProfileAnswer["traits"][number]): string =>
-  [originWords(trait.origin), trait.class, `for ${trait.purpose}`, trait.isPersonal ? "personal" : ""].filter(Boolean).join(" · ");
+  [originWords(trait.origin), trait.class, `for ${trait.purpose}`, trait.isPersonal ? "personal" : ""]
+    .filter(Boolean)
+    .join(" · ");
 
 const originWords = (origin: string): string =>
-  ({ observed: "observed", declared: "declared by themselves", partner: "from a partner", third_party: "third party" })[origin] ?? origin;
+  ({ observed: "observed", declared: "declared by themselves", partner: "from a partner", third_party: "third party" })[
+    origin
+  ] ?? origin;
 
 function touchWords(touch: ProfileAnswer["firstTouch"]): string {
   if (touch.channel === "") return "not known";
   const campaign = [touch.utmSource, touch.utmMedium, touch.utmCampaign].filter(Boolean).join(" / ");
-  return [touch.channel, touch.referrerHost, campaign, touch.landingPage && `at ${touch.landingPage}`].filter(Boolean).join(" · ");
+  return [touch.channel, touch.referrerHost, campaign, touch.landingPage && `at ${touch.landingPage}`]
+    .filter(Boolean)
+    .join(" · ");
 }
 
 function choiceWords(choices: ProfileAnswer["consent"][number]["choices"]): string {

@@ -19,7 +19,12 @@ export function RateChart({ seconds, now }: { seconds: ReadonlyMap<number, numbe
     const draw = () => {
       plot.current?.destroy();
       const color = (name: string) => getComputedStyle(element).getPropertyValue(name).trim();
-      const axis = { stroke: color("--muted"), grid: { stroke: color("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
+      const axis = {
+        stroke: color("--muted"),
+        grid: { stroke: color("--line"), width: 1 },
+        ticks: { show: false },
+        font: "11px system-ui",
+      };
       plot.current = new uPlot(
         {
           width: Math.max(200, element.clientWidth),
@@ -29,12 +34,24 @@ export function RateChart({ seconds, now }: { seconds: ReadonlyMap<number, numbe
           padding: [8, 16, 0, 0],
           scales: { x: { time: false }, y: { range: (_, __, most) => [0, Math.max(4, Math.ceil(most * 1.15))] } },
           axes: [
-            { ...axis, grid: { show: false }, size: 22, values: (u, ticks) => ticks.map((tick) => agoLabel(u.data[0].at(-1)! - tick)), splits: (_, __, from, to) => [from, from + (to - from) / 3, from + ((to - from) * 2) / 3, to] },
+            {
+              ...axis,
+              grid: { show: false },
+              size: 22,
+              values: (u, ticks) => ticks.map((tick) => agoLabel(u.data[0].at(-1)! - tick)),
+              splits: (_, __, from, to) => [from, from + (to - from) / 3, from + ((to - from) * 2) / 3, to],
+            },
             { ...axis, size: 34, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000], space: 34 },
           ],
           series: [
             {},
-            { stroke: color("--water"), fill: color("--water-soft"), width: 1.5, paths: uPlot.paths.stepped!({ align: 1 }), points: { show: false } },
+            {
+              stroke: color("--water"),
+              fill: color("--water-soft"),
+              width: 1.5,
+              paths: uPlot.paths.stepped!({ align: 1 }),
+              points: { show: false },
+            },
           ],
         },
         [[], []],
@@ -42,7 +59,9 @@ export function RateChart({ seconds, now }: { seconds: ReadonlyMap<number, numbe
       );
     };
     draw();
-    const resized = new ResizeObserver(() => plot.current?.setSize({ width: Math.max(200, element.clientWidth), height }));
+    const resized = new ResizeObserver(() =>
+      plot.current?.setSize({ width: Math.max(200, element.clientWidth), height }),
+    );
     resized.observe(element);
     scheme.addEventListener("change", draw);
     return () => {
@@ -69,4 +88,5 @@ export function RateChart({ seconds, now }: { seconds: ReadonlyMap<number, numbe
   );
 }
 
-const agoLabel = (seconds: number): string => (seconds < 1 ? "now" : seconds < 100 ? `−${Math.round(seconds)} s` : `−${Math.round(seconds / 60)} min`);
+const agoLabel = (seconds: number): string =>
+  seconds < 1 ? "now" : seconds < 100 ? `−${Math.round(seconds)} s` : `−${Math.round(seconds / 60)} min`;

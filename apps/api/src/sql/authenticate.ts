@@ -13,7 +13,8 @@ export function authenticate(
   expectedPassword: string | undefined,
 ): Refusal | undefined {
   const given = findCredentials(headers, parameters);
-  if (given === undefined) return failure("give the user and password in one way only: URL, Basic or X-ClickHouse headers");
+  if (given === undefined)
+    return failure("give the user and password in one way only: URL, Basic or X-ClickHouse headers");
   const isKnownUser = given.user === "" || given.user === "default";
   const isRightPassword = equalInConstantTime(given.password, expectedPassword ?? "");
   if (isKnownUser && isRightPassword) return undefined;

@@ -33,7 +33,8 @@ export function createJudge(options: { engine: EngineClient; admin: EngineUser; 
     if (tree.status !== 200) return { kind: "answered", answer: withOwnPositions(tree) };
     const [header, ...lines] = tree.body.toString("latin1").split("\n");
     // Without SELECT the prefix can become part of an expression (`SELECT EXPLAIN AS AST FROM …`): such an answer is not a tree.
-    if (header !== "explain") return { kind: "refused", refusal: notAllowed("Begin the statement with SELECT or WITH") };
+    if (header !== "explain")
+      return { kind: "refused", refusal: notAllowed("Begin the statement with SELECT or WITH") };
     if (lines.at(-1) === "") lines.pop();
     const objection = judgeTree(lines, words);
     return objection === undefined ? { kind: "allowed" } : { kind: "refused", refusal: objection };
@@ -61,11 +62,7 @@ const tokensOf = (statement: Buffer): Buffer =>
   ]);
 
 function quoted(bytes: Buffer): Buffer {
-  const escaped = bytes
-    .toString("latin1")
-    .replaceAll("\\", "\\\\")
-    .replaceAll("'", "\\'")
-    .replaceAll("\0", "\\0");
+  const escaped = bytes.toString("latin1").replaceAll("\\", "\\\\").replaceAll("'", "\\'").replaceAll("\0", "\\0");
   return Buffer.from(`'${escaped}'`, "latin1");
 }
 
@@ -83,7 +80,10 @@ function readTokens(body: Buffer): Token[] {
 function withOwnPositions(answer: EngineAnswer): EngineAnswer {
   const text = answer.body
     .toString("utf8")
-    .replace(/failed at position (\d+)/, (_, position: string) => `failed at position ${Number(position) - prefix.length}`)
+    .replace(
+      /failed at position (\d+)/,
+      (_, position: string) => `failed at position ${Number(position) - prefix.length}`,
+    )
     .replace(/\(line 1, col (\d+)\)/, (_, column: string) => `(line 1, col ${Number(column) - prefix.length})`);
   return { ...answer, body: Buffer.from(text) };
 }

@@ -99,13 +99,24 @@ export function createSqlProxy(options: SqlProxyOptions): SqlProxy {
     response.writeHead(refusal.status, headers).end(body);
   };
 
-  const passOn = async (incoming: http.IncomingMessage, response: http.ServerResponse, request: EngineRequest, queryId: string): Promise<void> => {
+  const passOn = async (
+    incoming: http.IncomingMessage,
+    response: http.ServerResponse,
+    request: EngineRequest,
+    queryId: string,
+  ): Promise<void> => {
     const cancel = async () => {
       if (queryId === "") return;
       const parameter = (name: string, value: string) => ({ name: `param_${name}`, value: Buffer.from(value) });
       await engine.ask(admin, killStatement, [parameter("id", queryId), parameter("user", analyst.username)]);
     };
-    const common = { host: engineAddress.hostname, port: Number(engineAddress.port), request, cancel, graceMs: limits.cancelGraceMs };
+    const common = {
+      host: engineAddress.hostname,
+      port: Number(engineAddress.port),
+      request,
+      cancel,
+      graceMs: limits.cancelGraceMs,
+    };
     // A response that is not the first in its connection's queue has no socket yet.
     const { socket } = response;
     if (!asksForProgress(request) || socket === null) {
@@ -132,7 +143,12 @@ export function createSqlProxy(options: SqlProxyOptions): SqlProxy {
     if (isRead && openPaths.test(path) && !parameters.some(({ name }) => name === "query")) {
       const search = renderParameters(parameters.filter(({ name }) => !ownParameters.has(name)));
       const headers = passedHeaders(request);
-      return passOn(request, response, { method, path: search === "" ? path : `${path}?${search}`, headers, body: Buffer.alloc(0) }, "");
+      return passOn(
+        request,
+        response,
+        { method, path: search === "" ? path : `${path}?${search}`, headers, body: Buffer.alloc(0) },
+        "",
+      );
     }
     if (path !== "/" && path !== "/query") return answer(response, notFound);
     if (method !== "GET" && method !== "POST" && method !== "PUT") {
@@ -142,7 +158,8 @@ export function createSqlProxy(options: SqlProxyOptions): SqlProxy {
     if (stranger !== undefined) return answer(response, stranger);
     const refused = parameters.find(({ name, value }) => refusedParameters.has(name) && value.toString() !== "0");
     if (refused !== undefined) return answer(response, refusedParameter(refused.name));
-    if (queries >= limits.maxQueries) return answer(response, tooBusy("Too many queries are under way: wait for one to end"));
+    if (queries >= limits.maxQueries)
+      return answer(response, tooBusy("Too many queries are under way: wait for one to end"));
     queries++;
     try {
       await run(request, response, parameters);
@@ -151,7 +168,11 @@ export function createSqlProxy(options: SqlProxyOptions): SqlProxy {
     }
   };
 
-  const run = async (request: http.IncomingMessage, response: http.ServerResponse, parameters: UrlParameter[]): Promise<void> => {
+  const run = async (
+    request: http.IncomingMessage,
+    response: http.ServerResponse,
+    parameters: UrlParameter[],
+  ): Promise<void> => {
     const query = Buffer.concat(parameters.filter(({ name }) => name === "query").map(({ value }) => value));
     const read = await readStatement(request, query, limits);
     if (!read.ok) return answer(response, read.refusal);
@@ -162,7 +183,11 @@ export function createSqlProxy(options: SqlProxyOptions): SqlProxy {
     const queryId = parameters.findLast(({ name }) => name === "query_id")?.value.toString("utf8") || randomUUID();
     const kept = parameters.filter(({ name }) => !ownParameters.has(name) && !refusedParameters.has(name));
     const path = `/?${renderParameters([...kept, { name: "query_id", value: Buffer.from(queryId) }])}`;
-    const headers = { ...passedHeaders(request), "x-clickhouse-user": analyst.username, "x-clickhouse-key": analyst.password };
+    const headers = {
+      ...passedHeaders(request),
+      "x-clickhouse-user": analyst.username,
+      "x-clickhouse-key": analyst.password,
+    };
     await passOn(request, response, { method: "POST", path, headers, body: read.statement }, queryId);
   };
 
@@ -180,7 +205,12 @@ export function createSqlProxy(options: SqlProxyOptions): SqlProxy {
         if (request.socket.destroyed || response.headersSent) return void request.socket.destroy();
         if (error instanceof EngineAwayError) return answer(response, engineIsAway);
         logger.error("sql request failed", { error: error instanceof Error ? error.message : String(error) });
-        answer(response, { status: 500, code: 1001, name: "STD_EXCEPTION", message: "The request could not be handled" });
+        answer(response, {
+          status: 500,
+          code: 1001,
+          name: "STD_EXCEPTION",
+          message: "The request could not be handled",
+        });
       });
     },
   );
@@ -199,7 +229,9 @@ export function createSqlProxy(options: SqlProxyOptions): SqlProxy {
     async listen({ host, port }) {
       isGuarded = options.analystPassword === undefined;
       if (isGuarded && !isLoopback(host)) {
-        throw new Error(`SQL would be open to everybody on ${host}: set a password for analysts, or listen on 127.0.0.1`);
+        throw new Error(
+          `SQL would be open to everybody on ${host}: set a password for analysts, or listen on 127.0.0.1`,
+        );
       }
       await new Promise<void>((resolve, reject) => {
         server.once("error", reject);
@@ -244,7 +276,10 @@ const notFound: Refusal = {
 
 const refusedParameter = (name: string): Refusal =>
   name === "decompress"
-    ? badRequest("Bodies in ClickHouse's own compression are not taken: send the statement as it is, or with Content-Encoding: gzip", 415)
+    ? badRequest(
+        "Bodies in ClickHouse's own compression are not taken: send the statement as it is, or with Content-Encoding: gzip",
+        415,
+      )
     : notAllowed(`The parameter ${name} cannot be given: it would change what this port allows`);
 
 const killStatement = Buffer.from("KILL QUERY WHERE query_id = {id:String} AND user = {user:String} ASYNC");
@@ -258,7 +293,8 @@ function passedHeaders(request: http.IncomingMessage): Record<string, string> {
   return passed;
 }
 
-const asksForProgress = (request: EngineRequest): boolean => /[?&]send_progress_in_http_headers=(?!0(?:&|$))/.test(request.path);
+const asksForProgress = (request: EngineRequest): boolean =>
+  /[?&]send_progress_in_http_headers=(?!0(?:&|$))/.test(request.path);
 
 /** An answer of the engine to a question of ours, with its own headers. */
 function relay(response: http.ServerResponse, answer: EngineAnswer): void {

@@ -37,7 +37,11 @@ export function createEngineClient(options: { url: string; timeoutMs: number; ma
           port: target.port,
           method: "POST",
           path: `/?${renderParameters([{ name: "query_id", value: Buffer.from(randomUUID()) }, ...parameters])}`,
-          headers: { "x-clickhouse-user": as.username, "x-clickhouse-key": as.password, "content-length": statement.length },
+          headers: {
+            "x-clickhouse-user": as.username,
+            "x-clickhouse-key": as.password,
+            "content-length": statement.length,
+          },
           timeout: options.timeoutMs,
         },
         (response) => {

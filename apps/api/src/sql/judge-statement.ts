@@ -125,8 +125,15 @@ export function judgeTokens(tokens: readonly Token[], parameters: readonly UrlPa
     const previous = tokens[index - 1];
     // After a dot it is a column of something, which cannot be called.
     if (isName(token) && previous?.kind !== "Dot" && refusedNames.has(nameOf(token))) return refusedName(nameOf(token));
-    if (token.kind === "BareWord" && nameOf(token) === "apply" && previous?.kind !== "Dot" && !isPlainApply(tokens, index)) {
-      return notAllowed("APPLY takes the name of a function, with numbers in brackets if it needs them: write anything else out");
+    if (
+      token.kind === "BareWord" &&
+      nameOf(token) === "apply" &&
+      previous?.kind !== "Dot" &&
+      !isPlainApply(tokens, index)
+    ) {
+      return notAllowed(
+        "APPLY takes the name of a function, with numbers in brackets if it needs them: write anything else out",
+      );
     }
   }
   if (tokens.some((token) => token.kind === "BareWord" && nameOf(token) === "identifier")) {
@@ -145,7 +152,9 @@ const nameOf = (token: Token): string =>
   (token.kind === "QuotedIdentifier" ? token.text.slice(1, -1) : token.text).toLowerCase();
 
 const refusedName = (name: string): Refusal =>
-  notAllowed(`The name ${name} cannot be used: it is a function that reaches beyond the data. A column of that name can be written as table.${name}`);
+  notAllowed(
+    `The name ${name} cannot be used: it is a function that reaches beyond the data. A column of that name can be written as table.${name}`,
+  );
 
 /** `APPLY f`, `APPLY(f)`, `APPLY f(1, 2)` and `APPLY(f(1, 2))`: the tree shows nothing of what stands there, so nothing else may. */
 function isPlainApply(tokens: readonly Token[], index: number): boolean {
@@ -167,7 +176,8 @@ function isPlainApply(tokens: readonly Token[], index: number): boolean {
 /** `lines`: the rows of `EXPLAIN AST`, parameters replaced. Undefined when nothing speaks against it. */
 export function judgeTree(lines: readonly string[], tokens: readonly Token[]): Refusal | undefined {
   const root = wordOf(lines[0] ?? "");
-  if (!roots.has(root)) return notAllowed("This port only reads: SELECT, WITH, EXPLAIN, DESCRIBE, EXISTS, SHOW and USE");
+  if (!roots.has(root))
+    return notAllowed("This port only reads: SELECT, WITH, EXPLAIN, DESCRIBE, EXISTS, SHOW and USE");
   let isShow = false;
   for (const [index, line] of lines.entries()) {
     const word = wordOf(line);

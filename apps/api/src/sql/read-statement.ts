@@ -16,18 +16,30 @@ export async function readStatement(
 ): Promise<StatementResult> {
   const contentType = request.headers["content-type"] ?? "";
   if (/^\s*multipart\//i.test(contentType)) {
-    return refuse(badRequest("External data (multipart bodies) is not taken: put the values into the statement, or pass them as param_<name>", 415));
+    return refuse(
+      badRequest(
+        "External data (multipart bodies) is not taken: put the values into the statement, or pass them as param_<name>",
+        415,
+      ),
+    );
   }
   const inflate = openDecoder(request.headers["content-encoding"]);
   if (inflate === undefined) {
-    return refuse(badRequest(`A statement may be sent as it is or as ${supported.join(", ")}, not as what Content-Encoding says`, 415));
+    return refuse(
+      badRequest(
+        `A statement may be sent as it is or as ${supported.join(", ")}, not as what Content-Encoding says`,
+        415,
+      ),
+    );
   }
   const body = await collect(request, inflate, limits.maxStatementBytes);
   if (body === "too_large") return refuse(tooLarge(limits.maxStatementBytes));
   if (body === "broken") return refuse(badRequest("The body is not what its Content-Encoding says"));
   const parts = query.length > 0 && body.length > 0 ? [query, Buffer.from("\n"), body] : [query, body];
   const statement = Buffer.concat(parts);
-  return statement.length > limits.maxStatementBytes ? refuse(tooLarge(limits.maxStatementBytes)) : { ok: true, statement };
+  return statement.length > limits.maxStatementBytes
+    ? refuse(tooLarge(limits.maxStatementBytes))
+    : { ok: true, statement };
 }
 
 const refuse = (refusal: Refusal): StatementResult => ({ ok: false, refusal });
@@ -58,7 +70,11 @@ function openDecoder(encoding: string | undefined): Transform | null | undefined
   }
 }
 
-async function collect(request: IncomingMessage, inflate: Transform | null, maxBytes: number): Promise<Buffer | "too_large" | "broken"> {
+async function collect(
+  request: IncomingMessage,
+  inflate: Transform | null,
+  maxBytes: number,
+): Promise<Buffer | "too_large" | "broken"> {
   const chunks: Buffer[] = [];
   let size = 0;
   let source: Readable = request;

@@ -3,7 +3,7 @@ import { createServer, type AddressInfo, type Server } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { refusedNames } from "./judge-statement.ts";
-import { startProxiedEngine, type ProxiedEngine } from "./proxied-engine.ts";
+import { startProxiedEngine, type ProxiedEngine } from "./proxied-engine.test-support.ts";
 
 const secret = "mayfly-4711-secret";
 let running: ProxiedEngine;
@@ -28,8 +28,14 @@ afterAll(async () => {
   await running.close();
 });
 
-const ask = async (statement: string, parameters: Record<string, string> = {}): Promise<{ status: number; text: string }> => {
-  const answer = await fetch(`${running.url}/?${new URLSearchParams(parameters).toString()}`, { method: "POST", body: statement });
+const ask = async (
+  statement: string,
+  parameters: Record<string, string> = {},
+): Promise<{ status: number; text: string }> => {
+  const answer = await fetch(`${running.url}/?${new URLSearchParams(parameters).toString()}`, {
+    method: "POST",
+    body: statement,
+  });
   return { status: answer.status, text: await answer.text() };
 };
 
@@ -63,16 +69,31 @@ describe("reading a server's file", () => {
     ["as APPLY without brackets", () => `SELECT * APPLY file FROM (SELECT ${f()} AS x)`],
     ["as APPLY in quotes", () => `SELECT * APPLY(\`file\`) FROM (SELECT ${f()} AS x)`],
     ["as APPLY with a lambda", () => `SELECT * APPLY(x -> file(x)) FROM (SELECT ${f()} AS x)`],
-    ["as APPLY with a parameter", () => `SELECT * APPLY(x -> arrayMap({f:Identifier}, [x])) FROM (SELECT ${f()} AS x)`, { param_f: "file" }],
+    [
+      "as APPLY with a parameter",
+      () => `SELECT * APPLY(x -> arrayMap({f:Identifier}, [x])) FROM (SELECT ${f()} AS x)`,
+      { param_f: "file" },
+    ],
     ["in EXPLAIN", () => `EXPLAIN SELECT file(${f()})`],
     ["in view()", () => `SELECT * FROM view(SELECT file(${f()}))`],
     ["in a column structure", () => `SELECT a FROM values('b Int32, a String ALIAS file(\\'${path}\\')', 1)`],
-    ["in a column structure of random rows", () => `SELECT a FROM generateRandom('b Int32, a String ALIAS file(\\'${path}\\')') LIMIT 1`],
-    ["in a structure put together", () => `SELECT a FROM generateRandom('b Int32, a String ALIAS fi' || 'le(\\'${path}\\')') LIMIT 1`],
-    ["in a structure as a parameter", () => "SELECT a FROM values({s:String}, 1)", { param_s: "b Int32, a String ALIAS file('$PATH')" }],
+    [
+      "in a column structure of random rows",
+      () => `SELECT a FROM generateRandom('b Int32, a String ALIAS file(\\'${path}\\')') LIMIT 1`,
+    ],
+    [
+      "in a structure put together",
+      () => `SELECT a FROM generateRandom('b Int32, a String ALIAS fi' || 'le(\\'${path}\\')') LIMIT 1`,
+    ],
+    [
+      "in a structure as a parameter",
+      () => "SELECT a FROM values({s:String}, 1)",
+      { param_s: "b Int32, a String ALIAS file('$PATH')" },
+    ],
     [
       "in a structure that APPLY hides",
-      () => `SELECT * APPLY(x -> (SELECT a FROM values('b Int32, a String ALIAS fi\\x6ce(\\'${path}\\')', 1))) FROM (SELECT 1)`,
+      () =>
+        `SELECT * APPLY(x -> (SELECT a FROM values('b Int32, a String ALIAS fi\\x6ce(\\'${path}\\')', 1))) FROM (SELECT 1)`,
     ],
     ["in a condition", () => `SELECT 1 WHERE file(${f()}) LIKE '%mayfly%'`],
     ["in an error", () => `SELECT throwIf(1, file(${f()}))`],
@@ -80,17 +101,26 @@ describe("reading a server's file", () => {
     ["in a set operation", () => `SELECT 'x' UNION ALL SELECT file(${f()})`],
     ["without SELECT", () => `file(${f()})`],
     ["FROM first", () => `FROM (SELECT file(${f()}))`],
-    ["FROM first with a false tree", () => `FROM (SELECT 'SelectWithUnionQuery' AS EXPLAIN, a FROM generateRandom('b Int8, a String ALIAS file(\\'${path}\\')') LIMIT 1)`],
+    [
+      "FROM first with a false tree",
+      () =>
+        `FROM (SELECT 'SelectWithUnionQuery' AS EXPLAIN, a FROM generateRandom('b Int8, a String ALIAS file(\\'${path}\\')') LIMIT 1)`,
+    ],
     ["in another format", () => `SELECT file(${f()}) FORMAT JSON`],
     ["after an alias with a line break", () => `SELECT 1 AS \`x\n SelectQuery\`, file(${f()})`],
     ["after a zero byte", () => `SELECT 1 \0, file(${f()})`],
     ["in SHOW", () => `SHOW TABLES FROM polder WHERE file(${f()}) LIKE '%mayfly%'`],
   ];
   it.each(leaks)("%s is refused", async (_, statement, given = {}) => {
-    const parameters = Object.fromEntries(Object.entries(given).map(([name, value]) => [name, value.replace("$PATH", path)]));
+    const parameters = Object.fromEntries(
+      Object.entries(given).map(([name, value]) => [name, value.replace("$PATH", path)]),
+    );
     const { status, text } = await ask(statement(), parameters);
     expect(text).not.toContain("mayfly-4711");
-    expect({ status, text }).toMatchObject({ status: 403, text: expect.stringMatching(/^Code: 497\. DB::Exception: .+\(ACCESS_DENIED\)/) });
+    expect({ status, text }).toMatchObject({
+      status: 403,
+      text: expect.stringMatching(/^Code: 497\. DB::Exception: .+\(ACCESS_DENIED\)/),
+    });
   });
 
   it.each([
@@ -126,7 +156,11 @@ describe("reading a server's file", () => {
   });
 
   it("every function of the engine that gives a file's content or calls an address is on the list", async () => {
-    const names = (await running.asAdmin("SELECT name FROM system.functions WHERE NOT is_aggregate AND alias_to = '' ORDER BY name")).trim().split("\n");
+    const names = (
+      await running.asAdmin("SELECT name FROM system.functions WHERE NOT is_aggregate AND alias_to = '' ORDER BY name")
+    )
+      .trim()
+      .split("\n");
     expect(names.length).toBeGreaterThan(1_000);
     const guilty: string[] = [];
     for (const name of names) {
@@ -135,7 +169,13 @@ describe("reading a server's file", () => {
         continue;
       }
       // One statement for each list of arguments: one that cannot be evaluated must not hide the others.
-      const lists = [`'${path}'`, `'${path}', 1`, `'${path}', '${path}', '${path}'`, `'${outsideUrl}'`, `'${outsideUrl}', 'a', 'b'`];
+      const lists = [
+        `'${path}'`,
+        `'${path}', 1`,
+        `'${path}', '${path}', '${path}'`,
+        `'${outsideUrl}'`,
+        `'${outsideUrl}', 'a', 'b'`,
+      ];
       const answers = await Promise.all(lists.map((list) => askEngine(`SELECT toString(${name}(${list}))`)));
       if (answers.some((answer) => answer.includes("mayfly-4711"))) guilty.push(name);
     }
@@ -248,18 +288,28 @@ describe("what analysts write every day is allowed", () => {
   it.each([
     ["SELECT 1"],
     ["  -- a comment\nSELECT /* another */ 1;"],
-    ["SELECT count(), uniq(day), max(views) FROM polder.visit WHERE site = 'shop' AND views BETWEEN 1 AND 10 GROUP BY site HAVING count() > 0"],
-    ["WITH x AS (SELECT day, sum(views) AS v FROM polder.visit GROUP BY day) SELECT *, v / sum(v) OVER () FROM x ORDER BY day LIMIT 5"],
+    [
+      "SELECT count(), uniq(day), max(views) FROM polder.visit WHERE site = 'shop' AND views BETWEEN 1 AND 10 GROUP BY site HAVING count() > 0",
+    ],
+    [
+      "WITH x AS (SELECT day, sum(views) AS v FROM polder.visit GROUP BY day) SELECT *, v / sum(v) OVER () FROM x ORDER BY day LIMIT 5",
+    ],
     ["WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 5) SELECT sum(n) FROM r"],
     ["SELECT * EXCEPT(site) REPLACE(views * 2 AS views) FROM polder.visit LIMIT 1"],
     ["SELECT * APPLY(max) FROM polder.visit"],
     ["SELECT COLUMNS('views') APPLY(quantile(0.9)) FROM polder.visit"],
     ["SELECT arrayMap(x -> x + 1, groupArray(views)) FROM polder.visit"],
-    ["SELECT day, groupArray(views)[1], tuple(1, 2).1, CAST(views AS String), views::Float64, CASE WHEN views > 1 THEN 'a' ELSE 'b' END FROM polder.visit GROUP BY day, views LIMIT 2 BY day LIMIT 10"],
-    ["SELECT a.day FROM polder.visit AS a INNER JOIN polder.visit AS b USING (day) ARRAY JOIN [1, 2] AS n WHERE a.day IN (SELECT day FROM polder.visit) LIMIT 1"],
+    [
+      "SELECT day, groupArray(views)[1], tuple(1, 2).1, CAST(views AS String), views::Float64, CASE WHEN views > 1 THEN 'a' ELSE 'b' END FROM polder.visit GROUP BY day, views LIMIT 2 BY day LIMIT 10",
+    ],
+    [
+      "SELECT a.day FROM polder.visit AS a INNER JOIN polder.visit AS b USING (day) ARRAY JOIN [1, 2] AS n WHERE a.day IN (SELECT day FROM polder.visit) LIMIT 1",
+    ],
     ["SELECT windowFunnel(3600)(toDateTime(day), views = 1, views = 2) FROM polder.visit"],
     ["SELECT day FROM polder.visit GROUP BY day WITH TOTALS ORDER BY day WITH FILL STEP 1 LIMIT 3"],
-    ["SELECT sum(views) OVER w FROM polder.visit WINDOW w AS (PARTITION BY site ORDER BY day) QUALIFY sum(views) OVER w > 1 LIMIT 1"],
+    [
+      "SELECT sum(views) OVER w FROM polder.visit WINDOW w AS (PARTITION BY site ORDER BY day) QUALIFY sum(views) OVER w > 1 LIMIT 1",
+    ],
     ["SELECT 1 INTERSECT SELECT 1 UNION DISTINCT SELECT 2"],
     ["SELECT n.number FROM numbers(10) AS n, view(SELECT 1 AS x) AS v"],
     ["SELECT * FROM values('a Int32, b String', (1, 'x'), (2, 'y'))"],

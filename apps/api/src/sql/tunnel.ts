@@ -49,7 +49,15 @@ export function tunnel(options: TunnelOptions): Promise<"done" | "away"> {
 }
 
 function render(request: EngineRequest, httpVersion: string): Buffer {
-  const headers = { host: "localhost", ...request.headers, connection: "close", "content-length": String(request.body.length) };
+  const headers = {
+    host: "localhost",
+    ...request.headers,
+    connection: "close",
+    "content-length": String(request.body.length),
+  };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  return Buffer.concat([Buffer.from(`${request.method} ${request.path} HTTP/${httpVersion}\r\n${lines.join("")}\r\n`, "latin1"), request.body]);
+  return Buffer.concat([
+    Buffer.from(`${request.method} ${request.path} HTTP/${httpVersion}\r\n${lines.join("")}\r\n`, "latin1"),
+    request.body,
+  ]);
 }

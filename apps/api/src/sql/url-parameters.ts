@@ -18,7 +18,9 @@ export function parseParameters(search: string): UrlParameter[] {
 }
 
 const decode = (text: string): Buffer => {
-  const bytes = text.replaceAll("+", " ").replaceAll(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
+  const bytes = text
+    .replaceAll("+", " ")
+    .replaceAll(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
   return Buffer.from(bytes, "latin1");
 };
 

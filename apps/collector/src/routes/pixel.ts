@@ -3,7 +3,18 @@ import type { JsonObject } from "@polder/protocol";
 /** A transparent picture of one by one pixel. */
 export const gif = Buffer.from("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7", "base64");
 
-const fields = ["type", "event", "name", "category", "messageId", "timestamp", "sentAt", "anonymousId", "userId", "groupId"];
+const fields = [
+  "type",
+  "event",
+  "name",
+  "category",
+  "messageId",
+  "timestamp",
+  "sentAt",
+  "anonymousId",
+  "userId",
+  "groupId",
+];
 const objects = ["properties", "traits", "context"];
 
 /**

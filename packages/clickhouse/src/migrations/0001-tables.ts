@@ -11,7 +11,12 @@ export const eventColumns: readonly (readonly [name: string, type: string, codec
   ["name", "LowCardinality(String)", "", "track: the name of the event; others: their type"],
   ["time", "DateTime64(3, 'UTC')", "Delta, ZSTD", "When it happened, corrected for the clock of the client"],
   ["received_at", "DateTime64(3, 'UTC')", "Delta, ZSTD", "When the collector received it"],
-  ["client_time", "DateTime64(3, 'UTC')", "Delta, ZSTD", "What the client claimed, uncorrected; 1970-01-01 when it said nothing"],
+  [
+    "client_time",
+    "DateTime64(3, 'UTC')",
+    "Delta, ZSTD",
+    "What the client claimed, uncorrected; 1970-01-01 when it said nothing",
+  ],
   ["message_id", "String", "", "Id chosen by the client, the same on every retry"],
   ["anonymous_id", "String", "", "Random id of the device; empty without consent for a profile"],
   ["user_id", "String", "", "Id the site gave to its customer; empty when not logged in"],
@@ -20,7 +25,12 @@ export const eventColumns: readonly (readonly [name: string, type: string, codec
   ["session_seq", "UInt32", "", "Number of the event within its visit, from 0"],
   ["origin", "LowCardinality(String)", "", "observed, declared (zero-party), partner (second-party) or third_party"],
   ["partner", "LowCardinality(String)", "", "With origin partner: who"],
-  ["consent_mask", "UInt8", "", "What it may be used for: necessary 1, measurement 2, profile 4, personalisation 8, prediction 16, ads 32"],
+  [
+    "consent_mask",
+    "UInt8",
+    "",
+    "What it may be used for: necessary 1, measurement 2, profile 4, personalisation 8, prediction 16, ads 32",
+  ],
   ["consent_id", "String", "", "Id of the recorded choice it was collected under"],
   ["regime", "LowCardinality(String)", "", "opt_in, opt_out or notice"],
   ["basis", "LowCardinality(String)", "", "Why it was allowed: consent, or the basis of the key"],
@@ -31,7 +41,12 @@ export const eventColumns: readonly (readonly [name: string, type: string, codec
   ["page_group", "LowCardinality(String)", "", "Name given to the page, else the first segment of its path"],
   ["referrer_host", "LowCardinality(String)", "", "Host of the page before"],
   ["referrer_path", "String", "", "Path of the page before"],
-  ["channel", "LowCardinality(String)", "", "direct, search, social, mail, paid, referral or internal; empty when not on a page"],
+  [
+    "channel",
+    "LowCardinality(String)",
+    "",
+    "direct, search, social, mail, paid, referral or internal; empty when not on a page",
+  ],
   ["utm_source", "LowCardinality(String)", "", "Campaign source"],
   ["utm_medium", "LowCardinality(String)", "", "Campaign medium"],
   ["utm_campaign", "LowCardinality(String)", "", "Campaign name"],
@@ -65,12 +80,18 @@ export const eventColumns: readonly (readonly [name: string, type: string, codec
   ["notice", "LowCardinality(String)", "", "consent: version and hash of the text shown"],
   ["_partition", "UInt16", "", "Partition of the log"],
   ["_offset", "UInt64", "Delta, ZSTD", "Offset in the partition"],
-  ["atom", "UInt32", "", "Number of the identity (site, anonymous_id, user_id); 0 when it has none. person(atom) is whose it is"],
+  [
+    "atom",
+    "UInt32",
+    "",
+    "Number of the identity (site, anonymous_id, user_id); 0 when it has none. person(atom) is whose it is",
+  ],
 ];
 
 const eventColumnsSql = eventColumns
-  .map(([name, type, codec, comment]) =>
-    `  \`${name}\` ${type} COMMENT '${comment}'${codec === "" ? "" : ` CODEC(${codec})`}`,
+  .map(
+    ([name, type, codec, comment]) =>
+      `  \`${name}\` ${type} COMMENT '${comment}'${codec === "" ? "" : ` CODEC(${codec})`}`,
   )
   .join(",\n");
 

@@ -1,7 +1,9 @@
 import { eventColumns } from "./0001-tables.ts";
 import type { Migration } from "./render-migrations.ts";
 
-const eventViewColumns = eventColumns.map(([name, type, , comment]) => `  \`${name}\` ${type} COMMENT '${comment}'`).join(",\n");
+const eventViewColumns = eventColumns
+  .map(([name, type, , comment]) => `  \`${name}\` ${type} COMMENT '${comment}'`)
+  .join(",\n");
 const eventNames = eventColumns.map(([name]) => `\`${name}\``).join(", ");
 
 /** Whatever counts people groups by person(atom) and merges the states of all their atoms: nothing is added up per device. */

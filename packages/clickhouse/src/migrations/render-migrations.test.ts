@@ -20,17 +20,22 @@ describe("migrations", () => {
   });
 
   it("can all be run twice", () => {
-    for (const statement of statementsOf(single)) expect(statement).toMatch(/CREATE (OR REPLACE|TABLE IF NOT EXISTS|MATERIALIZED VIEW IF NOT EXISTS)/);
+    for (const statement of statementsOf(single))
+      expect(statement).toMatch(/CREATE (OR REPLACE|TABLE IF NOT EXISTS|MATERIALIZED VIEW IF NOT EXISTS)/);
   });
 
   it("give every table that an insert reaches a deduplication window", () => {
-    const tables = statementsOf(single).filter((sql) => /CREATE TABLE/.test(sql) && !/identity /.test(sql.split("(")[0] ?? ""));
+    const tables = statementsOf(single).filter(
+      (sql) => /CREATE TABLE/.test(sql) && !/identity /.test(sql.split("(")[0] ?? ""),
+    );
     expect(tables).toHaveLength(8);
     for (const table of tables) expect(table).toContain("non_replicated_deduplication_window = 10000");
   });
 
   it("quote the name of the database", () => {
-    expect(renderSql("SELECT * FROM {db}.events; ", { ...single, database: "my`db" })).toEqual(["SELECT * FROM `my\\`db`.events"]);
+    expect(renderSql("SELECT * FROM {db}.events; ", { ...single, database: "my`db" })).toEqual([
+      "SELECT * FROM `my\\`db`.events",
+    ]);
   });
 });
 
@@ -44,12 +49,19 @@ describe("migrations for a cluster", () => {
   it("replicate every table that holds rows", () => {
     const engines = statements.flatMap((statement) => statement.match(/ENGINE = \w+/g) ?? []);
     expect(new Set(engines)).toEqual(
-      new Set(["ENGINE = ReplicatedMergeTree", "ENGINE = ReplicatedAggregatingMergeTree", "ENGINE = ReplicatedReplacingMergeTree", "ENGINE = Distributed"]),
+      new Set([
+        "ENGINE = ReplicatedMergeTree",
+        "ENGINE = ReplicatedAggregatingMergeTree",
+        "ENGINE = ReplicatedReplacingMergeTree",
+        "ENGINE = Distributed",
+      ]),
     );
   });
 
   it("put a Distributed table before every sharded one", () => {
-    const created = statements.flatMap((statement) => statement.match(/CREATE TABLE IF NOT EXISTS `polder`\.(\w+)/)?.[1] ?? []);
+    const created = statements.flatMap(
+      (statement) => statement.match(/CREATE TABLE IF NOT EXISTS `polder`\.(\w+)/)?.[1] ?? [],
+    );
     const sharded = created.filter((name) => name.endsWith("_local"));
     expect(sharded).toHaveLength(8);
     for (const name of sharded) expect(created).toContain(name.replace(/_local$/, ""));

@@ -23,7 +23,7 @@ export const createCountQueries = (clickhouse: ClickHouse): CountQueries => ({
   async summary(site, day, { now, since }): Promise<Summary> {
     const [totals, seconds, newest, rejected] = await Promise.all([
       clickhouse.query<AudienceCount>(
-        `${peopleByValue("dimension = 'all' OR dimension = 'event' AND value IN ('page', 'screen')")}`,
+        peopleByValue("dimension = 'all' OR dimension = 'event' AND value IN ('page', 'screen')"),
         { params: { site, day } },
       ),
       clickhouse.query<Summary["seconds"][number]>(

@@ -25,7 +25,13 @@ export const createLiveQueries = (clickhouse: ClickHouse): LiveQueries => ({
     if (positions.size === 0) return { events: [], count: 0, seconds: [], positions: ends };
     // Ranges of `_offset`, so that its index leaves the old parts out. Numbers, so nothing to escape.
     const after = [...positions].map(([partition, offset]) => `_partition = ${partition} AND _offset > ${offset}`);
-    const groups = await clickhouse.query<{ partition: number; site: string; second: number; count: number; last: number }>(`
+    const groups = await clickhouse.query<{
+      partition: number;
+      site: string;
+      second: number;
+      count: number;
+      last: number;
+    }>(`
       SELECT _partition AS partition, site, toUnixTimestamp(received_at) AS second, count() AS count, max(_offset) AS last
       FROM events WHERE ${after.join(" OR ")} GROUP BY partition, site, second ORDER BY second`);
     if (groups.length === 0) return { events: [], count: 0, seconds: [], positions: ends };
@@ -41,7 +47,8 @@ export const createLiveQueries = (clickhouse: ClickHouse): LiveQueries => ({
     }
     // Up to the same end: what came in between the two questions belongs to the next answer.
     const between = [...positions].map(
-      ([partition, offset]) => `_partition = ${partition} AND _offset > ${offset} AND _offset <= ${ends.get(partition)}`,
+      ([partition, offset]) =>
+        `_partition = ${partition} AND _offset > ${offset} AND _offset <= ${ends.get(partition)}`,
     );
     const rows = await clickhouse.query<EventSelection>(
       `SELECT ${selectEvent} FROM events WHERE ${between.join(" OR ")}

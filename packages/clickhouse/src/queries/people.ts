@@ -1,6 +1,6 @@
 import type { ClickHouse } from "../clickhouse.ts";
 import { selectEvent, toStoredEvent, type EventSelection } from "./event-columns.ts";
-import type { PersonId, Profile, ReadQueries, Touch } from "./read-queries.ts";
+import type { Profile, ReadQueries, Touch } from "./read-queries.ts";
 
 type PeopleQueries = Pick<ReadQueries, "findPerson" | "profile">;
 
@@ -60,7 +60,7 @@ export const createPeopleQueries = (clickhouse: ClickHouse): PeopleQueries => ({
   },
 });
 
-export const isPersonNumber = (text: string): boolean => /^[1-9]\d{0,9}$/.test(text) && Number(text) < 2 ** 32;
+const isPersonNumber = (text: string): boolean => /^[1-9]\d{0,9}$/.test(text) && Number(text) < 2 ** 32;
 
 async function findByNumber(clickhouse: ClickHouse, site: string, value: number): Promise<number | undefined> {
   const [found] = await clickhouse.query<{ person: number }>(
@@ -83,7 +83,14 @@ interface StateRow {
   firstTouch: TouchRow;
   lastTouch: TouchRow;
 }
-type TouchRow = { channel: string; source: string; medium: string; campaign: string; referrer: string; landing_page: string };
+type TouchRow = {
+  channel: string;
+  source: string;
+  medium: string;
+  campaign: string;
+  referrer: string;
+  landing_page: string;
+};
 
 const stateQuery = `
 SELECT toUnixTimestamp64Milli(min(first_seen)) AS firstSeen, toUnixTimestamp64Milli(max(last_seen)) AS lastSeen, sum(p.events) AS events,

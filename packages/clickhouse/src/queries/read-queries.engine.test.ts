@@ -13,9 +13,22 @@ let queries: ReadQueries;
 const insert = (rows: LoadedEventRow[]) => database.clickhouse.insertBytes("events", rowBytes(rows));
 
 // One customer on two devices (atoms 64 and 128, the second one logged in as 192 and 256), a bot, somebody without consent for a profile.
-const phone = { atom: 128, anonymous_id: "phone-1", device: "mobile", browser: "Safari", os: "iOS", session_id: "visit-2" };
+const phone = {
+  atom: 128,
+  anonymous_id: "phone-1",
+  device: "mobile",
+  browser: "Safari",
+  os: "iOS",
+  session_id: "visit-2",
+};
 const rows: LoadedEventRow[] = [
-  buildEventRow({ _offset: 0, channel: "search", referrer_host: "search.example", time: moment("10:00:00"), received_at: moment("10:00:01") }),
+  buildEventRow({
+    _offset: 0,
+    channel: "search",
+    referrer_host: "search.example",
+    time: moment("10:00:00"),
+    received_at: moment("10:00:01"),
+  }),
   buildEventRow({
     _offset: 1,
     type: "identify",
@@ -66,12 +79,68 @@ const rows: LoadedEventRow[] = [
     "traits.personal": [1],
   }),
   // The same order again, and a refund in another currency.
-  buildEventRow({ _offset: 4, ...phone, atom: 256, user_id: "customer-7", type: "track", name: "Order Completed", channel: "", order_id: "o-1", amount: "19.95", currency: "EUR", time: moment("11:02:05"), received_at: moment("11:02:06") }),
-  buildEventRow({ _offset: 5, ...phone, atom: 256, user_id: "customer-7", type: "track", name: "Order Refunded", channel: "", order_id: "o-0", amount: "-5", currency: "USD", time: moment("11:03:00"), received_at: moment("11:03:01") }),
-  buildEventRow({ _offset: 6, atom: 0, anonymous_id: "", session_id: "", consent_mask: 2, time: moment("11:04:00"), received_at: moment("11:04:01") }),
-  buildEventRow({ _offset: 7, atom: 320, anonymous_id: "bot-1", bot: "Googlebot", device: "bot", time: moment("11:05:00"), received_at: moment("11:05:01") }),
-  buildEventRow({ _offset: 8, atom: 384, site: "other", anonymous_id: "elsewhere", time: moment("11:06:00"), received_at: moment("11:06:01") }),
-  buildEventRow({ _offset: 9, atom: 448, anonymous_id: "visitor-9", country: "BE", time: moment("11:07:00"), received_at: moment("11:07:01") }),
+  buildEventRow({
+    _offset: 4,
+    ...phone,
+    atom: 256,
+    user_id: "customer-7",
+    type: "track",
+    name: "Order Completed",
+    channel: "",
+    order_id: "o-1",
+    amount: "19.95",
+    currency: "EUR",
+    time: moment("11:02:05"),
+    received_at: moment("11:02:06"),
+  }),
+  buildEventRow({
+    _offset: 5,
+    ...phone,
+    atom: 256,
+    user_id: "customer-7",
+    type: "track",
+    name: "Order Refunded",
+    channel: "",
+    order_id: "o-0",
+    amount: "-5",
+    currency: "USD",
+    time: moment("11:03:00"),
+    received_at: moment("11:03:01"),
+  }),
+  buildEventRow({
+    _offset: 6,
+    atom: 0,
+    anonymous_id: "",
+    session_id: "",
+    consent_mask: 2,
+    time: moment("11:04:00"),
+    received_at: moment("11:04:01"),
+  }),
+  buildEventRow({
+    _offset: 7,
+    atom: 320,
+    anonymous_id: "bot-1",
+    bot: "Googlebot",
+    device: "bot",
+    time: moment("11:05:00"),
+    received_at: moment("11:05:01"),
+  }),
+  buildEventRow({
+    _offset: 8,
+    atom: 384,
+    site: "other",
+    anonymous_id: "elsewhere",
+    time: moment("11:06:00"),
+    received_at: moment("11:06:01"),
+  }),
+  buildEventRow({
+    _offset: 9,
+    atom: 448,
+    anonymous_id: "visitor-9",
+    country: "BE",
+    time: moment("11:07:00"),
+    received_at: moment("11:07:01"),
+  }),
 ];
 
 beforeAll(async () => {
@@ -121,23 +190,71 @@ describe("a profile", () => {
         { kind: "anonymous_id", value: "phone-1", firstSeen: at("11:00:01") },
       ],
       traits: [
-        { name: "email", value: "new@shop.example", origin: "observed", class: "identity", purpose: "profile", isPersonal: true, time: at("11:02:00") },
-        { name: "plan", value: "basic", origin: "declared", class: "descriptive", purpose: "profile", isPersonal: false, time: at("10:01:00") },
+        {
+          name: "email",
+          value: "new@shop.example",
+          origin: "observed",
+          class: "identity",
+          purpose: "profile",
+          isPersonal: true,
+          time: at("11:02:00"),
+        },
+        {
+          name: "plan",
+          value: "basic",
+          origin: "declared",
+          class: "descriptive",
+          purpose: "profile",
+          isPersonal: false,
+          time: at("10:01:00"),
+        },
       ],
       counters: { events: 6, pageViews: 1, clicks: 0, sessions: 2, orders: 1 },
       revenue: [
         { currency: "EUR", amount: "19.95" },
         { currency: "USD", amount: "-5" },
       ],
-      firstTouch: { channel: "search", referrerHost: "search.example", utmSource: "", utmMedium: "", utmCampaign: "", landingPage: "shop.example/product/p1" },
-      lastTouch: { channel: "mail", referrerHost: "", utmSource: "news", utmMedium: "", utmCampaign: "", landingPage: "shop.example/thanks" },
+      firstTouch: {
+        channel: "search",
+        referrerHost: "search.example",
+        utmSource: "",
+        utmMedium: "",
+        utmCampaign: "",
+        landingPage: "shop.example/product/p1",
+      },
+      lastTouch: {
+        channel: "mail",
+        referrerHost: "",
+        utmSource: "news",
+        utmMedium: "",
+        utmCampaign: "",
+        landingPage: "shop.example/thanks",
+      },
       devices: [
         { device: "mobile", browser: "Safari", os: "iOS", country: "NL", events: 4, lastSeen: at("11:03:00") },
         { device: "desktop", browser: "Firefox", os: "Linux", country: "NL", events: 2, lastSeen: at("10:01:00") },
       ],
       sessions: [
-        { id: "visit-2", start: at("11:00:00"), end: at("11:03:00"), events: 4, pageViews: 0, entryPath: "", exitPath: "", channel: "mail" },
-        { id: "session-1", start: at("10:00:00"), end: at("10:01:00"), events: 2, pageViews: 1, entryPath: "/product/p1", exitPath: "/product/p1", channel: "search" },
+        {
+          id: "visit-2",
+          start: at("11:00:00"),
+          end: at("11:03:00"),
+          events: 4,
+          pageViews: 0,
+          entryPath: "",
+          exitPath: "",
+          channel: "mail",
+        },
+        {
+          id: "session-1",
+          start: at("10:00:00"),
+          end: at("10:01:00"),
+          events: 2,
+          pageViews: 1,
+          entryPath: "/product/p1",
+          exitPath: "/product/p1",
+          channel: "search",
+        },
       ],
       consent: [
         {
@@ -166,7 +283,8 @@ describe("a profile", () => {
 describe("counts", () => {
   it("count people once, however many identities they have, and no bots", async () => {
     const found = await queries.audiences("shop", "2026-11-22", 10);
-    const of = (dimension: string) => found.filter((each) => each.dimension === dimension).map(({ value, people, events }) => [value, people, events]);
+    const of = (dimension: string) =>
+      found.filter((each) => each.dimension === dimension).map(({ value, people, events }) => [value, people, events]);
     expect(of("country")).toEqual([
       ["NL", 1, 7],
       ["BE", 1, 1],
@@ -218,7 +336,14 @@ describe("what is new", () => {
     expect(found.positions).toEqual(new Map([[0, 9]]));
     expect(found.seconds.reduce((sum, { count }) => sum + count, 0)).toBe(5);
     expect(found.seconds).toContainEqual({ site: "other", second: at("11:06:01") / 1000, count: 1 });
-    expect(found.events[2]).toMatchObject({ person: 448, country: "BE", time: at("11:07:00"), receivedAt: at("11:07:01"), consentMask: 6, choices: [] });
+    expect(found.events[2]).toMatchObject({
+      person: 448,
+      country: "BE",
+      time: at("11:07:00"),
+      receivedAt: at("11:07:01"),
+      consentMask: 6,
+      choices: [],
+    });
   });
 
   it("is nothing at the end, and nothing without a partition", async () => {
@@ -228,7 +353,9 @@ describe("what is new", () => {
 
   it("includes partitions that appear later", async () => {
     expect(await queries.endPositions()).toEqual(new Map([[0, 9]]));
-    await insert([buildEventRow({ _partition: 3, _offset: 0, atom: 67, anonymous_id: "third", received_at: moment("11:08:00") })]);
+    await insert([
+      buildEventRow({ _partition: 3, _offset: 0, atom: 67, anonymous_id: "third", received_at: moment("11:08:00") }),
+    ]);
     expect(await queries.otherPartitions([0])).toEqual([3]);
     expect(await queries.otherPartitions([0, 3])).toEqual([]);
     const found = await queries.newEvents(new Map([[0, 8], [3, -1]]), 10); // oxfmt-ignore

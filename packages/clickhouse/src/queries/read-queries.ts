@@ -95,7 +95,13 @@ export interface Profile {
     channel: string;
   }[];
   /** Newest first. */
-  consent: { time: number; consentId: string; regime: string; notice: string; choices: { purpose: string; state: string }[] }[];
+  consent: {
+    time: number;
+    consentId: string;
+    regime: string;
+    notice: string;
+    choices: { purpose: string; state: string }[];
+  }[];
   /** Newest first. */
   timeline: StoredEvent[];
 }

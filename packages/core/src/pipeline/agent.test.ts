@@ -4,7 +4,8 @@ import { createAgentReader } from "./agent.ts";
 
 const describeAgent = createAgentReader();
 
-const windowsChrome = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36";
+const windowsChrome =
+  "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36";
 const iphone =
   "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1";
 const ipad =
@@ -33,7 +34,9 @@ describe("bots", () => {
 
   it("are all those of the list", () => {
     const list = createRequire(import.meta.url)("crawler-user-agents") as { instances: string[] }[];
-    const missed = list.flatMap(({ instances }) => instances).filter((userAgent) => describeAgent(userAgent).bot === "");
+    const missed = list
+      .flatMap(({ instances }) => instances)
+      .filter((userAgent) => describeAgent(userAgent).bot === "");
     expect(missed).toEqual([]);
   });
 

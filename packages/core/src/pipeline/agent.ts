@@ -56,7 +56,8 @@ export function createAgentReader(): (userAgent: string) => Agent {
   const read = (userAgent: string): Agent => {
     const isCrawler = anyCrawler.test(userAgent);
     const crawler = isCrawler ? patterns.find((pattern) => pattern.test(userAgent)) : undefined;
-    const bot = crawler === undefined ? "" : (crawler.exec(userAgent)?.[0] ?? "").replace(/[/;()\s]+$/, "").slice(0, 60);
+    const bot =
+      crawler === undefined ? "" : (crawler.exec(userAgent)?.[0] ?? "").replace(/[/;()\s]+$/, "").slice(0, 60);
     const { browser, os, platform } = Bowser.parse(userAgent);
     const common = { browser: browser.name ?? "", os: os.name ?? "" };
     if (bot !== "" || platform.type === "bot")

@@ -27,7 +27,8 @@ export function createClockStep(deps: { onRepair: (repair: Repair) => void }): S
       }
 
       let time = receivedAt;
-      if (timestamp !== undefined) time = lastSentAtMs === undefined ? timestamp : receivedAt - (lastSentAtMs - timestamp);
+      if (timestamp !== undefined)
+        time = lastSentAtMs === undefined ? timestamp : receivedAt - (lastSentAtMs - timestamp);
       const earliest = context.key.kind === "server" ? earliestMs : receivedAt - limits.maxPastMs;
       const bounded = Math.min(Math.max(time, earliest), receivedAt + limits.maxFutureMs);
       if (bounded !== time) deps.onRepair("clock_bounded");

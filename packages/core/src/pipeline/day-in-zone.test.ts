@@ -17,12 +17,23 @@ describe("dayInZone", () => {
   });
 
   it("agrees with the platform in every kind of zone", () => {
-    const zones = ["UTC", "Europe/Amsterdam", "America/St_Johns", "Australia/Lord_Howe", "Pacific/Chatham", "Pacific/Apia"];
+    const zones = [
+      "UTC",
+      "Europe/Amsterdam",
+      "America/St_Johns",
+      "Australia/Lord_Howe",
+      "Pacific/Chatham",
+      "Pacific/Apia",
+    ];
     const platform = new Map(zones.map((zone) => [zone, new Intl.DateTimeFormat("sv-SE", { timeZone: zone })]));
     checkProperty(
-      fc.property(fc.integer({ min: Date.UTC(1975, 0, 1), max: Date.UTC(2050, 0, 1) }), fc.constantFrom(...zones), (ms, zone) => {
-        expect(dayInZone(ms, zone)).toBe(platform.get(zone)!.format(ms));
-      }),
+      fc.property(
+        fc.integer({ min: Date.UTC(1975, 0, 1), max: Date.UTC(2050, 0, 1) }),
+        fc.constantFrom(...zones),
+        (ms, zone) => {
+          expect(dayInZone(ms, zone)).toBe(platform.get(zone)!.format(ms));
+        },
+      ),
       500,
     );
   });

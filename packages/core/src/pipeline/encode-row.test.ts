@@ -3,12 +3,13 @@ import { buildEvent, checkProperty } from "@polder/testing";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { EventRow } from "../row/event-row.ts";
-import { encodeRow } from "./encode-row.ts";
+import { createRowEncoder } from "./encode-row.ts";
 import { newRow } from "./new-row.ts";
 
+const encodeRow = createRowEncoder();
 const empty = newRow(buildEvent(), "shop");
 
-describe("encodeRow", () => {
+describe("createRowEncoder", () => {
   it("writes every column that is not at its default, and no other", () => {
     const full = Object.fromEntries(
       Object.entries(empty).map(([column, value]) => {
@@ -22,6 +23,7 @@ describe("encodeRow", () => {
       site: "shop",
       type: "track",
       name: "track",
+      consent_mask: 0,
       origin: "observed",
       regime: "opt_in",
       properties: {},
@@ -33,11 +35,33 @@ describe("encodeRow", () => {
       fc.property(fc.string({ unit: "binary" }), (text) => {
         const line = encodeRow({ ...empty, page_title: text, properties: { text: toWellFormed(text) } });
         expect(line).not.toMatch(/[\n\r]/);
-        expect(JSON.parse(Buffer.from(line).toString())).toMatchObject(text === "" ? {} : { page_title: toWellFormed(text) });
+        expect(JSON.parse(Buffer.from(line).toString())).toMatchObject(
+          text === "" ? {} : { page_title: toWellFormed(text) },
+        );
       }),
     );
     const cut = encodeRow({ ...empty, utm_source: "\u{1f9e1}".slice(0, 1) });
     expect(cut).not.toMatch(/\\ud/);
     expect(JSON.parse(cut)).toMatchObject({ utm_source: "\ufffd" });
+  });
+
+  it("gives each row its own columns, whatever the one before was like", () => {
+    const text = fc.constantFrom("", "a", "b");
+    const row = fc.record({
+      site: text,
+      anonymous_id: text,
+      url_path: text,
+      message_id: text,
+      consent_mask: fc.constantFrom(0, 4),
+      bot_score: fc.constantFrom(0, 60),
+    });
+    checkProperty(
+      fc.property(fc.array(row), (rows) => {
+        for (const columns of rows) {
+          const given = { ...empty, ...columns };
+          expect({ ...empty, site: "", ...JSON.parse(encodeRow(given)) }).toEqual(given);
+        }
+      }),
+    );
   });
 });

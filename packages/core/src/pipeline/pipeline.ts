@@ -1,5 +1,4 @@
 import type { DropReason, PolderEvent, RejectReason } from "@polder/protocol";
-import type { LogRecord } from "../ports/event-log.ts";
 import type { EventRow } from "../row/event-row.ts";
 import { createAddressStep } from "./address.ts";
 import { createAgentStep } from "./agent.ts";
@@ -10,7 +9,6 @@ import { createIdentityStep } from "./identity.ts";
 import { createRowStep } from "./row.ts";
 import { createScrubStep } from "./scrub.ts";
 import { createSiteStep } from "./site.ts";
-import { encodeRow } from "./encode-row.ts";
 import { newRow } from "./new-row.ts";
 import type { Draft, Repair, RequestContext, Step, StepName } from "./step.ts";
 
@@ -34,7 +32,7 @@ export interface PipelineObserver {
 }
 
 export type PipelineResult =
-  | { ok: true; row: EventRow; key: string }
+  | { ok: true; row: EventRow }
   | { ok: false; stop: "rejected"; reason: RejectReason; detail: string }
   | { ok: false; stop: "dropped"; reason: DropReason; detail: string };
 
@@ -83,21 +81,9 @@ export function createPipeline(deps: PipelineDeps): Pipeline {
           return { ok: false, ...outcome };
         }
       }
-      return { ok: true, row, key: keyOf(row) };
+      return { ok: true, row };
     },
   };
 }
 
 const noTraits = {};
-
-function keyOf({ site, anonymous_id: anonymousId, user_id: userId, message_id: messageId }: EventRow): string {
-  const visitor = anonymousId || userId;
-  return visitor === "" ? messageId : `${site}:${visitor}`;
-}
-
-/** The record that the log keeps: the row's JSON as bytes, never parsed again on its way. */
-export const toLogRecord = ({ row, key }: PipelineResult & { ok: true }): LogRecord => ({
-  key,
-  value: Buffer.from(encodeRow(row)),
-  headers: { id: row.message_id, site: row.site, anonymousId: row.anonymous_id, userId: row.user_id },
-});

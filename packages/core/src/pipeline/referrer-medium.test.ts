@@ -17,6 +17,9 @@ it.each([
   expect(referrerMedium(host, path)).toBe(medium);
 });
 
-it.each(["t.community.example", "google.com.evil.example", "notgoogle.com", "shop.example", ""])("does not know %s", (host) => {
-  expect(referrerMedium(host, "/")).toBeUndefined();
-});
+it.each(["t.community.example", "google.com.evil.example", "notgoogle.com", "shop.example", ""])(
+  "does not know %s",
+  (host) => {
+    expect(referrerMedium(host, "/")).toBeUndefined();
+  },
+);

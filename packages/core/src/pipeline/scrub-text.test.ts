@@ -50,7 +50,9 @@ describe("scrubText", () => {
   });
 
   it("is quick on texts made to be slow, and done the first time", () => {
-    const pieces = fc.array(fc.constantFrom("1", "12 ", "1-", "NL91", "a", "@", "%40", ".", "a@b.", " "), { maxLength: 3000 });
+    const pieces = fc.array(fc.constantFrom("1", "12 ", "1-", "NL91", "a", "@", "%40", ".", "a@b.", " "), {
+      maxLength: 3000,
+    });
     checkProperty(
       fc.property(pieces, (parts) => {
         const once = scrubUrlText(parts.join(""));
@@ -81,22 +83,51 @@ describe("scrubUrlText", () => {
 });
 
 describe("isSecretName", () => {
-  it.each(["token", "access_token", "idToken", "password", "new-password", "pwd", "client_secret", "email", "e-mail", "userEmail"])(
-    "knows %s",
-    (name) => expect(isSecretName(name)).toBe(true),
-  );
-  it.each(["session", "session_id", "sid", "PHPSESSID", "key", "api_key", "code", "iban", "bsn", "cvv", "phone", "card_number"])(
-    "knows %s",
-    (name) => expect(isSecretName(name)).toBe(true),
-  );
-  it.each(["q", "page", "author", "keyword", "product_id", "utm_source", "monkey", "sessions", "position", "currency", "postcode"])(
-    "does not suspect %s",
-    (name) => expect(isSecretName(name)).toBe(false),
-  );
+  it.each([
+    "token",
+    "access_token",
+    "idToken",
+    "password",
+    "new-password",
+    "pwd",
+    "client_secret",
+    "email",
+    "e-mail",
+    "userEmail",
+  ])("knows %s", (name) => expect(isSecretName(name)).toBe(true));
+  it.each([
+    "session",
+    "session_id",
+    "sid",
+    "PHPSESSID",
+    "key",
+    "api_key",
+    "code",
+    "iban",
+    "bsn",
+    "cvv",
+    "phone",
+    "card_number",
+  ])("knows %s", (name) => expect(isSecretName(name)).toBe(true));
+  it.each([
+    "q",
+    "page",
+    "author",
+    "keyword",
+    "product_id",
+    "utm_source",
+    "monkey",
+    "sessions",
+    "position",
+    "currency",
+    "postcode",
+  ])("does not suspect %s", (name) => expect(isSecretName(name)).toBe(false));
 });
 
 /** The last digit that makes the number pass Luhn. */
 function luhnDigit(body: readonly number[]): number {
-  const sum = body.toReversed().reduce((total, digit, at) => total + (at % 2 === 0 ? [0, 2, 4, 6, 8, 1, 3, 5, 7, 9][digit]! : digit), 0);
+  const sum = body
+    .toReversed()
+    .reduce((total, digit, at) => total + (at % 2 === 0 ? [0, 2, 4, 6, 8, 1, 3, 5, 7, 9][digit]! : digit), 0);
   return (10 - (sum % 10)) % 10;
 }

@@ -80,7 +80,8 @@ function scrubUrl(text: string): string {
   return bare + (keptQuery === "" ? "" : `?${keptQuery}`) + (keptFragment === "" ? "" : `#${keptFragment}`);
 }
 
-const exactName = /(?:^|_|[a-z])(?:id|sku|number|nr|barcode|ean|gtin)s?$|^(?:total|revenue|value|amount|price|tax|shipping|discount|quantity)$/i;
+const exactName =
+  /(?:^|_|[a-z])(?:id|sku|number|nr|barcode|ean|gtin)s?$|^(?:total|revenue|value|amount|price|tax|shipping|discount|quantity)$/i;
 
 function scrubValue(name: string, value: Json): Json {
   if (typeof value === "string") {
@@ -130,7 +131,8 @@ function scrubTraits(given: JsonObject): JsonObject {
   return kept;
 }
 
-const forbiddenTrait = /passw|passphrase|pwd|secret|token|card[_-]?(?:number|no|nr)|credit[_-]?card|^(?:cvc|cvv|bsn|ssn|pin)$/i;
+const forbiddenTrait =
+  /passw|passphrase|pwd|secret|token|card[_-]?(?:number|no|nr)|credit[_-]?card|^(?:cvc|cvv|bsn|ssn|pin)$/i;
 const scrubTraitText = (text: string): string => (exactTrait.test(text) ? text : scrubText(text));
 /** A number of nine digits alone is some customer number more often than a citizen's. */
 const exactTrait = /^\d{9}$/;

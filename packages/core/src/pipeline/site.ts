@@ -22,7 +22,9 @@ export function createSiteStep(): Step {
         return refused("context.origin partner and third_party need a server key: send the event from a server.");
       if (origin === "third_party") {
         if (!key.site.allowThirdParty)
-          return refused("This site takes no third-party data: set allowThirdParty in its configuration to change that.");
+          return refused(
+            "This site takes no third-party data: set allowThirdParty in its configuration to change that.",
+          );
         return draft;
       }
       const { name, basis } = context?.partner ?? {};

@@ -28,9 +28,12 @@ describe("splitUrl", () => {
     expect(splitUrl("http://[::1]:8080/a").host).toBe("[::1]");
   });
 
-  it.each(["", "/a", "shop.example/a", "about:blank", "javascript:alert(1)", "data:text/html,://"])("finds nothing in %s", (text) => {
-    expect(splitUrl(text).host).toBe("");
-  });
+  it.each(["", "/a", "shop.example/a", "about:blank", "javascript:alert(1)", "data:text/html,://"])(
+    "finds nothing in %s",
+    (text) => {
+      expect(splitUrl(text).host).toBe("");
+    },
+  );
 
   it("agrees with the platform on web addresses", () => {
     checkProperty(

@@ -15,7 +15,10 @@ export interface ProxiedEngine {
   url: string;
   port: number;
   /** Another proxy before the same engine, closed with it. */
-  openProxy(options: { analystPassword?: string; limits?: Partial<SqlProxyLimits> }): Promise<{ url: string; port: number; proxy: SqlProxy }>;
+  openProxy(options: {
+    analystPassword?: string;
+    limits?: Partial<SqlProxyLimits>;
+  }): Promise<{ url: string; port: number; proxy: SqlProxy }>;
   asAdmin(statement: string): Promise<string>;
   close(): Promise<void>;
 }
@@ -25,7 +28,13 @@ export async function startProxiedEngine(): Promise<ProxiedEngine> {
   const engine = await startEngine({ dataPath: join(folder, "engine"), logger: silent });
   const proxies: SqlProxy[] = [];
   const openProxy: ProxiedEngine["openProxy"] = async (options) => {
-    const proxy = createSqlProxy({ engineUrl: engine.url, admin: engine.admin, analyst: engine.analyst, logger: silent, ...options });
+    const proxy = createSqlProxy({
+      engineUrl: engine.url,
+      admin: engine.admin,
+      analyst: engine.analyst,
+      logger: silent,
+      ...options,
+    });
     proxies.push(proxy);
     const { port } = await proxy.listen({ host: "127.0.0.1", port: 0 });
     return { proxy, port, url: `http://127.0.0.1:${port}` };
@@ -41,8 +50,12 @@ export async function startProxiedEngine(): Promise<ProxiedEngine> {
     return text;
   };
   await asAdmin("CREATE DATABASE polder");
-  await asAdmin("CREATE TABLE polder.visit (site String, day Date, views UInt32) ENGINE = MergeTree ORDER BY (site, day)");
-  await asAdmin("INSERT INTO polder.visit SELECT 'shop', toDate('2026-01-01') + number % 100, number FROM numbers(1000)");
+  await asAdmin(
+    "CREATE TABLE polder.visit (site String, day Date, views UInt32) ENGINE = MergeTree ORDER BY (site, day)",
+  );
+  await asAdmin(
+    "INSERT INTO polder.visit SELECT 'shop', toDate('2026-01-01') + number % 100, number FROM numbers(1000)",
+  );
   const { url, port } = await openProxy({});
   return {
     engine,

@@ -1,0 +1,46 @@
+import { createClickHouse, createReadQueries } from "@polder/clickhouse";
+import { createJsonLogger } from "@polder/core";
+import { Registry, collectDefaultMetrics } from "prom-client";
+import { readProcessSettings, usage, type ProcessSettings } from "./config.ts";
+import { createApi } from "./create-api.ts";
+import { createSitesOfFile } from "./sites-of-file.ts";
+
+if (process.argv.includes("--help")) {
+  process.stdout.write(usage);
+  process.exit(0);
+}
+
+const logger = createJsonLogger({ name: "api", write: (line) => process.stdout.write(line), now: () => new Date() });
+try {
+  await start(readProcessSettings(process.env));
+} catch (error) {
+  logger.error(error instanceof Error ? error.message : String(error));
+  process.exit(1);
+}
+
+async function start(settings: ProcessSettings): Promise<void> {
+  const { adminToken, shopUrl, sqlUrl } = settings;
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const sites = createSitesOfFile(settings.configPath, logger);
+  const clickhouse = createClickHouse({ ...settings.clickhouse, logger });
+  const api = createApi({
+    queries: createReadQueries(clickhouse),
+    sites,
+    logger,
+    registry,
+    isStoreReachable: clickhouse.isReachable,
+    ...(adminToken !== undefined && { adminToken }),
+    ...(shopUrl !== undefined && { shopUrl }),
+    ...(sqlUrl !== undefined && { sqlUrl }),
+  });
+  const { port } = await api.listen(settings);
+  logger.info("the api answers", { host: settings.host, port });
+
+  const stop = async (): Promise<void> => {
+    await api.close();
+    await clickhouse.close();
+    process.exit(0);
+  };
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void stop());
+}

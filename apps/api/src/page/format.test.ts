@@ -1,0 +1,58 @@
+import { expect, it } from "vitest";
+import { countryName, eventTitle, formatAge, formatClock, formatMoney, splitPurposes } from "./format.ts";
+
+it.each([
+  [-5, "0.0 s"],
+  [840, "0.8 s"],
+  [9_949, "9.9 s"],
+  [14_400, "14 s"],
+  [61_000, "1 min"],
+  [7_200_000, "2 h"],
+  [200_000_000, "2 d"],
+])("says %i ms as %s", (ms, text) => {
+  expect(formatAge(ms)).toBe(text);
+});
+
+it("says times in the zone of the site", () => {
+  const time = Date.parse("2026-11-22T23:30:05Z");
+  expect(formatClock(time, "Europe/Amsterdam")).toBe("00:30:05");
+  expect(formatClock(time, "UTC")).toBe("23:30:05");
+});
+
+it("says money in its currency, also in one that nobody knows", () => {
+  expect(formatMoney("19.95", "EUR")).toBe("€19.95");
+  expect(formatMoney("-5", "USD")).toBe("-US$5.00");
+  expect(formatMoney("3", "?!")).toBe("3.00 ?!");
+});
+
+const choice = (...states: string[]) => ({
+  type: "consent",
+  name: "consent",
+  amount: "0",
+  currency: "",
+  choices: states.map((state) => ({ purpose: "ads", state })),
+});
+
+it.each([
+  [choice("granted"), "Consent given"],
+  [choice("granted", "denied"), "Consent given in part"],
+  [choice("denied"), "Consent refused"],
+  [choice("withdrawn", "granted"), "Consent withdrawn"],
+  [{ ...choice(), type: "page" }, "Page view"],
+  [{ ...choice(), type: "track", name: "Order Completed" }, "Order Completed"],
+])("names %j", (event, title) => {
+  expect(eventTitle(event)).toBe(title);
+});
+
+it("splits purposes into yes and no, and leaves out what is always there", () => {
+  expect(splitPurposes(["necessary", "ads", "measurement"])).toEqual({
+    allowed: ["measurement", "ads"],
+    refused: ["profile", "personalisation", "prediction"],
+  });
+});
+
+it("names countries, and leaves other text alone", () => {
+  expect(countryName("NL")).toBe("Netherlands");
+  expect(countryName("")).toBe("");
+  expect(countryName("<b>")).toBe("<b>");
+});

@@ -1,0 +1,74 @@
+import { expect, it } from "vitest";
+import { sampleEvent } from "../sample-queries.test-support.ts";
+import type { LiveBatch } from "../schemas.ts";
+import { toLiveEvent } from "../to-live-event.ts";
+import {
+  initialLiveState,
+  maxShownEvents,
+  reduceLive,
+  seriesUntil,
+  type LiveAction,
+  type LiveState,
+} from "./live-state.ts";
+
+const batch = (offsets: number[], overrides: Partial<LiveBatch> = {}): LiveAction => ({
+  kind: "batch",
+  batch: {
+    events: offsets.map((offset) => toLiveEvent(sampleEvent({ offset, receivedAt: 1_000 * offset }))),
+    omitted: 0,
+    seconds: [],
+    ...overrides,
+  },
+});
+const after = (...actions: LiveAction[]): LiveState => actions.reduce(reduceLive, initialLiveState);
+const ids = (state: LiveState) => state.events.map(({ id }) => id);
+
+it("shows the newest first", () => {
+  const state = after(batch([1, 2]), batch([3]));
+  expect(ids(state)).toEqual(["0:3", "0:2", "0:1"]);
+  expect(state.newestReceivedAt).toBe(3_000);
+});
+
+it("shows an event once that comes again after a reconnect", () => {
+  expect(ids(after(batch([1, 2]), batch([2, 3])))).toEqual(["0:3", "0:2", "0:1"]);
+});
+
+it("keeps a bounded list", () => {
+  const state = after(batch(Array.from({ length: maxShownEvents + 50 }, (_, index) => index)));
+  expect(state.events).toHaveLength(maxShownEvents);
+  expect(state.events[0]?.id).toBe(`0:${maxShownEvents + 49}`);
+});
+
+it("holds the list still while paused, and catches up afterwards", () => {
+  const paused = after(batch([1]), { kind: "pause", isPaused: true }, batch([2]), batch([3]));
+  expect(ids(paused)).toEqual(["0:1"]);
+  expect(paused.waiting).toHaveLength(2);
+  const on = reduceLive(paused, { kind: "pause", isPaused: false });
+  expect(ids(on)).toEqual(["0:3", "0:2", "0:1"]);
+  expect(on.waiting).toEqual([]);
+});
+
+it("adds seconds to the series that it was given", () => {
+  const state = after({ kind: "series", series: { seconds: [[10, 2]] } }, batch([], { seconds: [[10, 1], [11, 4]] }), batch([], { omitted: 7 })); // oxfmt-ignore
+  expect([...state.seconds]).toEqual([
+    [10, 3],
+    [11, 4],
+  ]);
+  expect(state.omitted).toBe(7);
+});
+
+it("fills the chart with every second that is over, zeros included", () => {
+  const [times, counts] = seriesUntil(new Map([[1_000, 5], [999, 2], [1_001, 9]]), 1_001_400); // oxfmt-ignore
+  expect(times).toHaveLength(180);
+  expect(times.at(-1)).toBe(1_000);
+  expect(counts.slice(-3)).toEqual([0, 2, 5]);
+});
+
+it("knows how far this clock is from the server's", () => {
+  const pulse = { now: 5_000, newestReceivedAt: 4_000, lagMs: null, isStoreReachable: false };
+  expect(after({ kind: "pulse", pulse, at: 4_200 })).toMatchObject({
+    clockOffset: 800,
+    newestReceivedAt: 4_000,
+    isStoreReachable: false,
+  });
+});

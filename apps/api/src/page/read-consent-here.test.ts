@@ -1,0 +1,23 @@
+import { encodeChoice } from "@polder/protocol";
+import { expect, it } from "vitest";
+import { readConsentHere } from "./read-consent-here.ts";
+
+it("knows nothing before a choice", () => {
+  expect(readConsentHere("")).toEqual({ kind: "none" });
+  expect(readConsentHere("other=1; polder_aid=abc.def")).toEqual({ kind: "none" });
+  expect(readConsentHere("polder_consent=nonsense")).toEqual({ kind: "none" });
+  expect(readConsentHere("x_polder_consent=v1.d.202611")).toEqual({ kind: "none" });
+});
+
+it("reads a no", () => {
+  expect(readConsentHere("a=b; polder_consent=v1.d.202611")).toEqual({ kind: "refused", month: "202611" });
+});
+
+it("reads a yes, without what is necessary anyway", () => {
+  const cookie = encodeChoice({ kind: "granted", mask: 1 + 2 + 4, consentId: "abc", at: 1_795_000_000_000 });
+  expect(readConsentHere(`polder_consent=${cookie}; a=b`)).toEqual({
+    kind: "granted",
+    purposes: ["measurement", "profile"],
+    at: 1_795_000_000_000,
+  });
+});
