@@ -107,7 +107,11 @@ test("after a yes every page, click, form and order is queryable, with what was 
   expect(JSON.stringify(rows), "what is marked private is never read").not.toContain("Geheimstraat");
   const [order] = await stack.sql<Record<string, unknown>>(`SELECT currency, amount > 0 AS paid, times_sent, person_id FROM polder.orders WHERE person_id = ${rows[0]!.person_id}`);
   expect(order).toMatchObject({ currency: "EUR", paid: 1, times_sent: 1 });
-  const [person] = await stack.sql<Record<string, unknown>>(`SELECT orders, first_source, traits['name'] AS name FROM polder.people WHERE person_id = ${rows[0]!.person_id}`);
+  // The views of an insert are filled some milliseconds after its table.
+  const [person] = await eventually(
+    () => stack.sql<Record<string, unknown>>(`SELECT orders, first_source, traits['name'] AS name FROM polder.people WHERE person_id = ${rows[0]!.person_id}`),
+    ([found]) => found?.["orders"] === 1,
+  );
   expect(person).toMatchObject({ orders: 1, first_source: "letter", name: "Jan de Vries" });
 });
 

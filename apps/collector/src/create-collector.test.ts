@@ -342,6 +342,20 @@ describe("cookies", () => {
     );
   const open = { ...keys[writeKey]!, site: buildSite({ origins: ["*"] }) };
 
+  it("takes both cookies from a visitor who withdraws", async () => {
+    const withdrawn = buildEvent({
+      type: "consent",
+      event: undefined,
+      anonymousId: "visitor-1",
+      context: { consent: { v: 1, id: "c", purposes: { profile: "withdrawn", measurement: "withdrawn" } } },
+    });
+    const { post } = buildCollector({ sites: { findKey: () => open, findSite: () => open.site, sites: () => [open.site] } });
+    const headers = { origin: "http://localhost:8080", host: "localhost:8081", cookie: "polder_id=visitor-1.abc" };
+    const lines = (await post("/v1/batch", { writeKey, batch: [withdrawn] }, headers)).headers.getSetCookie();
+    expect(lines).toHaveLength(2);
+    for (const line of lines) expect(line).toContain("; Max-Age=0;");
+  });
+
   it("gives a visitor who said yes to a profile both cookies", async () => {
     const { post } = buildCollector({
       sites: { findKey: () => open, findSite: () => open.site, sites: () => [open.site] },

@@ -1,21 +1,23 @@
 import { encodeDeviceId } from "@polder/protocol";
 import { buildSite } from "@polder/testing";
 import { describe, expect, it } from "vitest";
-import { deviceCookies, readDeviceCookie, type CookieQuestion } from "./device-cookie.ts";
+import { deviceCookies, expiredDeviceCookies, readDeviceCookie, type CookieQuestion } from "./device-cookie.ts";
 
 const nowMs = Date.parse("2026-11-22T20:15:00.000Z");
 const dayMs = 86_400_000;
-const ask = (overrides: Partial<CookieQuestion> = {}) =>
-  deviceCookies({
-    site: buildSite({ cookieDomain: "example.com" }),
-    cookieHeader: undefined,
-    anonymousId: "v-1",
-    origin: "https://shop.example.com",
-    host: "data.example.com",
-    isHttps: true,
-    nowMs,
-    ...overrides,
-  });
+const ask = ({ anonymousId = "v-1", ...overrides }: Partial<CookieQuestion> & { anonymousId?: string } = {}) =>
+  deviceCookies(
+    {
+      site: buildSite({ cookieDomain: "example.com" }),
+      cookieHeader: undefined,
+      origin: "https://shop.example.com",
+      host: "data.example.com",
+      isHttps: true,
+      nowMs,
+      ...overrides,
+    },
+    anonymousId,
+  );
 const value = (anonymousId: string, createdAt: number): string => encodeDeviceId({ anonymousId, createdAt });
 const both = (device: string): string => `a=b; polder_aid=${device}; polder_id=${device}`;
 const attributes = "Path=/; SameSite=Lax; Domain=example.com; Secure";
@@ -32,13 +34,7 @@ describe("deviceCookies", () => {
     expect(ask({ cookieHeader: both(value("v-1", nowMs - 300 * dayMs)) })).toEqual([]);
   });
 
-  it("brings back the one that got lost, without a longer life", () => {
-    const old = value("v-1", nowMs - 300 * dayMs);
-    const maxAge = `Max-Age=${95 * 86_400}`;
-    expect(ask({ cookieHeader: `polder_id=${old}` })).toEqual([`polder_aid=${old}; ${maxAge}; ${attributes}`]);
-  });
-
-  it("writes both when only a script's is there, which the browser would let go stale after days", () => {
+  it("writes both when the copy got lost, without a longer life", () => {
     const old = value("v-1", nowMs - 300 * dayMs);
     const maxAge = `Max-Age=${95 * 86_400}`;
     expect(ask({ cookieHeader: `polder_aid=${old}` })).toEqual([
@@ -47,20 +43,12 @@ describe("deviceCookies", () => {
     ]);
   });
 
-  it("does not bring back the visitor before a logout, whose last batch comes with the cookie of the next", () => {
+  it("does not bring back the visitor from before a logout, whatever order their last batches come in", () => {
+    const before = value("v-1", nowMs - dayMs);
     const next = value("v-2", nowMs);
-    expect(ask({ cookieHeader: `polder_aid=${next}; polder_id=${value("v-1", nowMs - dayMs)}` })).toEqual([]);
-    expect(
-      ask({ anonymousId: "v-2", cookieHeader: `polder_aid=${next}; polder_id=${value("v-1", nowMs - dayMs)}` }),
-    ).toHaveLength(2);
-  });
-
-  it("makes the two agree on the earlier time", () => {
-    const older = value("v-1", nowMs - 300 * dayMs);
-    const younger = value("v-1", nowMs - 5 * dayMs);
-    expect(ask({ cookieHeader: `polder_aid=${younger}; polder_id=${older}` })).toEqual([
-      `polder_aid=${older}; Max-Age=${95 * 86_400}; ${attributes}`,
-    ]);
+    expect(ask({ cookieHeader: `polder_id=${before}` }), "scripts have just dropped theirs").toEqual([]);
+    expect(ask({ cookieHeader: `polder_aid=${next}; polder_id=${next}` }), "the next one has theirs").toEqual([]);
+    expect(ask({ anonymousId: "v-2", cookieHeader: `polder_id=${before}` }), "the next one's first batch").toHaveLength(2);
   });
 
   it("starts anew for another visitor, and for one who is past 13 months", () => {
@@ -111,5 +99,29 @@ describe("readDeviceCookie", () => {
     expect(readDeviceCookie(`polder_id=${value("v-9", nowMs - 396 * dayMs)}`, nowMs)).toBeUndefined();
     expect(readDeviceCookie("polder_id=; xpolder_id=a.b", nowMs)).toBeUndefined();
     expect(readDeviceCookie(undefined, nowMs)).toBeUndefined();
+  });
+});
+
+describe("expiredDeviceCookies", () => {
+  const question = {
+    site: buildSite({ cookieDomain: "example.com" }),
+    origin: "https://shop.example.com",
+    host: "data.example.com",
+    isHttps: true,
+    nowMs,
+  };
+
+  it("takes both from a device that has one, with the attributes they were given with", () => {
+    expect(expiredDeviceCookies({ ...question, cookieHeader: `polder_id=${value("v-1", nowMs)}` })).toEqual([
+      `polder_aid=; Max-Age=0; ${attributes}`,
+      `polder_id=; Max-Age=0; ${attributes}; HttpOnly`,
+    ]);
+  });
+
+  it("says nothing to a device that has none, nor to a page of another site", () => {
+    expect(expiredDeviceCookies({ ...question, cookieHeader: "a=b" })).toEqual([]);
+    expect(expiredDeviceCookies({ ...question, cookieHeader: "polder_id=x", origin: "https://other.example" })).toEqual(
+      [],
+    );
   });
 });

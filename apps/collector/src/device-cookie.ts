@@ -18,8 +18,6 @@ const none: readonly string[] = [];
 export interface CookieQuestion {
   site: Site;
   cookieHeader: string | undefined;
-  /** Of an event that was accepted with consent for a profile. */
-  anonymousId: string;
   origin: string | undefined;
   /** The Host header. */
   host: string;
@@ -28,36 +26,46 @@ export interface CookieQuestion {
 }
 
 /**
- * The `Set-Cookie` lines that give a device its id: one for scripts and a copy out of their reach. Both are written when the copy is not there
- * yet, since browsers let a cookie that a script wrote go stale after days. None when both are there, so their 13 months are never renewed; none
- * when the device has another id by now, as a batch from before a logout must not bring the old one back; and none when the page and the
- * collector are not of one site: that would be somebody else's cookie.
+ * The `Set-Cookie` lines that give a device its id, that of an event accepted with consent for a profile: one for scripts and a copy out of their
+ * reach. None when the copy is there already, so its 13 months are never renewed, and what a logout took from scripts is not brought back by a
+ * batch from before it; none when scripts have another id by now; and none when the page and the collector are not of one site: that would be
+ * somebody else's cookie.
  */
-export function deviceCookies(question: CookieQuestion): readonly string[] {
-  const { site, cookieHeader, anonymousId, origin, nowMs } = question;
-  const host = hostnameOf(question.host);
-  if (origin === undefined || !isOfOneSite(site, host, hostnameOf(origin.slice(origin.indexOf("://") + 3))))
-    return none;
-
+export function deviceCookies(question: CookieQuestion, anonymousId: string): readonly string[] {
+  const { cookieHeader, nowMs } = question;
+  if (!isFirstParty(question)) return none;
   const readable = readCookie(cookieHeader, deviceIdCookieName, nowMs);
   if (readable !== undefined && readable.anonymousId !== anonymousId) return none;
-  const hidden = readCookie(cookieHeader, deviceIdHttpOnlyCookieName, nowMs);
-  const known = [hidden, readable].filter((each) => each?.anonymousId === anonymousId);
-  const createdAt = Math.min(...known.map((each) => each!.createdAt), nowMs);
-  const device = { anonymousId, createdAt };
-  const value = encodeDeviceId(device);
-  const maxAge = Math.floor((deviceIdExpiresAt(device, nowMs) - nowMs) / 1000);
+  if (readCookie(cookieHeader, deviceIdHttpOnlyCookieName, nowMs)?.anonymousId === anonymousId) return none;
 
-  const attributes = [
-    `Max-Age=${maxAge}`,
+  const device = { anonymousId, createdAt: Math.min(readable?.createdAt ?? nowMs, nowMs) };
+  const value = encodeDeviceId(device);
+  const attributes = attributesOf(question, Math.floor((deviceIdExpiresAt(device, nowMs) - nowMs) / 1000));
+  return [`${deviceIdCookieName}=${value}; ${attributes}`, `${deviceIdHttpOnlyCookieName}=${value}; ${attributes}; HttpOnly`];
+}
+
+/** Takes both cookies from a device whose visitor withdrew: a script cannot reach the copy. None when there is neither. */
+export function expiredDeviceCookies(question: CookieQuestion): readonly string[] {
+  const names = [deviceIdCookieName, deviceIdHttpOnlyCookieName];
+  if (!isFirstParty(question) || !names.some((name) => question.cookieHeader?.includes(`${name}=`))) return none;
+  const attributes = attributesOf(question, 0);
+  return [`${deviceIdCookieName}=; ${attributes}`, `${deviceIdHttpOnlyCookieName}=; ${attributes}; HttpOnly`];
+}
+
+function attributesOf({ site, host, isHttps }: CookieQuestion, maxAgeSeconds: number): string {
+  return [
+    `Max-Age=${maxAgeSeconds}`,
     "Path=/",
     "SameSite=Lax",
     ...(site.cookieDomain !== undefined ? [`Domain=${site.cookieDomain}`] : []),
-    ...(question.isHttps || !isLocalhost(host) ? ["Secure"] : []),
+    ...(isHttps || !isLocalhost(hostnameOf(host)) ? ["Secure"] : []),
   ].join("; ");
-  const forScripts = `${deviceIdCookieName}=${value}; ${attributes}`;
-  if (!isSame(hidden, device)) return [forScripts, `${deviceIdHttpOnlyCookieName}=${value}; ${attributes}; HttpOnly`];
-  return isSame(readable, device) ? none : [forScripts];
+}
+
+function isFirstParty({ site, host, origin }: CookieQuestion): boolean {
+  return (
+    origin !== undefined && isOfOneSite(site, hostnameOf(host), hostnameOf(origin.slice(origin.indexOf("://") + 3)))
+  );
 }
 
 function readCookie(header: string | undefined, name: string, nowMs: number): DeviceId | undefined {
@@ -70,10 +78,6 @@ function readCookie(header: string | undefined, name: string, nowMs: number): De
   }
   return undefined;
 }
-
-/** Kept to the second, so a younger time within it is the same. */
-const isSame = (device: DeviceId | undefined, wanted: DeviceId): boolean =>
-  device !== undefined && encodeDeviceId(device) === encodeDeviceId(wanted);
 
 function isOfOneSite(site: Site, host: string, pageHost: string): boolean {
   const { cookieDomain } = site;

@@ -85,9 +85,13 @@ async function serve(settings: ProcessSettings): Promise<void> {
 }
 
 async function openLog(settings: ProcessSettings, config: PolderConfig, logTo: Logger): Promise<EventLog> {
-  const { kafka: cluster, dataPath } = settings;
-  if (cluster) {
-    const kafka = createKafkaLog({ ...cluster, clientId: "polder-collector", createTopics: true, logger: logTo });
+  if (settings.kafka) {
+    const kafka = createKafkaLog({
+      ...settings.kafka,
+      clientId: "polder-collector",
+      createTopics: true,
+      logger: logTo,
+    });
     // A cluster that is away comes back, and clients hear 503 until it does; topics that are wrong stay wrong.
     await kafka.prepareTopics().catch((error: unknown) => {
       if (!(error instanceof LogUnavailableError)) throw error;
@@ -95,7 +99,7 @@ async function openLog(settings: ProcessSettings, config: PolderConfig, logTo: L
     });
     return kafka;
   }
-  const path = logFolder(dataPath);
+  const path = logFolder(settings.dataPath);
   mkdirSync(path, { recursive: true });
   return createLmdbLog({ path, retainBytes: config.retention.logBytes, logger: logTo });
 }

@@ -20,7 +20,7 @@ import {
 } from "@polder/protocol";
 import { refuse, type Refusal } from "./answer.ts";
 import type { ClientAddress } from "./client-address.ts";
-import { deviceCookies, readDeviceCookie } from "./device-cookie.ts";
+import { deviceCookies, expiredDeviceCookies, readDeviceCookie } from "./device-cookie.ts";
 import type { CollectorMetrics } from "./metrics.ts";
 import { createBodyJudge, refusedItem, toRejectedRecord } from "./rejected-record.ts";
 import type { RequestHead } from "./request-head.ts";
@@ -130,6 +130,7 @@ function createItemProcessor({ pipeline, metrics, logger, newId }: PrepareDeps) 
     const { records, answer } = prepared;
     let mayKeepBody: ((index: number) => boolean) | undefined;
     let deviceId = "";
+    let mayRemember = true;
 
     const reject = (item: RefusedItem): void => {
       const { index, messageId, reason, detail } = item;
@@ -161,7 +162,9 @@ function createItemProcessor({ pipeline, metrics, logger, newId }: PrepareDeps) 
       if (result.ok) {
         const { row } = result;
         records.push(toRecord(row));
-        if (row.anonymous_id !== "" && hasPurpose(row.consent_mask, "profile")) deviceId = row.anonymous_id;
+        const hasProfile = hasPurpose(row.consent_mask, "profile");
+        if (row.anonymous_id !== "" && hasProfile) deviceId = row.anonymous_id;
+        if (row.type === "consent") mayRemember = hasProfile;
       } else if (result.stop === "dropped") {
         answer.rejected.push({
           index,
@@ -175,16 +178,16 @@ function createItemProcessor({ pipeline, metrics, logger, newId }: PrepareDeps) 
       }
     }
     answer.accepted = records.length;
-    if (deviceId !== "" && key.kind === "write") {
-      prepared.cookies = deviceCookies({
+    if (key.kind === "write" && (deviceId !== "" || !mayRemember)) {
+      const question = {
         site: key.site,
         cookieHeader,
-        anonymousId: deviceId,
         origin: header("origin"),
         host: header("host") ?? "",
         isHttps: client.isHttps,
         nowMs: receivedAt,
-      });
+      };
+      prepared.cookies = mayRemember ? deviceCookies(question, deviceId) : expiredDeviceCookies(question);
     }
     return prepared;
   };

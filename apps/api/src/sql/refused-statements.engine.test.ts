@@ -172,7 +172,6 @@ describe("reading a server's file", () => {
       const lists = [
         `'${path}'`,
         `'${path}', 1`,
-        `'${path}', '${path}', '${path}'`,
         `'${outsideUrl}'`,
         `'${outsideUrl}', 'a', 'b'`,
       ];

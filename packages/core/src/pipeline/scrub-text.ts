@@ -67,7 +67,7 @@ function judgeNumber(found: string): string {
 }
 
 /** Luhn, and a first digit that card networks use: without that every tenth time stamp is a card. */
-export function isCardNumber(digits: string): boolean {
+function isCardNumber(digits: string): boolean {
   if (digits.length < 13 || digits.length > 19 || !/^[2-6]/.test(digits)) return false;
   let sum = 0;
   for (let i = 0; i < digits.length; i++) {
@@ -79,7 +79,7 @@ export function isCardNumber(digits: string): boolean {
 }
 
 /** The Dutch eleven-test: weights 9 to 2, and -1 for the last digit. */
-export function isCitizenNumber(digits: string): boolean {
+function isCitizenNumber(digits: string): boolean {
   if (digits.length !== 9 || digits === "000000000") return false;
   let sum = -(digits.charCodeAt(8) - 48);
   for (let i = 0; i < 8; i++) sum += (9 - i) * (digits.charCodeAt(i) - 48);
@@ -87,7 +87,7 @@ export function isCitizenNumber(digits: string): boolean {
 }
 
 /** ISO 13616: the country and check digits moved to the end, letters as numbers, modulo 97 is 1. */
-export function isIban(text: string): boolean {
+function isIban(text: string): boolean {
   const compact = text.replace(/[ -]/g, "").toUpperCase();
   if (compact.length < 15 || compact.length > 34) return false;
   let rest = 0;

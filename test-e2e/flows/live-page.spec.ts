@@ -1,0 +1,136 @@
+import { randomUUID } from "node:crypto";
+import { createRequire } from "node:module";
+import { readFileSync } from "node:fs";
+import { expect, test, type Page } from "@playwright/test";
+import { grantedConsent } from "../support/load.ts";
+import { startStack, type Stack } from "../support/stack.ts";
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+let stack: Stack;
+test.beforeAll(async () => {
+  stack = await startStack();
+});
+test.afterAll(() => stack.remove());
+
+const post = async (...events: object[]): Promise<void> => {
+  const stamped = events.map((event) => ({ messageId: randomUUID(), timestamp: new Date().toISOString(), context: { consent: grantedConsent }, ...event }));
+  const answer = await fetch(`${stack.collectorUrl}/v1/batch`, {
+    method: "POST",
+    headers: { "content-type": "text/plain;charset=UTF-8", origin: stack.shopUrl },
+    body: JSON.stringify({ writeKey: stack.writeKey, sentAt: new Date().toISOString(), batch: stamped }),
+  });
+  expect(await answer.json()).toMatchObject({ accepted: events.length });
+};
+
+/** Violations of WCAG 2.2 AA and of good practice, as `rule: element`. */
+async function faultsOf(page: Page): Promise<string[]> {
+  const session = await page.context().newCDPSession(page);
+  // Not as a script of the page: its policy rightly refuses that.
+  await session.send("Runtime.evaluate", { expression: axe });
+  const { result } = await session.send("Runtime.evaluate", {
+    awaitPromise: true,
+    returnByValue: true,
+    expression: `axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] })
+      .then(({ violations }) => violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => id + ": " + html)))`,
+  });
+  return result.value as string[];
+}
+
+test("an empty page says what to do and leads to the shop", async ({ page }) => {
+  await page.goto(stack.apiUrl);
+  await expect(page.getByRole("heading", { name: "no events yet" })).toBeVisible();
+  await expect(page.getByRole("link", { name: "Open the demo shop" })).toHaveAttribute("href", stack.shopUrl);
+  await expect(page.getByText("No choice yet: nothing is sent.")).toBeVisible();
+  expect(await faultsOf(page)).toEqual([]);
+});
+
+test("nothing comes from elsewhere, and the policy says so", async ({ page }) => {
+  const requests: string[] = [];
+  const complaints: string[] = [];
+  page.on("request", (request) => requests.push(new URL(request.url()).origin));
+  page.on("console", (message) => complaints.push(message.text()));
+  page.on("pageerror", (error) => complaints.push(error.message));
+  const answer = await page.goto(stack.apiUrl);
+  await expect(page.getByText("Live", { exact: true })).toBeVisible();
+  expect(answer!.headers()["content-security-policy"]).toContain("default-src 'none'");
+  expect(new Set(requests)).toEqual(new Set([stack.apiUrl]));
+  expect(complaints).toEqual([]);
+});
+
+test("an event appears with what it may be used for, and builds the profile of its person", async ({ page }) => {
+  await page.goto(stack.apiUrl);
+  const anonymousId = "live-visitor-1";
+  const order = { order_id: "o-live", total: 19.95, currency: "EUR" };
+  await post({ type: "page", anonymousId, properties: { url: `${stack.shopUrl}/tulips` } });
+  await post({ type: "identify", anonymousId, userId: "customer-7", traits: { email: "anna@shop.example" } });
+  await post({ type: "track", event: "Order Completed", anonymousId, userId: "customer-7", properties: order });
+
+  const row = page.getByRole("row").filter({ hasText: "Order Completed" });
+  await expect(row).toContainText("€19.95");
+  await expect(row).toContainText("measurement, profile");
+  await expect(row.getByRole("button", { name: "Show person" })).toBeVisible();
+
+  const profile = page.getByRole("region", { name: /^Person \d+/ });
+  await expect(profile).toContainText("customer-7");
+  await expect(profile).toContainText(anonymousId);
+  await expect(profile).toContainText("anna@shop.example");
+  await expect(profile).toContainText("€19.95 spent");
+  const counts = page.getByRole("region", { name: "People today" });
+  await expect(counts.getByRole("row").filter({ hasText: "Order Completed" })).toContainText("1");
+});
+
+test("pause holds the list still, by keyboard too, and shows what came when it goes on", async ({ page }) => {
+  await page.goto(stack.apiUrl);
+  const rows = (name: string) => page.getByRole("row").filter({ hasText: name });
+  await post({ type: "track", event: "Before Pause", anonymousId: "live-visitor-2" });
+  await expect(rows("Before Pause")).toHaveCount(1);
+  await page.getByRole("button", { name: "Pause" }).press("Enter");
+  await post({ type: "track", event: "While Paused", anonymousId: "live-visitor-2" });
+  const show = page.getByRole("button", { name: "Show 1 new" });
+  await expect(show).toHaveAttribute("aria-pressed", "true");
+  await expect(rows("While Paused")).toHaveCount(0);
+  await show.press(" ");
+  await expect(rows("While Paused")).toHaveCount(1);
+});
+
+test("a person that was chosen stays, until the newest is followed again", async ({ page }) => {
+  await page.goto(stack.apiUrl);
+  await post({ type: "track", event: "Chosen One", anonymousId: "live-chosen" });
+  await page.getByRole("row").filter({ hasText: "Chosen One" }).getByRole("button").click();
+  const profile = page.getByRole("region", { name: /^Person \d+/ });
+  await expect(profile).toContainText("live-chosen");
+  await post({ type: "track", event: "Newer One", anonymousId: "live-newer" });
+  await expect(page.getByRole("row").filter({ hasText: "Newer One" })).toHaveCount(1);
+  await expect(profile).toContainText("live-chosen");
+  await profile.getByRole("button", { name: "Follow the newest" }).click();
+  await expect(profile).toContainText("live-newer");
+});
+
+test("it says what this browser chose, as soon as it did", async ({ page, context }) => {
+  await page.goto(stack.apiUrl);
+  await expect(page.getByText("No choice yet: nothing is sent.")).toBeVisible();
+  const choose = (value: string) => context.addCookies([{ name: "polder_consent", value, url: stack.shopUrl }]);
+  await choose("v1.d.202611");
+  await expect(page.getByText("This browser said no. Nothing is sent, nothing is stored.")).toBeVisible();
+  await choose("v1.g.6.consent-1.t5g5xc");
+  await expect(page.getByText("This browser said yes to measurement and profile.")).toBeVisible();
+});
+
+for (const colorScheme of ["light", "dark"] as const) {
+  for (const [device, viewport] of [
+    ["desktop", { width: 1440, height: 900 }],
+    ["phone", { width: 390, height: 844 }],
+  ] as const) {
+    test(`it is accessible and fits: ${colorScheme}, ${device}`, async ({ browser }) => {
+      const context = await browser.newContext({ colorScheme, viewport });
+      const page = await context.newPage();
+      await page.goto(stack.apiUrl);
+      await post({ type: "page", anonymousId: "live-visitor-3" });
+      await expect(page.getByRole("region", { name: /^Person \d+/ })).toBeVisible();
+      expect(await faultsOf(page)).toEqual([]);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
+      await context.close();
+    });
+  }
+}
