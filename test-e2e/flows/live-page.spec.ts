@@ -7,6 +7,9 @@ import { startStack, type Stack } from "../support/stack.ts";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
+// What names no browser is taken for a bot, and bots have no profile.
+const browserName = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+
 let stack: Stack;
 test.beforeAll(async () => {
   stack = await startStack();
@@ -14,10 +17,15 @@ test.beforeAll(async () => {
 test.afterAll(() => stack.remove());
 
 const post = async (...events: object[]): Promise<void> => {
-  const stamped = events.map((event) => ({ messageId: randomUUID(), timestamp: new Date().toISOString(), context: { consent: grantedConsent }, ...event }));
+  const stamped = events.map((event) => ({
+    messageId: randomUUID(),
+    timestamp: new Date().toISOString(),
+    context: { consent: grantedConsent },
+    ...event,
+  }));
   const answer = await fetch(`${stack.collectorUrl}/v1/batch`, {
     method: "POST",
-    headers: { "content-type": "text/plain;charset=UTF-8", origin: stack.shopUrl },
+    headers: { "content-type": "text/plain;charset=UTF-8", origin: stack.shopUrl, "user-agent": browserName },
     body: JSON.stringify({ writeKey: stack.writeKey, sentAt: new Date().toISOString(), batch: stamped }),
   });
   expect(await answer.json()).toMatchObject({ accepted: events.length });

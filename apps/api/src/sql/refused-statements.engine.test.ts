@@ -169,12 +169,7 @@ describe("reading a server's file", () => {
         continue;
       }
       // One statement for each list of arguments: one that cannot be evaluated must not hide the others.
-      const lists = [
-        `'${path}'`,
-        `'${path}', 1`,
-        `'${outsideUrl}'`,
-        `'${outsideUrl}', 'a', 'b'`,
-      ];
+      const lists = [`'${path}'`, `'${path}', 1`, `'${outsideUrl}'`, `'${outsideUrl}', 'a', 'b'`];
       const answers = await Promise.all(lists.map((list) => askEngine(`SELECT toString(${name}(${list}))`)));
       if (answers.some((answer) => answer.includes("mayfly-4711"))) guilty.push(name);
     }

@@ -29,20 +29,16 @@ export const createPeopleQueries = (clickhouse: ClickHouse): PeopleQueries => ({
       )
     ).map(({ atom }) => atom);
     const params = { site, atoms };
-    const [states, revenue, traits, identifiers, activity, timeline] = await Promise.all([
+    const [states, traits, identifiers, activity, events] = await Promise.all([
       clickhouse.query<StateRow>(stateQuery, { params }),
-      clickhouse.query<Profile["revenue"][number]>(revenueQuery, { params }),
       clickhouse.query<TraitRow>(traitQuery, { params }),
       clickhouse.query<IdentifierRow>(identifierQuery, { params }),
-      readActivity(clickhouse, params, limits.sessions),
-      clickhouse.query<EventSelection>(
-        `SELECT ${selectEvent} FROM events WHERE ${ofPerson} ORDER BY events.time DESC, _offset DESC LIMIT {limit:UInt32}`,
-        { params: { ...params, limit: limits.timeline } },
-      ),
+      clickhouse.query<ActivityRow>(activityQuery, { params }),
+      clickhouse.query<TimelineRow>(timelineQuery, { params: { ...params, limit: limits.timeline } }),
     ]);
     const [state] = states;
     if (state === undefined || state.events === 0) return undefined;
-    const { firstSeen, lastSeen, firstTouch, lastTouch, ...counters } = state;
+    const { firstSeen, lastSeen, firstTouch, lastTouch, orders, refunds, ...counters } = state;
     return {
       person,
       site,
@@ -50,12 +46,14 @@ export const createPeopleQueries = (clickhouse: ClickHouse): PeopleQueries => ({
       lastSeen,
       identifiers,
       traits: traits.map(({ isPersonal, ...trait }) => ({ ...trait, isPersonal: isPersonal === 1 })),
-      counters,
-      revenue,
+      counters: { ...counters, orders: orders.length },
+      revenue: revenueOf(orders, refunds),
       firstTouch: toTouch(firstTouch),
       lastTouch: toTouch(lastTouch),
-      ...activity,
-      timeline: timeline.map(toStoredEvent),
+      devices: devicesOf(activity),
+      sessions: sessionsOf(activity).slice(0, limits.sessions),
+      consent: events.filter(({ type }) => type === "consent").map(toChoice),
+      timeline: events.slice(0, limits.timeline).map(toStoredEvent),
     };
   },
 });
@@ -79,7 +77,10 @@ interface StateRow {
   pageViews: number;
   clicks: number;
   sessions: number;
-  orders: number;
+  /** Amounts by `EUR order-id`: an order that was sent twice is there once. */
+  orders: [key: string, amount: string][];
+  /** Negative amounts by currency. */
+  refunds: [currency: string, amount: string][];
   firstTouch: TouchRow;
   lastTouch: TouchRow;
 }
@@ -94,19 +95,34 @@ type TouchRow = {
 
 const stateQuery = `
 SELECT toUnixTimestamp64Milli(min(first_seen)) AS firstSeen, toUnixTimestamp64Milli(max(last_seen)) AS lastSeen, sum(p.events) AS events,
-  sum(page_views) AS pageViews, sum(p.clicks) AS clicks, uniqExactMerge(p.sessions) AS sessions, length(maxMap(p.orders)) AS orders,
+  sum(page_views) AS pageViews, sum(p.clicks) AS clicks, uniqExactMerge(p.sessions) AS sessions,
+  arrayMap(pair -> (pair.1, toString(pair.2)), maxMap(p.orders)::Array(Tuple(String, Decimal(38, 4)))) AS orders,
+  arrayMap(pair -> (pair.1, toString(pair.2)), sumMap(p.refunds)::Array(Tuple(String, Decimal(38, 4)))) AS refunds,
   argMinMerge(first_touch) AS firstTouch, argMaxMerge(last_touch) AS lastTouch
 FROM profile_state AS p WHERE ${ofPerson}`;
 
-const revenueQuery = `
-SELECT currency, toString(sum(amount)) AS amount
-FROM (
-  SELECT substring(pair.1, 1, 3) AS currency, pair.2 AS amount
-  FROM (SELECT arrayJoin(maxMap(orders)::Array(Tuple(String, Decimal(38, 4)))) AS pair FROM profile_state WHERE ${ofPerson})
-  UNION ALL
-  SELECT pair.1 AS currency, pair.2 AS amount
-  FROM (SELECT arrayJoin(sumMap(refunds)::Array(Tuple(String, Decimal(38, 4)))) AS pair FROM profile_state WHERE ${ofPerson}))
-GROUP BY currency ORDER BY currency`;
+function revenueOf(orders: StateRow["orders"], refunds: StateRow["refunds"]): Profile["revenue"] {
+  const sums = new Map<string, bigint>();
+  const add = (currency: string, amount: string) =>
+    sums.set(currency, (sums.get(currency) ?? 0n) + toTenThousandths(amount));
+  for (const [key, amount] of orders) add(key.slice(0, key.indexOf(" ")), amount);
+  for (const [currency, amount] of refunds) add(currency, amount);
+  return [...sums]
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([currency, amount]) => ({ currency, amount: fromTenThousandths(amount) }));
+}
+
+// Money is exact: amounts have four decimals, and a number of JavaScript would round large sums.
+function toTenThousandths(amount: string): bigint {
+  const [whole = "0", decimals = ""] = amount.split(".");
+  return BigInt(whole + decimals.padEnd(4, "0"));
+}
+
+function fromTenThousandths(amount: bigint): string {
+  const digits = String(amount < 0n ? -amount : amount).padStart(5, "0");
+  const decimals = digits.slice(-4).replace(/0+$/, "");
+  return `${amount < 0n ? "-" : ""}${digits.slice(0, -4)}${decimals === "" ? "" : `.${decimals}`}`;
+}
 
 type TraitRow = Omit<Profile["traits"][number], "isPersonal"> & { isPersonal: number };
 
@@ -124,38 +140,77 @@ FROM atom ARRAY JOIN [('user_id', user_id), ('anonymous_id', anonymous_id)] AS p
 WHERE ${ofPerson} AND pair.2 != ''
 GROUP BY kind, value ORDER BY kind DESC, firstSeen`;
 
-async function readActivity(
-  clickhouse: ClickHouse,
-  params: { site: string; atoms: number[] },
-  maxSessions: number,
-): Promise<Pick<Profile, "devices" | "sessions" | "consent">> {
-  const [devices, sessions, consent] = await Promise.all([
-    clickhouse.query<Profile["devices"][number]>(
-      `SELECT device, browser, os, country, count() AS events, toUnixTimestamp64Milli(max(time)) AS lastSeen
-      FROM events WHERE ${ofPerson} AND device NOT IN ('', 'server') GROUP BY device, browser, os, country ORDER BY lastSeen DESC LIMIT 20`,
-      { params },
-    ),
-    clickhouse.query<Profile["sessions"][number]>(
-      `SELECT session_id AS id, toUnixTimestamp64Milli(min(time)) AS start, toUnixTimestamp64Milli(max(time)) AS end, count() AS events,
-        countIf(type IN ('page', 'screen')) AS pageViews, argMinIf(url_path, (time, _offset), type IN ('page', 'screen')) AS entryPath,
-        argMaxIf(url_path, (time, _offset), type IN ('page', 'screen')) AS exitPath,
-        argMinIf(events.channel::String, (time, _offset), events.channel NOT IN ('', 'internal')) AS channel
-      FROM events WHERE ${ofPerson} AND session_id != '' GROUP BY session_id ORDER BY start DESC LIMIT {maxSessions:UInt32}`,
-      { params: { ...params, maxSessions } },
-    ),
-    clickhouse.query<Omit<Profile["consent"][number], "choices"> & { choices: [string, string][] }>(
-      `SELECT toUnixTimestamp64Milli(events.time) AS time, consent_id AS consentId, regime, notice,
-        arrayZip(\`choice.purpose\`, \`choice.state\`) AS choices
-      FROM events WHERE ${ofPerson} AND type = 'consent' ORDER BY events.time DESC LIMIT 50`,
-      { params },
-    ),
-  ]);
-  return {
-    devices,
-    sessions,
-    consent: consent.map((row) => ({ ...row, choices: row.choices.map(([purpose, state]) => ({ purpose, state })) })),
-  };
+interface ActivityRow {
+  id: string;
+  device: string;
+  browser: string;
+  os: string;
+  country: string;
+  /** 0: a row of a visit, else of a device. */
+  isDevice: number;
+  first: number;
+  last: number;
+  events: number;
+  pageViews: number;
+  entryPath: string;
+  exitPath: string;
+  channel: string;
 }
+
+// Visits and devices in one reading of the person's events.
+const activityQuery = `
+SELECT session_id AS id, device, browser, os, country, grouping(session_id) AS isDevice,
+  toUnixTimestamp64Milli(min(time)) AS first, toUnixTimestamp64Milli(max(time)) AS last, count() AS events,
+  countIf(type IN ('page', 'screen')) AS pageViews, argMinIf(url_path, (time, _offset), type IN ('page', 'screen')) AS entryPath,
+  argMaxIf(url_path, (time, _offset), type IN ('page', 'screen')) AS exitPath,
+  argMinIf(events.channel::String, (time, _offset), events.channel NOT IN ('', 'internal')) AS channel
+FROM events WHERE ${ofPerson}
+GROUP BY GROUPING SETS ((session_id), (device, browser, os, country))
+ORDER BY last DESC`;
+
+const devicesOf = (rows: readonly ActivityRow[]): Profile["devices"] =>
+  rows
+    .filter(({ isDevice, device }) => isDevice === 1 && device !== "" && device !== "server")
+    .slice(0, 20)
+    .map(({ device, browser, os, country, events, last }) => ({
+      device,
+      browser,
+      os,
+      country,
+      events,
+      lastSeen: last,
+    }));
+
+const sessionsOf = (rows: readonly ActivityRow[]): Profile["sessions"] =>
+  rows
+    .filter(({ isDevice, id }) => isDevice === 0 && id !== "")
+    .toSorted((a, b) => b.first - a.first)
+    .map(({ id, first, last, events, pageViews, entryPath, exitPath, channel }) => ({
+      id,
+      start: first,
+      end: last,
+      events,
+      pageViews,
+      entryPath,
+      exitPath,
+      channel,
+    }));
+
+type TimelineRow = EventSelection & { consentId: string; regime: string; notice: string };
+
+// The newest events, and the newest choices even when they are older than those.
+const timelineQuery = `
+SELECT ${selectEvent}, consent_id AS consentId, regime, notice
+FROM events WHERE ${ofPerson}
+ORDER BY events.time DESC, _offset DESC LIMIT {limit:UInt32} BY type = 'consent'`;
+
+const toChoice = (row: TimelineRow): Profile["consent"][number] => ({
+  time: row.time,
+  consentId: row.consentId,
+  regime: row.regime,
+  notice: row.notice,
+  choices: row.choices.map(([purpose, state]) => ({ purpose, state })),
+});
 
 const toTouch = (row: TouchRow): Touch => ({
   channel: row.channel,
