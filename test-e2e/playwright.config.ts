@@ -7,7 +7,8 @@ const executablePath = [
   "/usr/bin/chromium-browser",
   "/usr/bin/google-chrome",
 ].find((path) => path !== undefined && existsSync(path));
-const userAgent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
+const userAgent =
+  "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
 const resultsFile = process.env.POLDER_E2E_RESULTS;
 
 export default defineConfig({
@@ -21,7 +22,8 @@ export default defineConfig({
   use: {
     launchOptions: {
       // A headless browser says so, and is rightly kept apart as a bot. By flag: an option of the context misses requests sent on leaving.
-      args: ["--no-sandbox", `--user-agent=${userAgent}`],       ...(executablePath !== undefined && { executablePath }),
+      args: ["--no-sandbox", `--user-agent=${userAgent}`],
+      ...(executablePath !== undefined && { executablePath }),
     },
   },
 });

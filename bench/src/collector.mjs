@@ -6,7 +6,8 @@ import { browserHeaders, requestBodies } from "./support/events.mjs";
 import { median, quantile, sendLoad } from "./support/http-load.mjs";
 import { withTemporaryFolder } from "./support/temporary-folder.mjs";
 
-export const description = "the collector, answering after the event is durable, beside the same framework that parses and answers without storing";
+export const description =
+  "the collector, answering after the event is durable, beside the same framework that parses and answers without storing";
 export const needs = "nothing but the build; `-- collector kafka` also a broker";
 
 const connections = 50;
@@ -28,7 +29,8 @@ export async function run({ args, kafka }) {
           if (round > 0) rows.push(toRow(round, perRequest, pair));
         }
       }
-      const of = (perRequest, name) => median(rows.filter((row) => row.per_request === perRequest).map((row) => row[name]));
+      const of = (perRequest, name) =>
+        median(rows.filter((row) => row.per_request === perRequest).map((row) => row[name]));
       report({
         bench: `collector (${brokers ? "kafka" : "lmdb"}, ${connections} connections, site ${benchConfig.sites[0].id})`,
         rows,
@@ -40,7 +42,12 @@ export async function run({ args, kafka }) {
           p50_ms: of(1, "p50_ms"),
           p99_ms: of(1, "p99_ms"),
         },
-        targets: { cpu_ratio_one_a_request: { max: 1.3 }, cpu_ratio_ten_a_request: { max: 2 }, p50_ms: { max: 6 }, p99_ms: { max: 13 } },
+        targets: {
+          cpu_ratio_one_a_request: { max: 1.3 },
+          cpu_ratio_ten_a_request: { max: 2 },
+          p50_ms: { max: 6 },
+          p99_ms: { max: 13 },
+        },
       });
     } finally {
       await ours.stop();
@@ -52,7 +59,13 @@ export async function run({ args, kafka }) {
 async function measure(server, bodies, perRequest) {
   const before = cpuMs(server.pid);
   const from = performance.now();
-  const load = await sendLoad({ url: `${server.url}/v1/batch`, bodies, headers: browserHeaders, connections, durationMs: roundMs });
+  const load = await sendLoad({
+    url: `${server.url}/v1/batch`,
+    bodies,
+    headers: browserHeaders,
+    connections,
+    durationMs: roundMs,
+  });
   if (load.others > 0) throw new Error(`${load.others} of ${load.requests} requests were not answered 200`);
   const events = load.requests * perRequest;
   return {

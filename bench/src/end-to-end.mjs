@@ -12,7 +12,8 @@ import { browserHeaders, requestBodies } from "./support/events.mjs";
 import { quantile } from "./support/http-load.mjs";
 import { withTemporaryFolder } from "./support/temporary-folder.mjs";
 
-export const description = "all of Polder in one process at 5,000 events a second, five a request: how long until an event can be queried, how much memory";
+export const description =
+  "all of Polder in one process at 5,000 events a second, five a request: how long until an event can be queried, how much memory";
 export const needs = "the embedded engine; `-- end-to-end --minutes 10` for the full run (1 when not given)";
 
 const requestsPerSecond = 1_000;
@@ -36,7 +37,9 @@ export async function run({ args }) {
           p50_queryable_ms: Math.round(quantile(seen.queryableMs, 0.5)),
           p95_queryable_ms: Math.round(quantile(seen.queryableMs, 0.95)),
           max_resident_mib: Math.max(...seen.samples.map((sample) => sample.resident_mib)),
-          last_minus_first_half_mib: Math.round(last("resident_mib") - seen.samples[Math.floor(seen.samples.length / 2)].resident_mib),
+          last_minus_first_half_mib: Math.round(
+            last("resident_mib") - seen.samples[Math.floor(seen.samples.length / 2)].resident_mib,
+          ),
           stored_minus_accepted: seen.stored - seen.accepted,
         },
         targets: {
@@ -54,7 +57,9 @@ export async function run({ args }) {
 
 /** Requests leave by the clock, whether or not the ones before were answered: a slow server must not slow the load. */
 async function drive(polder, durationMs) {
-  const bodies = requestBodies({ writeKey, count: requestsPerSecond * 2, perRequest }).map((body) => body.split(/"messageId":"[^"]*"/));
+  const bodies = requestBodies({ writeKey, count: requestsPerSecond * 2, perRequest }).map((body) =>
+    body.split(/"messageId":"[^"]*"/),
+  );
   const queryableMs = [];
   const samples = [];
   const waiting = new Map(); // message id of a probe → when it was sent
@@ -78,7 +83,9 @@ async function drive(polder, durationMs) {
     while (!isOver || waiting.size > 0) {
       const ids = [...waiting.keys()];
       if (ids.length > 0) {
-        const found = await polder.sql(`SELECT message_id FROM polder.events PREWHERE received_at > now() - 60 WHERE message_id IN (${ids.map((id) => `'${id}'`).join(",")})`);
+        const found = await polder.sql(
+          `SELECT message_id FROM polder.events PREWHERE received_at > now() - 60 WHERE message_id IN (${ids.map((id) => `'${id}'`).join(",")})`,
+        );
         for (const { message_id: id } of found) {
           queryableMs.push(performance.now() - waiting.get(id));
           waiting.delete(id);
@@ -102,7 +109,11 @@ async function drive(polder, durationMs) {
     }
     if (elapsed >= nextSample) {
       const now = polder.cpuMs();
-      samples.push({ at_s: Math.round(elapsed / 1000), resident_mib: Math.round(polder.residentBytes() / 2 ** 20), cpu_cores: Number(((now - cpu) / (durationMs / 20)).toFixed(2)) });
+      samples.push({
+        at_s: Math.round(elapsed / 1000),
+        resident_mib: Math.round(polder.residentBytes() / 2 ** 20),
+        cpu_cores: Number(((now - cpu) / (durationMs / 20)).toFixed(2)),
+      });
       cpu = now;
       nextSample += durationMs / 20;
     }
@@ -122,12 +133,25 @@ async function startPolder(folder) {
   writeFileSync(config, JSON.stringify(benchConfig));
   const [collector, api, sqlPort] = await freePorts(3);
   const child = spawn(process.execPath, [command, "start", "--config", config], {
-    env: { ...process.env, POLDER_DATA: join(folder, "data"), POLDER_COLLECTOR_PORT: collector, POLDER_API_PORT: api, POLDER_SQL_PORT: sqlPort, KAFKA_BROKERS: "", CLICKHOUSE_URL: "" },
+    env: {
+      ...process.env,
+      POLDER_DATA: join(folder, "data"),
+      POLDER_COLLECTOR_PORT: collector,
+      POLDER_API_PORT: api,
+      POLDER_SQL_PORT: sqlPort,
+      KAFKA_BROKERS: "",
+      CLICKHOUSE_URL: "",
+    },
     stdio: ["ignore", "ignore", "inherit"],
   });
   const collectorUrl = `http://127.0.0.1:${collector}`;
   for (const url of [`${collectorUrl}/readyz`, `http://127.0.0.1:${sqlPort}/ping`]) {
-    while (!(await fetch(url).then(({ ok }) => ok, () => false))) {
+    while (
+      !(await fetch(url).then(
+        ({ ok }) => ok,
+        () => false,
+      ))
+    ) {
       if (child.exitCode !== null) throw new Error(`polder start ended with ${child.exitCode}`);
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
@@ -136,10 +160,16 @@ async function startPolder(folder) {
   return {
     collectorUrl,
     async sql(statement) {
-      const answer = await fetch(`http://127.0.0.1:${sqlPort}/?default_format=JSONEachRow&output_format_json_quote_64bit_integers=0`, { method: "POST", body: statement });
+      const answer = await fetch(
+        `http://127.0.0.1:${sqlPort}/?default_format=JSONEachRow&output_format_json_quote_64bit_integers=0`,
+        { method: "POST", body: statement },
+      );
       const text = await answer.text();
       if (!answer.ok) throw new Error(text);
-      return text.split("\n").filter(Boolean).map((line) => JSON.parse(line));
+      return text
+        .split("\n")
+        .filter(Boolean)
+        .map((line) => JSON.parse(line));
     },
     residentBytes: () => pids().reduce((sum, pid) => sum + residentBytes(pid), 0),
     cpuMs: () => pids().reduce((sum, pid) => sum + cpuMs(pid), 0),

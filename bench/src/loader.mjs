@@ -13,7 +13,8 @@ import { median } from "./support/http-load.mjs";
 import { logRecords } from "./support/log-records.mjs";
 import { quiet, withTemporaryFolder } from "./support/temporary-folder.mjs";
 
-export const description = "loading from the log beside the bare client inserting the same bytes into the same tables, views attached";
+export const description =
+  "loading from the log beside the bare client inserting the same bytes into the same tables, views attached";
 export const needs = "the embedded engine; `-- loader kafka` also a broker";
 
 const eventCount = 30_000;
@@ -29,7 +30,11 @@ export async function run({ args, kafka }) {
       const rows = [];
       for (let round = 1; round <= rounds; round++) {
         // In turn, so that a machine that slows down slows both.
-        rows.push({ round, ...(await timeBare(engine, records)), ...(await timeLoader({ engine, records, brokers, folder })) });
+        rows.push({
+          round,
+          ...(await timeBare(engine, records)),
+          ...(await timeLoader({ engine, records, brokers, folder })),
+        });
       }
       const ratio = median(rows.map((row) => row.loader_per_s / row.bare_per_s));
       const nodeUs = median(rows.map((row) => row.node_us_per_event));
@@ -37,7 +42,11 @@ export async function run({ args, kafka }) {
       report({
         bench: `loader (${medium})`,
         rows,
-        figures: { rate_ratio: ratio, node_us_per_event: nodeUs, loader_per_s: median(rows.map((row) => row.loader_per_s)) },
+        figures: {
+          rate_ratio: ratio,
+          node_us_per_event: nodeUs,
+          loader_per_s: median(rows.map((row) => row.loader_per_s)),
+        },
         targets: { rate_ratio: { min: 0.85 }, node_us_per_event: { max: brokers ? 10 : 4 } },
       });
     } finally {
@@ -47,7 +56,12 @@ export async function run({ args, kafka }) {
 }
 
 async function withDatabase(engine, use) {
-  const clickhouse = createClickHouse({ url: engine.url, ...engine.admin, database: `bench_${randomUUID().replaceAll("-", "")}`, logger: quiet });
+  const clickhouse = createClickHouse({
+    url: engine.url,
+    ...engine.admin,
+    database: `bench_${randomUUID().replaceAll("-", "")}`,
+    logger: quiet,
+  });
   await migrate(clickhouse);
   try {
     return await use(clickhouse);
@@ -97,10 +111,26 @@ function timeBare(engine, records) {
 function timeLoader({ engine, records, brokers, folder }) {
   return withDatabase(engine, async (clickhouse) => {
     const log = brokers
-      ? createKafkaLog({ brokers, clientId: "bench", partitions: 1, replicationFactor: 1, createTopics: true, topicPrefix: `bench-${randomUUID()}.`, logger: quiet })
+      ? createKafkaLog({
+          brokers,
+          clientId: "bench",
+          partitions: 1,
+          replicationFactor: 1,
+          createTopics: true,
+          topicPrefix: `bench-${randomUUID()}.`,
+          logger: quiet,
+        })
       : createLmdbLog({ path: join(folder, `log-${randomUUID()}`), logger: quiet });
-    for (let first = 0; first < records.length; first += 500) await log.append("polder.events", records.slice(first, first + 500));
-    const loader = createLoader({ log, store: createEventStore({ clickhouse }), logger: quiet, registry: new Registry(), maxRecords: perInsert, lingerMs: 100 });
+    for (let first = 0; first < records.length; first += 500)
+      await log.append("polder.events", records.slice(first, first + 500));
+    const loader = createLoader({
+      log,
+      store: createEventStore({ clickhouse }),
+      logger: quiet,
+      registry: new Registry(),
+      maxRecords: perInsert,
+      lingerMs: 100,
+    });
     const running = loader.run();
     // Joining a group is not loading: the clock starts with the first range and reads to the last.
     let start;
@@ -120,6 +150,9 @@ function timeLoader({ engine, records, brokers, folder }) {
     await loader.stop();
     await running;
     await log.close();
-    return { loader_per_s: Math.round(count / seconds), node_us_per_event: Number(((used.user + used.system) / count).toFixed(2)) };
+    return {
+      loader_per_s: Math.round(count / seconds),
+      node_us_per_event: Number(((used.user + used.system) / count).toFixed(2)),
+    };
   });
 }

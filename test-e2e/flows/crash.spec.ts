@@ -12,21 +12,38 @@ test.beforeEach(async () => {
 test.afterEach(() => stack.remove());
 
 const startShopLoad = (): Load =>
-  startLoad({ url: stack.collectorUrl, writeKey: stack.writeKey, origin: stack.shopUrl, clients: 6, eventsPerRequest: 5 });
+  startLoad({
+    url: stack.collectorUrl,
+    writeKey: stack.writeKey,
+    origin: stack.shopUrl,
+    clients: 6,
+    eventsPerRequest: 5,
+  });
 
 /** Everything accepted is there once, nothing that was never sent, and every view says the same as the rows. */
 async function expectExactlyOnce(load: Load): Promise<void> {
   await load.finish();
   expect(load.accepted.size).toBeGreaterThan(500);
   await eventually(
-    () => stack.sql<{ n: number }>("SELECT uniqExact(message_id) AS n FROM polder.events WHERE anonymous_id LIKE 'visitor-%'"),
+    () =>
+      stack.sql<{ n: number }>(
+        "SELECT uniqExact(message_id) AS n FROM polder.events WHERE anonymous_id LIKE 'visitor-%'",
+      ),
     ([row]) => row!.n >= load.accepted.size,
   );
-  const stored = await stack.sql<{ message_id: string }>("SELECT message_id FROM polder.events WHERE anonymous_id LIKE 'visitor-%'");
+  const stored = await stack.sql<{ message_id: string }>(
+    "SELECT message_id FROM polder.events WHERE anonymous_id LIKE 'visitor-%'",
+  );
   const ids = new Set(stored.map((row) => row.message_id));
   expect(stored.length, "no event is stored twice").toBe(ids.size);
-  expect([...load.accepted].filter((id) => !ids.has(id)), "every accepted event is stored").toEqual([]);
-  expect([...ids].filter((id) => !load.sent.has(id)), "nothing is stored that was not sent").toEqual([]);
+  expect(
+    [...load.accepted].filter((id) => !ids.has(id)),
+    "every accepted event is stored",
+  ).toEqual([]);
+  expect(
+    [...ids].filter((id) => !load.sent.has(id)),
+    "nothing is stored that was not sent",
+  ).toEqual([]);
 
   const [views] = await stack.sql<Record<string, number>>(`
     SELECT
@@ -41,10 +58,18 @@ async function expectExactlyOnce(load: Load): Promise<void> {
   expect(views!.in_profiles).toBe(views!.events);
   expect(views!.in_audiences).toBe(views!.events);
   expect(views!.atoms, "one atom a visitor").toBe(views!.keys);
-  expect([views!.atoms_in_profiles, views!.atoms_known, views!.atoms_in_audiences]).toEqual([views!.atoms, views!.atoms, views!.atoms]);
+  expect([views!.atoms_in_profiles, views!.atoms_known, views!.atoms_in_audiences]).toEqual([
+    views!.atoms,
+    views!.atoms,
+    views!.atoms,
+  ]);
 }
 
-const reaches = (load: Load, count: number): Promise<number> => eventually(async () => load.accepted.size, (size) => size >= count);
+const reaches = (load: Load, count: number): Promise<number> =>
+  eventually(
+    async () => load.accepted.size,
+    (size) => size >= count,
+  );
 
 test("everything answered 200 is stored exactly once when the process is killed three times under load", async () => {
   const load = startShopLoad();
@@ -65,8 +90,14 @@ test("the engine killed three times under load costs freshness and nothing else"
     process.kill(before, "SIGKILL");
     const accepted = load.accepted.size;
     await reaches(load, accepted + 100); // the collector goes on answering
-    await eventually(async () => stack.enginePid(), (pid) => pid !== before);
-    await eventually(() => stack.sql<{ one: number }>("SELECT 1 AS one"), ([row]) => row?.one === 1);
+    await eventually(
+      async () => stack.enginePid(),
+      (pid) => pid !== before,
+    );
+    await eventually(
+      () => stack.sql<{ one: number }>("SELECT 1 AS one"),
+      ([row]) => row?.one === 1,
+    );
   }
   await expectExactlyOnce(load);
 });

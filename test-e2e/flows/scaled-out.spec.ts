@@ -41,7 +41,8 @@ async function startPart(name: string, app: string, env: Record<string, string>,
     stdio: ["ignore", "pipe", "pipe"],
   });
   processes.set(name, child);
-  for (const stream of [child.stdout!, child.stderr!]) stream.on("data", (chunk: Buffer) => logs.set(name, (logs.get(name) ?? "") + chunk.toString()));
+  for (const stream of [child.stdout!, child.stderr!])
+    stream.on("data", (chunk: Buffer) => logs.set(name, (logs.get(name) ?? "") + chunk.toString()));
   const ended = once(child, "exit").then(() => {
     throw new Error(`${name} ended by itself:\n${logs.get(name)}`);
   });
@@ -61,7 +62,9 @@ async function stopPart(name: string, signal: NodeJS.Signals = "SIGTERM"): Promi
 test.beforeAll(async () => {
   writeFileSync(join(folder, "polder.config.json"), JSON.stringify(config));
   const quiet = { info() {}, warn() {}, error() {} };
-  const { startEngine } = (await import(built("packages/engine/dist/index.js"))) as { startEngine(options: object): Promise<typeof engine> };
+  const { startEngine } = (await import(built("packages/engine/dist/index.js"))) as {
+    startEngine(options: object): Promise<typeof engine>;
+  };
   engine = await startEngine({ dataPath: join(folder, "clickhouse"), logger: quiet });
   ports = await freePorts(6);
 });
@@ -79,7 +82,10 @@ async function query<Row>(statement: string): Promise<Row[]> {
   });
   const text = await answer.text();
   if (!answer.ok) throw new Error(text);
-  return text.split("\n").filter(Boolean).map((line) => JSON.parse(line) as Row);
+  return text
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Row);
 }
 
 test("two collectors, Kafka, two loaders, a worker and an api: every accepted event once, also when a loader is killed", async () => {
@@ -94,14 +100,25 @@ test("two collectors, Kafka, two loaders, a worker and an api: every accepted ev
     startPart("api", "api", { POLDER_API_PORT: String(a) }, ready(a)),
   ]);
 
-  const loads = [c1, c2].map((port) => startLoad({ url: `http://127.0.0.1:${port}`, writeKey, origin, clients: 3, eventsPerRequest: 5 }));
+  const loads = [c1, c2].map((port) =>
+    startLoad({ url: `http://127.0.0.1:${port}`, writeKey, origin, clients: 3, eventsPerRequest: 5 }),
+  );
   const accepted = (): number => loads.reduce((sum, load) => sum + load.accepted.size, 0);
-  await eventually(async () => accepted(), (n) => n > 1_000);
+  await eventually(
+    async () => accepted(),
+    (n) => n > 1_000,
+  );
   await stopPart("loader-1", "SIGKILL");
-  await eventually(async () => accepted(), (n) => n > 2_000);
+  await eventually(
+    async () => accepted(),
+    (n) => n > 2_000,
+  );
   await Promise.all(loads.map((load) => load.finish()));
 
-  await eventually(() => query<{ n: number }>("SELECT uniqExact(message_id) AS n FROM polder.events"), ([row]) => row!.n >= accepted());
+  await eventually(
+    () => query<{ n: number }>("SELECT uniqExact(message_id) AS n FROM polder.events"),
+    ([row]) => row!.n >= accepted(),
+  );
   const rows = await query<{ message_id: string }>("SELECT message_id FROM polder.events");
   const ids = new Set(rows.map((row) => row.message_id));
   expect(rows.length, "no event is stored twice").toBe(ids.size);
@@ -117,5 +134,6 @@ test("two collectors, Kafka, two loaders, a worker and an api: every accepted ev
 
   const answer = await fetch(`http://127.0.0.1:${a}/v1/people/visitor-0-1?site=test`);
   expect(answer.status).toBe(200);
-  for (const name of ["collector-1", "collector-2", "loader-2", "worker", "api"]) expect(await stopPart(name), `${name} drains:\n${logs.get(name)}`).toBe(0);
+  for (const name of ["collector-1", "collector-2", "loader-2", "worker", "api"])
+    expect(await stopPart(name), `${name} drains:\n${logs.get(name)}`).toBe(0);
 });

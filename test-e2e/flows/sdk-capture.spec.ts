@@ -178,6 +178,7 @@ test("a prerendered page counts when it is shown", async ({ browser }) => {
 
 test("calls on the stub count as made on the page of the call, and a second tag does nothing", async ({ browser }) => {
   const page = await browser.newPage();
+  // @boundaries-ignore what is built, as a page would get it
   const { stub } = (await import("../../packages/sdk-browser/dist/stub.js")) as { stub: string };
   site.tag = 'data-consent="buffer"';
   await page.addInitScript(stub);

@@ -27,7 +27,10 @@ test.beforeAll(async () => {
   }).outputFiles[0]!.text;
   site = createServer((request, response) => {
     if (request.url === "/segment.js") response.setHeader("content-type", "text/javascript").end(script);
-    else response.setHeader("content-type", "text/html").end(`<!doctype html><title>A site of Segment's</title><script src="/segment.js"></script><h1>Hello</h1>`);
+    else
+      response
+        .setHeader("content-type", "text/html")
+        .end(`<!doctype html><title>A site of Segment's</title><script src="/segment.js"></script><h1>Hello</h1>`);
   }).listen(0, "127.0.0.1");
   await once(site, "listening");
   siteUrl = `http://localhost:${(site.address() as { port: number }).port}`;
@@ -37,6 +40,16 @@ test.afterAll(async () => {
   site.close();
   await stack.remove();
 });
+
+/** What the page uses of it; its own types cannot be seen from here. */
+interface Segment {
+  page(name: string, properties: object): Promise<void>;
+  alias(to: string): Promise<void>;
+  identify(userId: string, traits: object): Promise<void>;
+  track(event: string, properties: object): Promise<void>;
+  group(groupId: string, traits: object): Promise<void>;
+  user(): Promise<{ anonymousId(): string }>;
+}
 
 interface Stored {
   type: string;
@@ -63,20 +76,30 @@ test("analytics-next in a page: each call arrives once with the right fields", a
   await page.goto(`${siteUrl}/catalogue?utm_source=letter`);
   const anonymousId = await page.evaluate(
     async ({ writeKey, cdnURL }) => {
-      const loaded = (window as unknown as { AnalyticsBrowser: { load(settings: object, options?: object): any } }).AnalyticsBrowser.load({ writeKey, cdnURL });
+      const loaded = (
+        window as unknown as { AnalyticsBrowser: { load(settings: object): Segment } }
+      ).AnalyticsBrowser.load({ writeKey, cdnURL });
       await loaded.page("Catalogue", { shelf: 3 });
       await loaded.alias("customer-7"); // before it knows a user: afterwards the client puts that user into every event
       await loaded.identify("customer-7", { email: "An@Example.com", plan: "gold" });
       await loaded.track("Product Viewed", { product_id: "tulip", price: 4.5 });
       await loaded.group("company-1", { name: "Bulbs and Co" });
-      return (await loaded.user()).anonymousId() as string;
+      return (await loaded.user()).anonymousId();
     },
     { writeKey: elsewhereKey, cdnURL: stack.collectorUrl },
   );
-  const rows = await eventually(() => stored("library LIKE '%analytics.js%'"), (found) => found.length >= 5);
+  const rows = await eventually(
+    () => stored("library LIKE '%analytics.js%'"),
+    (found) => found.length >= 5,
+  );
   expect(rows.map(({ type }) => type).toSorted()).toEqual(["alias", "group", "identify", "page", "track"]);
   const byType = Object.fromEntries(rows.map((row) => [row.type, row]));
-  expect(byType.page).toMatchObject({ anonymous_id: anonymousId, url_path: "/catalogue", page_title: "A site of Segment's", basis: "consent_elsewhere" });
+  expect(byType.page).toMatchObject({
+    anonymous_id: anonymousId,
+    url_path: "/catalogue",
+    page_title: "A site of Segment's",
+    basis: "consent_elsewhere",
+  });
   expect(byType.page!.properties).toMatchObject({ shelf: 3 });
   expect(byType.identify).toMatchObject({ user_id: "customer-7", anonymous_id: anonymousId });
   expect(JSON.parse(byType.identify!.traits)).toMatchObject({ plan: "gold" });
@@ -91,17 +114,30 @@ test("analytics-node in a process: each call arrives once with the right fields"
   const errors: unknown[] = [];
   analytics.on("error", (error) => errors.push(error));
   analytics.identify({ userId: "customer-9", traits: { email: "bo@example.com", visits: 12 } });
-  analytics.track({ userId: "customer-9", event: "Order Completed", properties: { order_id: "o-1", total: 99.95, currency: "EUR" } });
-  analytics.page({ userId: "customer-9", name: "Invoice", properties: { url: "https://shop.example/invoice", path: "/invoice" } });
+  analytics.track({
+    userId: "customer-9",
+    event: "Order Completed",
+    properties: { order_id: "o-1", total: 99.95, currency: "EUR" },
+  });
+  analytics.page({
+    userId: "customer-9",
+    name: "Invoice",
+    properties: { url: "https://shop.example/invoice", path: "/invoice" },
+  });
   analytics.screen({ userId: "customer-9", name: "Home screen" });
   analytics.group({ userId: "customer-9", groupId: "company-2" });
   analytics.alias({ userId: "customer-10", previousId: "customer-9" });
   await analytics.closeAndFlush();
   expect(errors).toEqual([]);
 
-  const rows = await eventually(() => stored("library LIKE '%analytics-node%'"), (found) => found.length >= 6);
+  const rows = await eventually(
+    () => stored("library LIKE '%analytics-node%'"),
+    (found) => found.length >= 6,
+  );
   expect(rows.map(({ type }) => type).toSorted()).toEqual(["alias", "group", "identify", "page", "screen", "track"]);
-  const [order] = await stack.sql<Record<string, unknown>>("SELECT order_id, toString(amount) AS amount, currency, basis FROM polder.events WHERE name = 'Order Completed'");
+  const [order] = await stack.sql<Record<string, unknown>>(
+    "SELECT order_id, toString(amount) AS amount, currency, basis FROM polder.events WHERE name = 'Order Completed'",
+  );
   expect(order).toEqual({ order_id: "o-1", amount: "99.95", currency: "EUR", basis: "contract" });
   const byType = Object.fromEntries(rows.map((row) => [row.type, row]));
   expect(JSON.parse(byType.identify!.traits)).toEqual({ email: "bo@example.com", visits: "12" });

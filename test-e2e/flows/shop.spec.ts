@@ -27,13 +27,19 @@ const rowsOf = (anonymousId: string): Promise<Row[]> =>
     SELECT type, name, url_path, anonymous_id, user_id, session_id, session_seq, person_id, origin, properties, mapFromArrays(traits.name, traits.value) AS traits
     FROM polder.events_v WHERE anonymous_id = '${anonymousId}' ORDER BY session_start, session_seq, _offset`);
 
-const countAll = async (): Promise<number> => (await stack.sql<{ n: number }>("SELECT (SELECT count() FROM polder.events) + (SELECT count() FROM polder.rejected) AS n"))[0]!.n;
+const countAll = async (): Promise<number> =>
+  (
+    await stack.sql<{ n: number }>(
+      "SELECT (SELECT count() FROM polder.events) + (SELECT count() FROM polder.rejected) AS n",
+    )
+  )[0]!.n;
 
 /** Requests of this browser to the collector, but for the script itself. */
 function watchRequests(context: BrowserContext): { url: string; body: string }[] {
   const seen: { url: string; body: string }[] = [];
   context.on("request", (request) => {
-    if (request.url().startsWith(stack.collectorUrl) && !request.url().includes("/polder.js")) seen.push({ url: request.url(), body: request.postData() ?? "" });
+    if (request.url().startsWith(stack.collectorUrl) && !request.url().includes("/polder.js"))
+      seen.push({ url: request.url(), body: request.postData() ?? "" });
   });
   return seen;
 }
@@ -51,12 +57,18 @@ const deviceOf = async (context: BrowserContext): Promise<string> => {
   return cookie?.value.split(".")[0] ?? "";
 };
 
-const settledDevice = (context: BrowserContext): Promise<string> => eventually(() => deviceOf(context), (id) => id !== "");
+const settledDevice = (context: BrowserContext): Promise<string> =>
+  eventually(
+    () => deviceOf(context),
+    (id) => id !== "",
+  );
 
 test("before a choice nothing is sent or stored, and yes and no are equal", async ({ page, context }) => {
   const requests = watchRequests(context);
   await open(page);
-  const [yesBox, noBox] = await Promise.all(["yes", "no"].map((answer) => page.locator(`#consent [data-consent=${answer}]`).boundingBox()));
+  const [yesBox, noBox] = await Promise.all(
+    ["yes", "no"].map((answer) => page.locator(`#consent [data-consent=${answer}]`).boundingBox()),
+  );
   expect(yesBox!.height).toBe(noBox!.height);
   expect(Math.abs(yesBox!.width - noBox!.width)).toBeLessThanOrEqual(1);
   const looks = await page.locator("#consent .choice[data-consent]").evaluateAll((buttons) =>
@@ -72,19 +84,33 @@ test("before a choice nothing is sent or stored, and yes and no are equal", asyn
   expect(await keptBy(page)).toEqual({ cookies: [], local: [], session: [], databases: [] });
 });
 
-test("after a yes every page, click, form and order is queryable, with what was typed where it belongs", async ({ page, context }) => {
+test("after a yes every page, click, form and order is queryable, with what was typed where it belongs", async ({
+  page,
+  context,
+}) => {
   await open(page, "/?utm_source=letter&utm_campaign=spring");
   await yes(page);
   const device = await settledDevice(context);
   const answeredAt = performance.now();
-  await eventually(() => rowsOf(device), (rows) => rows.some(({ type }) => type === "consent") && rows.some(({ type }) => type === "page"));
-  test.info().annotations.push({ type: "yes to queryable", description: `${Math.round(performance.now() - answeredAt)} ms` });
+  await eventually(
+    () => rowsOf(device),
+    (rows) => rows.some(({ type }) => type === "consent") && rows.some(({ type }) => type === "page"),
+  );
+  test
+    .info()
+    .annotations.push({ type: "yes to queryable", description: `${Math.round(performance.now() - answeredAt)} ms` });
 
   await page.locator("a[data-polder-event='Product Clicked']").first().click();
   await page.waitForURL(/\/product/);
-  await page.locator("form[data-polder-event='Product Added'] button[type=submit], button[data-polder-event='Product Added']").first().click();
+  await page
+    .locator("form[data-polder-event='Product Added'] button[type=submit], button[data-polder-event='Product Added']")
+    .first()
+    .click();
   await page.waitForURL(/\/cart/);
-  await page.locator("footer form[data-polder-identify] input[type=email], form.letter input[type=email]").first().fill("  Letter@Example.COM ");
+  await page
+    .locator("footer form[data-polder-identify] input[type=email], form.letter input[type=email]")
+    .first()
+    .fill("  Letter@Example.COM ");
   await page.locator("form.letter button").first().click();
   await page.waitForLoadState();
   await open(page, "/checkout");
@@ -95,21 +121,39 @@ test("after a yes every page, click, form and order is queryable, with what was 
   await page.locator("form[action='/checkout'] button").click();
   await expect(page.locator("h1")).toHaveText("It is on its way");
 
-  const rows = await eventually(() => rowsOf(device), (found) => found.some(({ name }) => name === "Order Completed"));
+  const rows = await eventually(
+    () => rowsOf(device),
+    (found) => found.some(({ name }) => name === "Order Completed"),
+  );
   const names = rows.map(({ type, name }) => `${type}:${name}`);
-  for (const expected of ["consent:consent", "page:page", "track:Product Clicked", "track:Product Added", "track:Checkout Started", "track:Order Completed", "identify:identify"]) {
+  for (const expected of [
+    "consent:consent",
+    "page:page",
+    "track:Product Clicked",
+    "track:Product Added",
+    "track:Checkout Started",
+    "track:Order Completed",
+    "identify:identify",
+  ]) {
     expect(names).toContain(expected);
   }
   expect(rows.filter(({ name }) => name === "Order Completed")).toHaveLength(1);
   const traits = rows.filter(({ type }) => type === "identify");
-  expect(traits.map((row) => row.traits["email"])).toEqual(expect.arrayContaining(["letter@example.com", "jan@example.com"]));
+  expect(traits.map((row) => row.traits["email"])).toEqual(
+    expect.arrayContaining(["letter@example.com", "jan@example.com"]),
+  );
   expect(traits.every(({ origin }) => origin === "declared")).toBe(true);
   expect(JSON.stringify(rows), "what is marked private is never read").not.toContain("Geheimstraat");
-  const [order] = await stack.sql<Record<string, unknown>>(`SELECT currency, amount > 0 AS paid, times_sent, person_id FROM polder.orders WHERE person_id = ${rows[0]!.person_id}`);
+  const [order] = await stack.sql<Record<string, unknown>>(
+    `SELECT currency, amount > 0 AS paid, times_sent, person_id FROM polder.orders WHERE person_id = ${rows[0]!.person_id}`,
+  );
   expect(order).toMatchObject({ currency: "EUR", paid: 1, times_sent: 1 });
   // The views of an insert are filled some milliseconds after its table.
   const [person] = await eventually(
-    () => stack.sql<Record<string, unknown>>(`SELECT orders, first_source, traits['name'] AS name FROM polder.people WHERE person_id = ${rows[0]!.person_id}`),
+    () =>
+      stack.sql<Record<string, unknown>>(
+        `SELECT orders, first_source, traits['name'] AS name FROM polder.people WHERE person_id = ${rows[0]!.person_id}`,
+      ),
     ([found]) => found?.["orders"] === 1,
   );
   expect(person).toMatchObject({ orders: 1, first_source: "letter", name: "Jan de Vries" });
@@ -124,7 +168,10 @@ test("the single-page section counts each route once, also on the way back", asy
   await page.locator("#step-links a.button").last().click();
   const last = new URL(page.url()).pathname;
   await page.goBack();
-  const rows = await eventually(() => rowsOf(device), (found) => found.filter(({ type }) => type === "page").length >= 4);
+  const rows = await eventually(
+    () => rowsOf(device),
+    (found) => found.filter(({ type }) => type === "page").length >= 4,
+  );
   const paths = rows.filter(({ type }) => type === "page").map(({ url_path }) => url_path);
   expect(paths[0]).toBe("/bouquet");
   expect(paths[2]).toBe(last);
@@ -132,7 +179,10 @@ test("the single-page section counts each route once, also on the way back", asy
   expect(paths).toHaveLength(4);
 });
 
-test("after a no nothing is sent, nothing is stored but the same constant for everyone, and the live page says so", async ({ page, context }) => {
+test("after a no nothing is sent, nothing is stored but the same constant for everyone, and the live page says so", async ({
+  page,
+  context,
+}) => {
   const before = await countAll();
   const requests = watchRequests(context);
   await open(page);
@@ -146,7 +196,11 @@ test("after a no nothing is sent, nothing is stored but the same constant for ev
   const kept = await keptBy(page);
   const month = new Date().toISOString().slice(0, 7).replace("-", "");
   expect(kept.cookies).toEqual([`polder_consent=v1.d.${month}`]);
-  expect([...kept.local.filter((entry) => !entry.endsWith(`v1.d.${month}`)), ...kept.session, ...kept.databases]).toEqual([]);
+  expect([
+    ...kept.local.filter((entry) => !entry.endsWith(`v1.d.${month}`)),
+    ...kept.session,
+    ...kept.databases,
+  ]).toEqual([]);
   expect(await countAll()).toBe(before);
 
   const live = await context.newPage();
@@ -154,15 +208,24 @@ test("after a no nothing is sent, nothing is stored but the same constant for ev
   await expect(live.getByText(/This browser said no/)).toBeVisible();
 });
 
-test("a change of mind: one last request says so, then nothing, and what was on the device is gone", async ({ page, context }) => {
+test("a change of mind: one last request says so, then nothing, and what was on the device is gone", async ({
+  page,
+  context,
+}) => {
   await open(page);
   await yes(page);
   const device = await settledDevice(context);
-  await eventually(() => rowsOf(device), (rows) => rows.some(({ type }) => type === "page"));
+  await eventually(
+    () => rowsOf(device),
+    (rows) => rows.some(({ type }) => type === "page"),
+  );
   const requests = watchRequests(context);
   await page.locator("[data-consent-open]").first().click();
   await no(page);
-  const rows = await eventually(() => rowsOf(device), (found) => found.filter(({ type }) => type === "consent").length === 2);
+  const rows = await eventually(
+    () => rowsOf(device),
+    (found) => found.filter(({ type }) => type === "consent").length === 2,
+  );
   await page.locator("a[href^='/product']").first().click();
   await page.waitForLoadState();
   expect(requests).toHaveLength(1);
@@ -171,7 +234,9 @@ test("a change of mind: one last request says so, then nothing, and what was on 
   const kept = await keptBy(page);
   expect(kept.cookies).toEqual([`polder_consent=v1.d.${month}`]);
   expect([...kept.local.filter((entry) => !entry.endsWith(`v1.d.${month}`)), ...kept.session]).toEqual([]);
-  expect((await context.cookies()).map(({ name }) => name).filter((name) => name.startsWith("polder"))).toEqual(["polder_consent"]);
+  expect((await context.cookies()).map(({ name }) => name).filter((name) => name.startsWith("polder"))).toEqual([
+    "polder_consent",
+  ]);
   expect(await rowsOf(device)).toHaveLength(rows.length);
 });
 
@@ -181,14 +246,20 @@ test("two tabs are one visit, and a no in one silences the other", async ({ page
   const device = await settledDevice(context);
   const other = await context.newPage();
   await open(other, "/about");
-  const rows = await eventually(() => rowsOf(device), (found) => found.some(({ url_path }) => url_path === "/about"));
+  const rows = await eventually(
+    () => rowsOf(device),
+    (found) => found.some(({ url_path }) => url_path === "/about"),
+  );
   expect(new Set(rows.map(({ session_id }) => session_id)).size).toBe(1);
   const places = rows.map(({ session_seq }) => session_seq);
   expect(new Set(places).size, "each event has its own place in the visit").toBe(places.length);
 
   await page.locator("[data-consent-open]").first().click();
   await no(page);
-  await eventually(() => rowsOf(device), (found) => found.filter(({ type }) => type === "consent").length === 2);
+  await eventually(
+    () => rowsOf(device),
+    (found) => found.filter(({ type }) => type === "consent").length === 2,
+  );
   const requests = watchRequests(context);
   await other.evaluate(() => window.polder.track("Too late"));
   await other.evaluate(() => window.polder.flush());
@@ -198,7 +269,9 @@ test("two tabs are one visit, and a no in one silences the other", async ({ page
   expect((await rowsOf(device)).some(({ name }) => name === "Too late")).toBe(false);
 });
 
-test("a second device that logs in as the same customer is the same person, and the password stays where it was typed", async ({ browser }) => {
+test("a second device that logs in as the same customer is the same person, and the password stays where it was typed", async ({
+  browser,
+}) => {
   const customer = `customer-${Date.now()}`;
   const devices: string[] = [];
   for (const [device, viewport] of [
@@ -215,12 +288,18 @@ test("a second device that logs in as the same customer is the same person, and 
     await page.fill("#password", "hunter2-hunter2");
     await page.locator("form[action='/account/login'] button").click();
     await page.waitForLoadState();
-    await eventually(() => rowsOf(devices.at(-1)!), (rows) => rows.some(({ user_id }) => user_id === customer));
+    await eventually(
+      () => rowsOf(devices.at(-1)!),
+      (rows) => rows.some(({ user_id }) => user_id === customer),
+    );
     await context.close();
   }
   expect(devices[0]).not.toBe(devices[1]);
   const people = await eventually(
-    () => stack.sql<{ person_id: number; devices: number; user_ids: string[]; page_views: number }>(`SELECT person_id, devices, user_ids, page_views FROM polder.people WHERE has(user_ids, '${customer}')`),
+    () =>
+      stack.sql<{ person_id: number; devices: number; user_ids: string[]; page_views: number }>(
+        `SELECT person_id, devices, user_ids, page_views FROM polder.people WHERE has(user_ids, '${customer}')`,
+      ),
     (found) => found.length === 1 && found[0]!.devices === 2,
   );
   expect(people[0]).toMatchObject({ devices: 2, user_ids: [customer] });
@@ -229,7 +308,10 @@ test("a second device that logs in as the same customer is the same person, and 
   expect(people[0]!.page_views).toBe(rows.filter(({ type }) => type === "page").length);
   expect(JSON.stringify(await stack.sql("SELECT * FROM polder.events"))).not.toContain("hunter2");
 
-  const profile = (await (await fetch(`${stack.apiUrl}/v1/people/${customer}?site=shop`)).json()) as Record<string, unknown>;
+  const profile = (await (await fetch(`${stack.apiUrl}/v1/people/${customer}?site=shop`)).json()) as Record<
+    string,
+    unknown
+  >;
   expect(JSON.stringify(profile)).toContain(devices[0]);
   expect(JSON.stringify(profile)).toContain(devices[1]);
 });

@@ -10,7 +10,13 @@ export interface Load {
   finish(): Promise<void>;
 }
 
-export function startLoad(options: { url: string; writeKey: string; origin: string; clients: number; eventsPerRequest: number }): Load {
+export function startLoad(options: {
+  url: string;
+  writeKey: string;
+  origin: string;
+  clients: number;
+  eventsPerRequest: number;
+}): Load {
   const accepted = new Set<string>();
   const sent = new Set<string>();
   let isDone = false;
@@ -28,7 +34,9 @@ export function startLoad(options: { url: string; writeKey: string; origin: stri
         properties: { product_id: `p${number % 20}`, price: 12.5 },
       }));
       for (const event of batch) sent.add(event.messageId);
-      await deliver(JSON.stringify({ writeKey: options.writeKey, sentAt: at, context: { consent: grantedConsent }, batch }));
+      await deliver(
+        JSON.stringify({ writeKey: options.writeKey, sentAt: at, context: { consent: grantedConsent }, batch }),
+      );
       for (const event of batch) accepted.add(event.messageId);
     }
   };
@@ -48,7 +56,8 @@ export function startLoad(options: { url: string; writeKey: string; origin: stri
           if (rejected.length > 0) throw new Refused(`events were rejected: ${text}`);
           return;
         }
-        if (answer.status < 500 && answer.status !== 429) throw new Refused(`refused for good: ${answer.status} ${text}`);
+        if (answer.status < 500 && answer.status !== 429)
+          throw new Refused(`refused for good: ${answer.status} ${text}`);
       } catch (error) {
         if (error instanceof Refused) throw error; // not a matter of trying again
       }
@@ -73,7 +82,14 @@ class Refused extends Error {}
 export const grantedConsent = {
   v: 1,
   id: "consent-of-the-load",
-  purposes: { necessary: "granted", measurement: "granted", profile: "granted", personalisation: "granted", prediction: "granted", ads: "denied" },
+  purposes: {
+    necessary: "granted",
+    measurement: "granted",
+    profile: "granted",
+    personalisation: "granted",
+    prediction: "granted",
+    ads: "denied",
+  },
   at: new Date().toISOString(),
 };
 

@@ -33,7 +33,9 @@ export interface Stack {
 
 const command = fileURLToPath(new URL("../../apps/polder/bin/polder.mjs", import.meta.url));
 
-export async function startStack(options: { config?: (shopUrl: string) => object; env?: Record<string, string> } = {}): Promise<Stack> {
+export async function startStack(
+  options: { config?: (shopUrl: string) => object; env?: Record<string, string> } = {},
+): Promise<Stack> {
   const dataPath = mkdtempSync(join(tmpdir(), "polder-e2e-"));
   const [shop, collector, api, sql] = await freePorts(4);
   const configPath = join(dataPath, "test.config.json");
@@ -71,11 +73,19 @@ export async function startStack(options: { config?: (shopUrl: string) => object
         },
         stdio: ["ignore", "pipe", "pipe"],
       });
-      for (const stream of [child.stdout!, child.stderr!]) stream.on("data", (chunk: Buffer) => (output += chunk.toString()));
+      for (const stream of [child.stdout!, child.stderr!])
+        stream.on("data", (chunk: Buffer) => (output += chunk.toString()));
       const exited = once(child, "exit").then(() => {
         throw new Error(`polder start ended by itself:\n${output}`);
       });
-      await Promise.race([exited, Promise.all([answers(`${stack.collectorUrl}/readyz`), answers(`${stack.apiUrl}/readyz`), answers(`${stack.sqlUrl}/ping`)])]);
+      await Promise.race([
+        exited,
+        Promise.all([
+          answers(`${stack.collectorUrl}/readyz`),
+          answers(`${stack.apiUrl}/readyz`),
+          answers(`${stack.sqlUrl}/ping`),
+        ]),
+      ]);
       exited.catch(() => {});
       if (!options.config) stack.writeKey = demoWriteKey(dataPath);
     },
@@ -92,7 +102,10 @@ export async function startStack(options: { config?: (shopUrl: string) => object
       return child!.exitCode;
     },
     async sql<Row>(statement: string) {
-      const answer = await fetch(`${stack.sqlUrl}/?default_format=JSONEachRow&output_format_json_quote_64bit_integers=0`, { method: "POST", body: statement });
+      const answer = await fetch(
+        `${stack.sqlUrl}/?default_format=JSONEachRow&output_format_json_quote_64bit_integers=0`,
+        { method: "POST", body: statement },
+      );
       const text = await answer.text();
       if (!answer.ok) throw new Error(`${answer.status} for ${statement}: ${text}`);
       return text
@@ -119,7 +132,11 @@ export async function eventually<T>(ask: () => Promise<T>, isEnough: (answer: T)
 }
 
 /** Resolves when the address answers 200. */
-export const answers = (url: string): Promise<unknown> => eventually(() => fetch(url), ({ ok }) => ok);
+export const answers = (url: string): Promise<unknown> =>
+  eventually(
+    () => fetch(url),
+    ({ ok }) => ok,
+  );
 
 export async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(

@@ -17,14 +17,22 @@ export function testConfig(origins: string[]) {
           {
             key: elsewhereKey,
             name: "Segment's clients behind the banner that the site has already",
-            basis: { purposes: ["necessary", "measurement", "profile"], basis: "consent_elsewhere", reason: "The existing banner loads the client only after a yes." },
+            basis: {
+              purposes: ["necessary", "measurement", "profile"],
+              basis: "consent_elsewhere",
+              reason: "The existing banner loads the client only after a yes.",
+            },
           },
         ],
         serverKeys: [
           {
             hash: createHash("sha256").update(serverKey).digest("hex"),
             name: "shop server",
-            basis: { purposes: ["necessary", "measurement", "profile"], basis: "contract", reason: "Orders are part of the contract." },
+            basis: {
+              purposes: ["necessary", "measurement", "profile"],
+              basis: "contract",
+              reason: "Orders are part of the contract.",
+            },
           },
         ],
         maxEventsPerSecond: 100_000,

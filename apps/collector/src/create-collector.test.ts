@@ -349,7 +349,9 @@ describe("cookies", () => {
       anonymousId: "visitor-1",
       context: { consent: { v: 1, id: "c", purposes: { profile: "withdrawn", measurement: "withdrawn" } } },
     });
-    const { post } = buildCollector({ sites: { findKey: () => open, findSite: () => open.site, sites: () => [open.site] } });
+    const { post } = buildCollector({
+      sites: { findKey: () => open, findSite: () => open.site, sites: () => [open.site] },
+    });
     const headers = { origin: "http://localhost:8080", host: "localhost:8081", cookie: "polder_id=visitor-1.abc" };
     const lines = (await post("/v1/batch", { writeKey, batch: [withdrawn] }, headers)).headers.getSetCookie();
     expect(lines).toHaveLength(2);

@@ -48,7 +48,9 @@ describe("deviceCookies", () => {
     const next = value("v-2", nowMs);
     expect(ask({ cookieHeader: `polder_id=${before}` }), "scripts have just dropped theirs").toEqual([]);
     expect(ask({ cookieHeader: `polder_aid=${next}; polder_id=${next}` }), "the next one has theirs").toEqual([]);
-    expect(ask({ anonymousId: "v-2", cookieHeader: `polder_id=${before}` }), "the next one's first batch").toHaveLength(2);
+    expect(ask({ anonymousId: "v-2", cookieHeader: `polder_id=${before}` }), "the next one's first batch").toHaveLength(
+      2,
+    );
   });
 
   it("starts anew for another visitor, and for one who is past 13 months", () => {

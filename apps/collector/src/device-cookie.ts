@@ -41,7 +41,10 @@ export function deviceCookies(question: CookieQuestion, anonymousId: string): re
   const device = { anonymousId, createdAt: Math.min(readable?.createdAt ?? nowMs, nowMs) };
   const value = encodeDeviceId(device);
   const attributes = attributesOf(question, Math.floor((deviceIdExpiresAt(device, nowMs) - nowMs) / 1000));
-  return [`${deviceIdCookieName}=${value}; ${attributes}`, `${deviceIdHttpOnlyCookieName}=${value}; ${attributes}; HttpOnly`];
+  return [
+    `${deviceIdCookieName}=${value}; ${attributes}`,
+    `${deviceIdHttpOnlyCookieName}=${value}; ${attributes}; HttpOnly`,
+  ];
 }
 
 /** Takes both cookies from a device whose visitor withdrew: a script cannot reach the copy. None when there is neither. */

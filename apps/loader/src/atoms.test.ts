@@ -70,10 +70,20 @@ describe("atoms", () => {
   it("stays bounded and still right when more keys pass than it may cache", async () => {
     const store = table();
     const atoms = createAtoms({ partition: 0, store, maxCached: 2 });
-    const resolved = await atoms.resolve(["a", "b", "c", "d"].map((id) => record(id)), 1);
+    const resolved = await atoms.resolve(
+      ["a", "b", "c", "d"].map((id) => record(id)),
+      1,
+    );
     for (const [i, id] of ["a", "b", "c", "d"].entries()) store.atoms.set(`${id}/`, resolved.atoms[i]!);
     atoms.remember(resolved.fresh);
-    expect((await atoms.resolve(["a", "b", "c", "d"].map((id) => record(id)), resolved.next)).atoms).toEqual(resolved.atoms);
+    expect(
+      (
+        await atoms.resolve(
+          ["a", "b", "c", "d"].map((id) => record(id)),
+          resolved.next,
+        )
+      ).atoms,
+    ).toEqual(resolved.atoms);
   });
 
   it("refuses to run out of numbers", async () => {

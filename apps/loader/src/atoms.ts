@@ -9,12 +9,19 @@ export interface Atoms {
    * An atom for each record, 0 for one without identifiers, new ones numbered from `next` in the order of the records. The same records and `next`
    * give the same atoms whatever happened to an earlier try: atoms at or above `next` that a try left in the store are not looked at.
    */
-  resolve(records: readonly StoredRecord[], next: number): Promise<{ atoms: number[]; next: number; fresh: ReadonlyMap<string, number> }>;
+  resolve(
+    records: readonly StoredRecord[],
+    next: number,
+  ): Promise<{ atoms: number[]; next: number; fresh: ReadonlyMap<string, number> }>;
   /** The rows are in the store: the fresh ones may be remembered. */
   remember(fresh: ReadonlyMap<string, number>): void;
 }
 
-export function createAtoms(options: { partition: number; store: Pick<EventStore, "findAtoms">; maxCached: number }): Atoms {
+export function createAtoms(options: {
+  partition: number;
+  store: Pick<EventStore, "findAtoms">;
+  maxCached: number;
+}): Atoms {
   const { partition, store, maxCached } = options;
   // Oldest first: a Map keeps the order of insertion, and a hit is put back at the end.
   const cache = new Map<string, number>();
@@ -60,7 +67,10 @@ export function createAtoms(options: { partition: number; store: Pick<EventStore
         if (key === "") return 0;
         const atom = known.get(key) ?? fresh.get(key);
         if (atom !== undefined) return atom;
-        if (next > maxAtomNumber) throw new Error(`partition ${partition} has given out all ${maxAtomNumber} atoms: add partitions to polder.events`);
+        if (next > maxAtomNumber)
+          throw new Error(
+            `partition ${partition} has given out all ${maxAtomNumber} atoms: add partitions to polder.events`,
+          );
         const made = next++ * atomStride + partition;
         fresh.set(key, made);
         return made;

@@ -27,9 +27,11 @@ ${kafkaUsage}  POLDER_DATA            folder of the embedded log, .polder when n
 /** Throws an error with a sentence for the user. */
 export function readProcessSettings(env: { readonly [name: string]: string | undefined }): ProcessSettings {
   const clickhouse = connectionFromEnv(env);
-  if (!clickhouse) throw new Error("CLICKHOUSE_URL is not set: say where ClickHouse answers, as http://127.0.0.1:8123.");
+  if (!clickhouse)
+    throw new Error("CLICKHOUSE_URL is not set: say where ClickHouse answers, as http://127.0.0.1:8123.");
   const port = Number(env["POLDER_LOADER_PORT"] || "8083");
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new Error("POLDER_LOADER_PORT must be a whole number from 0 to 65535.");
+  if (!Number.isInteger(port) || port < 0 || port > 65_535)
+    throw new Error("POLDER_LOADER_PORT must be a whole number from 0 to 65535.");
   return {
     logPath: join(env["POLDER_DATA"] || ".polder", "log"),
     kafka: kafkaFromEnv(env),

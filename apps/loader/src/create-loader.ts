@@ -55,7 +55,11 @@ export function createLoader(options: LoaderOptions): Loader {
     new Promise((resolve, reject) => {
       const onAbort = (): void => {
         clearTimeout(timer);
-        reject(new Error("the loader was stopped while it waited for ClickHouse; the range stays open and is loaded after the next start"));
+        reject(
+          new Error(
+            "the loader was stopped while it waited for ClickHouse; the range stays open and is loaded after the next start",
+          ),
+        );
       };
       const timer = setTimeout(() => {
         stopping.signal.removeEventListener("abort", onAbort);
@@ -102,7 +106,11 @@ export function createLoader(options: LoaderOptions): Loader {
                 committed,
                 bounds,
               ).catch((error: unknown) => {
-                logger.error("a partition cannot be loaded", { topic, partition, reason: error instanceof Error ? error.message : String(error) });
+                logger.error("a partition cannot be loaded", {
+                  topic,
+                  partition,
+                  reason: error instanceof Error ? error.message : String(error),
+                });
                 throw error;
               });
               open.set(`${topic}:${partition}`, opened.loader);
@@ -136,7 +144,12 @@ export function createLoader(options: LoaderOptions): Loader {
 function createMetrics(registry: Registry) {
   const registers = [registry];
   return {
-    rows: new Counter({ name: "polder_loader_rows_total", help: "Rows by topic and outcome: loaded, duplicate, refused", labelNames: ["topic", "outcome"], registers }),
+    rows: new Counter({
+      name: "polder_loader_rows_total",
+      help: "Rows by topic and outcome: loaded, duplicate, refused",
+      labelNames: ["topic", "outcome"],
+      registers,
+    }),
     partitions: new Gauge({ name: "polder_loader_partitions", help: "Partitions that this loader holds", registers }),
     seconds: new Histogram({
       name: "polder_loader_range_seconds",

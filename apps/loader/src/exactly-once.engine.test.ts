@@ -26,7 +26,12 @@ afterAll(async () => {
 
 // A database of its own for each test: tokens of an emptied table would still be remembered.
 beforeEach(async () => {
-  clickhouse = createClickHouse({ url: engine.url, ...engine.admin, database: `loader_${randomUUID().replaceAll("-", "")}`, logger });
+  clickhouse = createClickHouse({
+    url: engine.url,
+    ...engine.admin,
+    database: `loader_${randomUUID().replaceAll("-", "")}`,
+    logger,
+  });
   await migrate(clickhouse);
   onTestFinished(async () => {
     await clickhouse.command(`DROP DATABASE ${clickhouse.database}`);
@@ -44,11 +49,28 @@ function record(over: { id?: string; anonymousId?: string; userId?: string; row?
   const { id = `m${counter++}`, anonymousId = `v${counter % 9}`, userId = "" } = over;
   const time = "2026-11-22 12:00:00.000";
   const row = {
-    site: "shop", day: "2026-11-22", type: "track", name: "Product Viewed", time, received_at: time, client_time: time, message_id: id,
-    anonymous_id: anonymousId, user_id: userId, origin: "observed", basis: "consent", regime: "opt_in", amount: "0", properties: { price: 3 },
+    site: "shop",
+    day: "2026-11-22",
+    type: "track",
+    name: "Product Viewed",
+    time,
+    received_at: time,
+    client_time: time,
+    message_id: id,
+    anonymous_id: anonymousId,
+    user_id: userId,
+    origin: "observed",
+    basis: "consent",
+    regime: "opt_in",
+    amount: "0",
+    properties: { price: 3 },
     ...over.row,
   };
-  return { key: `shop:${anonymousId || id}`, value: Buffer.from(JSON.stringify(row)), headers: { id, site: "shop", anonymousId, userId } };
+  return {
+    key: `shop:${anonymousId || id}`,
+    value: Buffer.from(JSON.stringify(row)),
+    headers: { id, site: "shop", anonymousId, userId },
+  };
 }
 
 /** Runs a loader until everything in the log is committed, then stops it. */
@@ -63,7 +85,9 @@ async function loadAll(log: EventLog, store: EventStore, options: { maxRecords?:
 
 async function caughtUp(log: EventLog): Promise<void> {
   for (;;) {
-    const lags = await Promise.all((["polder.events", "polder.rejected"] as const).map((topic) => log.lag(topic, "polder.loader")));
+    const lags = await Promise.all(
+      (["polder.events", "polder.rejected"] as const).map((topic) => log.lag(topic, "polder.loader")),
+    );
     if (lags.every((lag) => [...lag.values()].every((n) => n === 0))) return;
     await new Promise((resolve) => setImmediate(resolve));
   }
@@ -90,12 +114,23 @@ async function totals(): Promise<Totals> {
   return row!;
 }
 
-const exactly = (n: number, keys: number): Totals => ({ events: n, ids: n, inProfiles: n, inAudiences: n, atoms: keys, keys, known: keys });
+const exactly = (n: number, keys: number): Totals => ({
+  events: n,
+  ids: n,
+  inProfiles: n,
+  inAudiences: n,
+  atoms: keys,
+  keys,
+  known: keys,
+});
 
 describe("the loader", () => {
   it("loads each event once, with one atom an identity, into the table and its views", async () => {
     const { log } = openLog();
-    await log.append("polder.events", Array.from({ length: 500 }, () => record()));
+    await log.append(
+      "polder.events",
+      Array.from({ length: 500 }, () => record()),
+    );
     const loader = await loadAll(log, createEventStore({ clickhouse }), { maxRecords: 64 });
     expect(await totals()).toEqual(exactly(500, 9));
     expect(loader.status()).toMatchObject({ loaded: 500, duplicate: 0, refused: 0 });
@@ -117,7 +152,11 @@ describe("the loader", () => {
     await log.append("polder.events", [one, record({ anonymousId: "a" }), one]);
     const first = await loadAll(log, store);
     expect(first.status()).toMatchObject({ loaded: 2, duplicate: 1 });
-    const other = { ...one, headers: { ...one.headers, site: "blog" }, value: Buffer.from(one.value.toString().replace('"shop"', '"blog"')) };
+    const other = {
+      ...one,
+      headers: { ...one.headers, site: "blog" },
+      value: Buffer.from(one.value.toString().replace('"shop"', '"blog"')),
+    };
     await log.append("polder.events", [one, other]);
     const second = await loadAll(log, store);
     expect(second.status()).toMatchObject({ duplicate: expect.any(Number), loaded: 1 });
@@ -135,7 +174,9 @@ describe("the loader", () => {
     const loader = await loadAll(log, store);
     expect(loader.status()).toMatchObject({ loaded: 98, refused: 2 });
     expect(await totals()).toEqual(exactly(98, 1));
-    const refused = await clickhouse.query("SELECT message_id, reason, _partition, _offset, detail != '' AS hasWords, position(body, message_id) > 0 AS hasBody FROM rejected ORDER BY _offset");
+    const refused = await clickhouse.query(
+      "SELECT message_id, reason, _partition, _offset, detail != '' AS hasWords, position(body, message_id) > 0 AS hasBody FROM rejected ORDER BY _offset",
+    );
     expect(refused).toEqual([
       { message_id: "bad-time", reason: "refused_by_store", _partition: 0, _offset: 13, hasWords: 1, hasBody: 1 },
       { message_id: "bad-amount", reason: "refused_by_store", _partition: 0, _offset: 77, hasWords: 1, hasBody: 1 },
@@ -147,16 +188,37 @@ describe("the loader", () => {
 
   it("loads what collectors rejected into its own table", async () => {
     const { log } = openLog();
-    const row = { site: "shop", received_at: "2026-11-22 12:00:00.000", message_id: "r", type: "track", name: "", reason: "name_missing", detail: "d", body: "{}", rule_version: 1 };
-    await log.append("polder.rejected", [{ key: "r", value: Buffer.from(JSON.stringify(row)), headers: { id: "r", site: "shop", anonymousId: "", userId: "" } }]);
+    const row = {
+      site: "shop",
+      received_at: "2026-11-22 12:00:00.000",
+      message_id: "r",
+      type: "track",
+      name: "",
+      reason: "name_missing",
+      detail: "d",
+      body: "{}",
+      rule_version: 1,
+    };
+    await log.append("polder.rejected", [
+      {
+        key: "r",
+        value: Buffer.from(JSON.stringify(row)),
+        headers: { id: "r", site: "shop", anonymousId: "", userId: "" },
+      },
+    ]);
     await loadAll(log, createEventStore({ clickhouse }));
-    expect(await clickhouse.query("SELECT message_id, reason FROM rejected")).toEqual([{ message_id: "r", reason: "name_missing" }]);
+    expect(await clickhouse.query("SELECT message_id, reason FROM rejected")).toEqual([
+      { message_id: "r", reason: "name_missing" },
+    ]);
     await log.close();
   });
 
   it("refuses a log that holds less than was loaded before, instead of losing what comes under old offsets", async () => {
     const { log } = openLog();
-    await log.append("polder.events", Array.from({ length: 50 }, () => record()));
+    await log.append(
+      "polder.events",
+      Array.from({ length: 50 }, () => record()),
+    );
     await loadAll(log, createEventStore({ clickhouse }));
     await log.close();
     let speak = (_reason: string): void => {};
@@ -164,7 +226,13 @@ describe("the loader", () => {
     const listening: Logger = { info() {}, warn() {}, error: (_message, fields) => speak(String(fields?.["reason"])) };
     const { log: anew } = openLog();
     await anew.append("polder.events", [record({ anonymousId: "a" })]);
-    const loader = createLoader({ log: anew, store: createEventStore({ clickhouse }), logger: listening, registry: new Registry(), lingerMs: 1 });
+    const loader = createLoader({
+      log: anew,
+      store: createEventStore({ clickhouse }),
+      logger: listening,
+      registry: new Registry(),
+      lingerMs: 1,
+    });
     const running = loader.run();
     expect(await spoken).toMatch(/offsets up to \d+ were loaded before, but the log ends at \d+/);
     await loader.stop();
@@ -175,9 +243,26 @@ describe("the loader", () => {
 
   it("is exact through failed inserts, lost answers and crashes at any point, with client retries among them", async () => {
     const step = fc.oneof(
-      { weight: 6, arbitrary: fc.record({ do: fc.constant("append" as const), count: fc.integer({ min: 1, max: 60 }), repeat: fc.integer({ min: 0, max: 5 }) }) },
-      { weight: 2, arbitrary: fc.record({ do: fc.constant("crash" as const), afterInserts: fc.integer({ min: 0, max: 3 }), isStored: fc.boolean() }) },
-      { weight: 2, arbitrary: fc.record({ do: fc.constant("load" as const), loseAnswers: fc.integer({ min: 0, max: 2 }) }) },
+      {
+        weight: 6,
+        arbitrary: fc.record({
+          do: fc.constant("append" as const),
+          count: fc.integer({ min: 1, max: 60 }),
+          repeat: fc.integer({ min: 0, max: 5 }),
+        }),
+      },
+      {
+        weight: 2,
+        arbitrary: fc.record({
+          do: fc.constant("crash" as const),
+          afterInserts: fc.integer({ min: 0, max: 3 }),
+          isStored: fc.boolean(),
+        }),
+      },
+      {
+        weight: 2,
+        arbitrary: fc.record({ do: fc.constant("load" as const), loseAnswers: fc.integer({ min: 0, max: 2 }) }),
+      },
     );
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 3, maxLength: 8 }), async (steps) => {
@@ -202,7 +287,9 @@ describe("the loader", () => {
           }
         }
         await loadAll(log, store, { maxRecords: 16 });
-        expect(await totals()).toEqual(exactly(sent.length, new Set(sent.map(({ headers }) => headers.anonymousId)).size));
+        expect(await totals()).toEqual(
+          exactly(sent.length, new Set(sent.map(({ headers }) => headers.anonymousId)).size),
+        );
         await log.close();
       }),
       { seed: 20261122, numRuns: 12 },
@@ -224,7 +311,11 @@ function losingAnswers(store: EventStore, count: number): EventStore {
 }
 
 /** A loader that ends in the middle of an insert, as kill -9 ends it: before or after ClickHouse stored the rows, and nothing is committed after. */
-async function crashingLoad(log: EventLog, store: EventStore, crash: { afterInserts: number; isStored: boolean }): Promise<void> {
+async function crashingLoad(
+  log: EventLog,
+  store: EventStore,
+  crash: { afterInserts: number; isStored: boolean },
+): Promise<void> {
   let left = crash.afterInserts;
   let isDead = false;
   let die = (): void => {};

@@ -61,12 +61,17 @@ export async function openPartition(
   if (options.windowSpan > 0) {
     // Rows of the open intent stay out: were they in, the retry would take them for duplicates and not heal what the crash cut off.
     const from = Math.max(0, resume.offset - options.windowSpan);
-    for await (const { offset, site, messageId } of options.store.messageIds(options.partition, from, resume.offset)) window.add(site, messageId, offset);
+    for await (const { offset, site, messageId } of options.store.messageIds(options.partition, from, resume.offset))
+      window.add(site, messageId, offset);
   }
   return { offset: resume.offset, loader: createPartitionLoader(options, resume, window) };
 }
 
-async function findResume(options: PartitionOptions, committed: CommittedPosition | undefined, bounds: { start: number; end: number }): Promise<Resume> {
+async function findResume(
+  options: PartitionOptions,
+  committed: CommittedPosition | undefined,
+  bounds: { start: number; end: number },
+): Promise<Resume> {
   const { topic, table, partition, store, logger } = options;
   const place = { topic, partition };
   const greatest = await store.maxOffset(table, partition);
@@ -79,7 +84,10 @@ async function findResume(options: PartitionOptions, committed: CommittedPositio
   }
   if (committed && committed.offset < bounds.start) {
     const lost = { from: committed.offset, to: bounds.start - 1 };
-    logger.error("records left the log before they were loaded and are lost: raise its retention", { ...place, ...lost });
+    logger.error("records left the log before they were loaded and are lost: raise its retention", {
+      ...place,
+      ...lost,
+    });
   }
 
   const afterTable = Math.max(greatest === undefined ? 0 : greatest + 1, bounds.start);
@@ -87,7 +95,8 @@ async function findResume(options: PartitionOptions, committed: CommittedPositio
   // Between the end of the table and the committed position are duplicates and refused rows, which the same rules find again, or rows that a
   // power cut took from the table, which come back.
   const offset = Math.min(afterTable, goOn);
-  if (offset < goOn) logger.info("reading again what the table does not hold", { ...place, from: offset, to: goOn - 1 });
+  if (offset < goOn)
+    logger.info("reading again what the table does not hold", { ...place, from: offset, to: goOn - 1 });
 
   const intent = goOn === committed?.offset ? parseIntent(committed.metadata) : undefined;
   if (intent && offset === goOn) return { offset, committed: goOn, intent };
@@ -105,13 +114,22 @@ function createPartitionLoader(options: PartitionOptions, resume: Resume, window
   const silent: LogRange["commit"] = () => Promise.resolve();
   let held: StoredRecord[] = [];
 
-  const insert = async (into: RowTable, token: string, bytes: Uint8Array): Promise<{ ok: true } | { ok: false; message: string }> => {
+  const insert = async (
+    into: RowTable,
+    token: string,
+    bytes: Uint8Array,
+  ): Promise<{ ok: true } | { ok: false; message: string }> => {
     for (let waitMs = 100; ; waitMs = Math.min(waitMs * 2, 5_000)) {
       try {
         return await store.insert(into, token, [bytes]);
       } catch (error) {
         if (!(error instanceof StoreUnavailableError)) throw error;
-        logger.warn("ClickHouse did not confirm an insert: sending the same again", { topic, partition, inMs: waitMs, error: error.message });
+        logger.warn("ClickHouse did not confirm an insert: sending the same again", {
+          topic,
+          partition,
+          inMs: waitMs,
+          error: error.message,
+        });
         await pause(waitMs);
       }
     }
@@ -126,20 +144,33 @@ function createPartitionLoader(options: PartitionOptions, resume: Resume, window
     let outcome: LoadOutcome = { loaded: fresh.length, duplicate: records.length - fresh.length, refused: 0 };
     if (fresh.length > 0) {
       const resolved = table === "events" ? await atoms.resolve(fresh, nextAtom) : undefined;
-      const result = await insert(table, `${topic}:${partition}:${first}-${last}`, spliceRows(partition, fresh, resolved?.atoms));
+      const result = await insert(
+        table,
+        `${topic}:${partition}:${first}-${last}`,
+        spliceRows(partition, fresh, resolved?.atoms),
+      );
       if (result.ok) {
         if (resolved) {
           atoms.remember(resolved.fresh);
           nextAtom = resolved.next;
         }
-        if (options.windowSpan > 0) for (const { headers, offset } of fresh) window.add(headers.site, headers.id, offset);
+        if (options.windowSpan > 0)
+          for (const { headers, offset } of fresh) window.add(headers.site, headers.id, offset);
       } else if (records.length > 1) {
         const half = records.length >> 1;
         const left = await load(records.slice(0, half), commit);
         const right = await load(records.slice(half), commit);
-        return { loaded: left.loaded + right.loaded, duplicate: left.duplicate + right.duplicate, refused: left.refused + right.refused };
+        return {
+          loaded: left.loaded + right.loaded,
+          duplicate: left.duplicate + right.duplicate,
+          refused: left.refused + right.refused,
+        };
       } else {
-        logger.error("ClickHouse refused a row: it is in the table rejected, with the reason", { topic, partition, offset: first });
+        logger.error("ClickHouse refused a row: it is in the table rejected, with the reason", {
+          topic,
+          partition,
+          offset: first,
+        });
         const row = refusedRow({ record: records[0]!, partition, message: result.message, now: now() });
         const put = await insert("rejected", `refused:${topic}:${partition}:${first}`, row);
         if (!put.ok) throw new Error(`ClickHouse refuses even the row that says what it refused: ${put.message}`);

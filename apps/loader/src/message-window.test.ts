@@ -48,7 +48,9 @@ describe("message window", () => {
   it("agrees with a plain list, whatever the order of adds and gaps between offsets", () => {
     fc.assert(
       fc.property(
-        fc.array(fc.record({ id: fc.string({ maxLength: 3 }), gap: fc.integer({ min: 1, max: 40 }) }), { maxLength: 300 }),
+        fc.array(fc.record({ id: fc.string({ maxLength: 3 }), gap: fc.integer({ min: 1, max: 40 }) }), {
+          maxLength: 300,
+        }),
         fc.integer({ min: 1, max: 200 }),
         (steps, span) => {
           const window = createMessageWindow(span);

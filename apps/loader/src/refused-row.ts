@@ -3,7 +3,12 @@ import { ruleVersion, type RejectedRow, type StoredRecord } from "@polder/core";
 const maxBodyLength = 2048;
 
 /** The row of `rejected` for an event that ClickHouse would not take, with its place in `polder.events` so that it can be found and replayed. */
-export function refusedRow(refused: { record: StoredRecord; partition: number; message: string; now: Date }): Uint8Array {
+export function refusedRow(refused: {
+  record: StoredRecord;
+  partition: number;
+  message: string;
+  now: Date;
+}): Uint8Array {
   const { record, partition, message, now } = refused;
   const body = Buffer.from(record.value).toString("utf8");
   const { type, name } = readable(body);
@@ -27,7 +32,7 @@ export function refusedRow(refused: { record: StoredRecord; partition: number; m
 function readable(body: string): { type: string; name: string } {
   try {
     const { type, name } = JSON.parse(body) as { type?: unknown; name?: unknown };
-    return { type: String(type ?? ""), name: String(name ?? "") };
+    return { type: typeof type === "string" ? type : "", name: typeof name === "string" ? name : "" };
   } catch {
     return { type: "", name: "" };
   }

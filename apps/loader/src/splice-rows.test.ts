@@ -19,5 +19,7 @@ it("puts coordinates and atom in front of each row, one row a line", () => {
 });
 
 it("leaves the atom out where a table has none", () => {
-  expect(Buffer.from(spliceRows(0, [record(0, '{"reason":"x"}')])).toString()).toBe('{"_partition":0,"_offset":0,"reason":"x"}\n');
+  expect(Buffer.from(spliceRows(0, [record(0, '{"reason":"x"}')])).toString()).toBe(
+    '{"_partition":0,"_offset":0,"reason":"x"}\n',
+  );
 });

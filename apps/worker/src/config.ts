@@ -21,9 +21,11 @@ Environment
 /** Throws an error with a sentence for the user. */
 export function readProcessSettings(env: { readonly [name: string]: string | undefined }): ProcessSettings {
   const clickhouse = connectionFromEnv(env);
-  if (!clickhouse) throw new Error("CLICKHOUSE_URL is not set: say where ClickHouse answers, as http://127.0.0.1:8123.");
+  if (!clickhouse)
+    throw new Error("CLICKHOUSE_URL is not set: say where ClickHouse answers, as http://127.0.0.1:8123.");
   const port = Number(env["POLDER_WORKER_PORT"] || "8084");
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new Error("POLDER_WORKER_PORT must be a whole number from 0 to 65535.");
+  if (!Number.isInteger(port) || port < 0 || port > 65_535)
+    throw new Error("POLDER_WORKER_PORT must be a whole number from 0 to 65535.");
   return {
     clickhouse,
     host: env["POLDER_HOST"] || "127.0.0.1",

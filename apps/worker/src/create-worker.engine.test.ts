@@ -37,13 +37,17 @@ interface Atom {
 const newWorker = () => createWorker({ store: createIdentityStore(clickhouse), logger, registry: new Registry() });
 
 async function addAtoms(atoms: readonly Atom[]): Promise<void> {
-  const values = atoms.map(({ site, anonymousId: a, userId: u, atom }) => `('${site}', cityHash64('${a}', '${u}'), ${atom}, '${a}', '${u}')`);
+  const values = atoms.map(
+    ({ site, anonymousId: a, userId: u, atom }) => `('${site}', cityHash64('${a}', '${u}'), ${atom}, '${a}', '${u}')`,
+  );
   await clickhouse.command(`INSERT INTO atom (site, key, atom, anonymous_id, user_id) VALUES ${values.join(", ")}`);
 }
 
 /** What every atom's person is in SQL. */
 async function people(): Promise<Map<number, number>> {
-  const rows = await clickhouse.query<{ atom: number; person: number }>("SELECT DISTINCT atom, person(atom) AS person FROM atom");
+  const rows = await clickhouse.query<{ atom: number; person: number }>(
+    "SELECT DISTINCT atom, person(atom) AS person FROM atom",
+  );
   return new Map(rows.map((row) => [row.atom, row.person]));
 }
 
@@ -60,20 +64,32 @@ function expectedPeople(atoms: readonly Atom[]): Map<number, number> {
       if (a.site !== b.site) continue;
       if (a.userId && a.userId === b.userId) union(a.atom, b.atom);
       if (!a.userId && !b.userId && a.anonymousId === b.anonymousId) union(a.atom, b.atom);
-      const usersOfA = new Set(atoms.filter((c) => c.site === a.site && c.anonymousId === a.anonymousId && c.userId).map((c) => c.userId));
+      const usersOfA = new Set(
+        atoms.filter((c) => c.site === a.site && c.anonymousId === a.anonymousId && c.userId).map((c) => c.userId),
+      );
       if (!a.userId && a.anonymousId && usersOfA.size === 1 && usersOfA.has(b.userId)) union(a.atom, b.atom);
     }
   return new Map(atoms.map(({ atom }) => [atom, find(atom)]));
 }
 
-const atom = (number: number, anonymousId: string, userId = "", site = "shop"): Atom => ({ site, anonymousId, userId, atom: number });
+const atom = (number: number, anonymousId: string, userId = "", site = "shop"): Atom => ({
+  site,
+  anonymousId,
+  userId,
+  atom: number,
+});
 
 describe("people", () => {
   it("joins what a visitor did before and after a login, and a second device with the same login", async () => {
     const worker = newWorker();
     await addAtoms([atom(64, "phone"), atom(128, "laptop")]);
     await worker.tick();
-    expect(await people()).toEqual(new Map([[64, 64], [128, 128]]));
+    expect(await people()).toEqual(
+      new Map([
+        [64, 64],
+        [128, 128],
+      ]),
+    );
     await addAtoms([atom(192, "phone", "an")]);
     await worker.tick();
     expect((await people()).get(192)).toBe(64);
@@ -89,13 +105,24 @@ describe("people", () => {
     expect((await people()).get(128)).toBe(64);
     await addAtoms([atom(192, "kiosk", "bo")]);
     await worker.tick();
-    expect(await people()).toEqual(new Map([[64, 64], [128, 128], [192, 192]]));
+    expect(await people()).toEqual(
+      new Map([
+        [64, 64],
+        [128, 128],
+        [192, 192],
+      ]),
+    );
   });
 
   it("does not join the same ids of two sites", async () => {
     await addAtoms([atom(64, "a", "u", "shop"), atom(128, "a", "u", "blog")]);
     await newWorker().tick();
-    expect(await people()).toEqual(new Map([[64, 64], [128, 128]]));
+    expect(await people()).toEqual(
+      new Map([
+        [64, 64],
+        [128, 128],
+      ]),
+    );
   });
 
   it("changes nothing when there is nothing new", async () => {
@@ -107,9 +134,15 @@ describe("people", () => {
   });
 
   it("equals union-find over all atoms, whatever came in which order, with restarts in between", async () => {
-    const small = (prefix: string, n: number) => fc.integer({ min: 0, max: n }).map((i) => (i === 0 ? "" : `${prefix}${i}`));
+    const small = (prefix: string, n: number) =>
+      fc.integer({ min: 0, max: n }).map((i) => (i === 0 ? "" : `${prefix}${i}`));
     const key = fc
-      .record({ site: fc.constantFrom("shop", "blog"), anonymousId: small("a", 6), userId: small("u", 4), residue: fc.integer({ min: 0, max: 2 }) })
+      .record({
+        site: fc.constantFrom("shop", "blog"),
+        anonymousId: small("a", 6),
+        userId: small("u", 4),
+        residue: fc.integer({ min: 0, max: 2 }),
+      })
       .filter(({ anonymousId, userId }) => anonymousId !== "" || userId !== "");
     const step = fc.record({ keys: fc.array(key, { minLength: 1, maxLength: 5 }), restart: fc.boolean() });
     await fc.assert(

@@ -58,7 +58,10 @@ export function createWorker(options: WorkerOptions): Worker {
         failures++;
         metrics.failures.inc();
         isPublished = false;
-        logger.warn("people could not be settled: trying again", { failures, error: error instanceof Error ? error.message : String(error) });
+        logger.warn("people could not be settled: trying again", {
+          failures,
+          error: error instanceof Error ? error.message : String(error),
+        });
       }
       await pause(Math.min(tickMs * 2 ** Math.min(failures, 5), 10_000), stopping.signal);
     }
@@ -91,7 +94,15 @@ function createMetrics(registry: Registry) {
   const registers = [registry];
   return {
     changed: new Counter({ name: "polder_worker_people_changed_total", help: "Atoms whose person changed", registers }),
-    failures: new Counter({ name: "polder_worker_failures_total", help: "Ticks that failed and were tried again", registers }),
-    settledAt: new Gauge({ name: "polder_worker_settled_timestamp_seconds", help: "When all that was new had last been settled", registers }),
+    failures: new Counter({
+      name: "polder_worker_failures_total",
+      help: "Ticks that failed and were tried again",
+      registers,
+    }),
+    settledAt: new Gauge({
+      name: "polder_worker_settled_timestamp_seconds",
+      help: "When all that was new had last been settled",
+      registers,
+    }),
   };
 }

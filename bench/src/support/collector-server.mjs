@@ -9,7 +9,15 @@ import { quiet } from "./temporary-folder.mjs";
 // The collector as it is in production, with its log: a folder, or brokers after "kafka:".
 const where = process.argv[2];
 const log = where.startsWith("kafka:")
-  ? createKafkaLog({ brokers: where.slice("kafka:".length).split(","), clientId: "bench", partitions: 24, replicationFactor: 1, createTopics: true, topicPrefix: `bench-${process.pid}.`, logger: quiet })
+  ? createKafkaLog({
+      brokers: where.slice("kafka:".length).split(","),
+      clientId: "bench",
+      partitions: 24,
+      replicationFactor: 1,
+      createTopics: true,
+      topicPrefix: `bench-${process.pid}.`,
+      logger: quiet,
+    })
   : createLmdbLog({ path: where, logger: quiet });
 const collector = createCollector({
   log,
@@ -23,8 +31,9 @@ const collector = createCollector({
   browserBundle: readBrowserBundle(),
 });
 process.send(await collector.listen({ host: "127.0.0.1", port: 0 }));
-process.on("SIGTERM", async () => {
-  await collector.close();
-  await log.close();
-  process.exit(0);
+process.on("SIGTERM", () => {
+  void collector
+    .close()
+    .then(() => log.close())
+    .then(() => process.exit(0));
 });

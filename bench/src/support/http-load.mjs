@@ -15,7 +15,14 @@ export async function sendLoad({ url, bodies, headers, connections, durationMs }
   const once = (body) =>
     new Promise((resolve, reject) => {
       const sent = request(
-        { agent, host: target.hostname, port: target.port, path: target.pathname, method: "POST", headers: { ...headers, "content-length": Buffer.byteLength(body) } },
+        {
+          agent,
+          host: target.hostname,
+          port: target.port,
+          path: target.pathname,
+          method: "POST",
+          headers: { ...headers, "content-length": Buffer.byteLength(body) },
+        },
         (answer) => {
           answer.resume();
           answer.on("end", () => resolve(answer.statusCode));
@@ -42,4 +49,8 @@ export async function sendLoad({ url, bodies, headers, connections, durationMs }
 
 export const quantile = (ascending, q) => ascending[Math.min(ascending.length - 1, Math.floor(ascending.length * q))];
 
-export const median = (values) => quantile(values.toSorted((a, b) => a - b), 0.5);
+export const median = (values) =>
+  quantile(
+    values.toSorted((a, b) => a - b),
+    0.5,
+  );

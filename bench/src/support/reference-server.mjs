@@ -7,7 +7,9 @@ app.post("/v1/batch", async (c) => {
   const { batch } = JSON.parse(await c.req.text());
   return c.json({ accepted: batch.length, rejected: [] });
 });
-const server = serve({ fetch: app.fetch, hostname: "127.0.0.1", port: 0 }, ({ port }) => process.send({ url: `http://127.0.0.1:${port}` }));
+const server = serve({ fetch: app.fetch, hostname: "127.0.0.1", port: 0 }, ({ port }) =>
+  process.send({ url: `http://127.0.0.1:${port}` }),
+);
 process.on("SIGTERM", () => {
   server.close(() => process.exit(0));
   server.closeAllConnections();

@@ -1,6 +1,7 @@
 import { LogUnavailableError, type LogRecord } from "@polder/core";
 import { createRecordingConsumer } from "@polder/core/contracts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+// @boundaries-ignore a broker to stop and start again, as the test command starts its own
 import { startKafkaBroker } from "../../../scripts/kafka-broker.mjs";
 import { createKafkaLog, type KafkaLog } from "./event-log.ts";
 

@@ -16,7 +16,15 @@ describe("holdsCard", () => {
   it.each(["4111111111111111", "my card: 5500-0000-0000-0004", "378282246310005"])("finds %s", (text) => {
     expect(holdsCard(text)).toBe(true);
   });
-  it.each(["4111111111111112", "0612345678", "+31 6 1234 5678", "jane@example.com", "", "customer-1795385234046", "1795385234046"])("leaves %s", (text) => {
+  it.each([
+    "4111111111111112",
+    "0612345678",
+    "+31 6 1234 5678",
+    "jane@example.com",
+    "",
+    "customer-1795385234046",
+    "1795385234046",
+  ])("leaves %s", (text) => {
     expect(holdsCard(text)).toBe(false);
   });
 });

@@ -10,7 +10,8 @@ const passesLuhn = (number: string): boolean =>
  * Whether a payment card's number is in it: Luhn, and a first digit that card networks use. Without that every tenth customer number of 13 digits
  * would be one.
  */
-export const holdsCard = (text: string): boolean => (text.match(/(?:^|\D)[2-6](?:[ .-]?\d){12,18}(?!\d)/g) ?? []).some(passesLuhn);
+export const holdsCard = (text: string): boolean =>
+  (text.match(/(?:^|\D)[2-6](?:[ .-]?\d){12,18}(?!\d)/g) ?? []).some(passesLuhn);
 
 /**
  * Text without mail addresses and long numbers. Every number of nine digits or more goes, in groups or not: cards, bank accounts,

@@ -2,7 +2,7 @@ import { html } from "hono/html";
 import type { Html } from "./layout.ts";
 
 /** Version of the words below; it is stored with every choice, so a change of the words needs a new one. */
-export const noticeVersion = "2026-11";
+const noticeVersion = "2026-11";
 
 /**
  * Yes and no are the same element with the same class, side by side on the first layer. Hidden until the script knows

@@ -181,8 +181,6 @@ export function createShop({ writeKey, collectorUrl, liveUrl, newOrderId }: Shop
   };
 }
 
-export type Shop = ReturnType<typeof createShop>;
-
 const isThisMachine = (name: string): boolean => name === "localhost" || name === "127.0.0.1" || name === "[::1]";
 
 const policy = (collector: string): string =>

@@ -30,5 +30,3 @@ export function createOrders({ newOrderId, capacity = 1000 }: { newOrderId: () =
       [...orders.values()].filter((order) => order.customer === customer).reverse(),
   };
 }
-
-export type Orders = ReturnType<typeof createOrders>;

@@ -160,32 +160,6 @@ export const configRule = {
   fields: {
     $schema: { type: "text", optional: true, about: "Where an editor finds the schema of this file." },
     sites: { type: "list", about: "The sites whose events are taken.", isNotEmpty: true, of: site },
-    consent: {
-      type: "object",
-      about: "What visitors are told before they choose.",
-      default: {},
-      fields: {
-        version: {
-          type: "text",
-          about: "Version of the text; recorded with each choice.",
-          default: "1",
-          pattern: /^\S{1,64}$/,
-          expected: "1 to 64 characters without spaces",
-        },
-        purposes: {
-          type: "map",
-          about:
-            'The text of each purpose by language tag: { measurement: { en: "…", nl: "…" } }. Purposes without a text have the banner\'s own.',
-          default: {},
-          keys: purposes,
-          of: {
-            type: "map",
-            about: "Text by language tag.",
-            of: { type: "text", about: "The text.", pattern: /\S/, expected: "a sentence" },
-          },
-        },
-      },
-    },
     limits: {
       type: "object",
       about: "What the machine can take.",
@@ -197,13 +171,6 @@ export const configRule = {
           min: 1024 * 1024,
           max: 16 * 1024 ** 3,
           default: 64 * 1024 ** 2,
-        },
-        maxSpoolBytes: {
-          type: "number",
-          about: "Bytes that the collector keeps on disk while the log is away; past it senders hear 503.",
-          min: 1024 * 1024,
-          max: 1024 ** 4,
-          default: 4 * 1024 ** 3,
         },
       },
     },
@@ -225,20 +192,6 @@ export const configRule = {
       about: "How long data is kept.",
       default: {},
       fields: {
-        eventsDays: {
-          type: "number",
-          optional: true,
-          about: "Days after which events go. Absent: they stay.",
-          min: 1,
-          max: 36_500,
-        },
-        rejectedDays: {
-          type: "number",
-          about: "Days after which rejected events go.",
-          min: 1,
-          max: 3_650,
-          default: 30,
-        },
         logBytes: {
           type: "number",
           about: "Bytes of loaded events that the embedded log keeps before it drops the oldest.",

@@ -2,7 +2,9 @@ import { expect, it } from "vitest";
 import { createHealthHandler } from "./health-handler.ts";
 
 const get = (path: string, problem?: string) =>
-  createHealthHandler({ live: () => problem, ready: async () => problem, metrics: async () => "up 1\n" })(new Request(`http://127.0.0.1${path}`));
+  createHealthHandler({ live: () => problem, ready: async () => problem, metrics: async () => "up 1\n" })(
+    new Request(`http://127.0.0.1${path}`),
+  );
 
 it("answers 200 while nothing is wrong", async () => {
   expect((await get("/livez")).status).toBe(200);

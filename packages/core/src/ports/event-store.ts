@@ -19,7 +19,11 @@ export interface EventStore {
    * nothing and heal a view that a crash left behind. `refused`: the server understood and will not take these rows, with its own words.
    * Rejects with {@link StoreUnavailableError} when the outcome is unknown or the store is away: send the same again.
    */
-  insert(table: RowTable, token: string, chunks: readonly Uint8Array[]): Promise<{ ok: true } | { ok: false; message: string }>;
+  insert(
+    table: RowTable,
+    token: string,
+    chunks: readonly Uint8Array[],
+  ): Promise<{ ok: true } | { ok: false; message: string }>;
   /** Known atoms of these keys, in the order of the keys; undefined where none. */
   findAtoms(keys: readonly AtomKey[]): Promise<(number | undefined)[]>;
   /** The greatest atom of this residue (`atom % 64`), undefined when none. */
@@ -30,7 +34,11 @@ export interface EventStore {
    */
   maxOffset(table: RowTable, partition: number): Promise<number | undefined>;
   /** Sites and message ids of the rows of `events` with `from <= _offset < before`, ascending by offset. */
-  messageIds(partition: number, from: number, before: number): AsyncIterable<{ offset: number; site: string; messageId: string }>;
+  messageIds(
+    partition: number,
+    from: number,
+    before: number,
+  ): AsyncIterable<{ offset: number; site: string; messageId: string }>;
   isReachable(): Promise<boolean>;
   close(): Promise<void>;
 }

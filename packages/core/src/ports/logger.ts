@@ -8,6 +8,8 @@ export type LogFields = { readonly [name: string]: string | number | boolean | u
 
 export function createJsonLogger(options: { name: string; write: (line: string) => void; now: () => Date }): Logger {
   const line = (level: string) => (message: string, fields?: LogFields) =>
-    options.write(`${JSON.stringify({ time: options.now().toISOString(), level, name: options.name, message, ...fields })}\n`);
+    options.write(
+      `${JSON.stringify({ time: options.now().toISOString(), level, name: options.name, message, ...fields })}\n`,
+    );
   return { info: line("info"), warn: line("warn"), error: line("error") };
 }

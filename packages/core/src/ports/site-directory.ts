@@ -40,7 +40,11 @@ export interface SiteKey {
    * For server keys, and for write keys of a site whose consent is handled elsewhere: events without a consent object count as granted for these
    * purposes, on this basis. Undefined: without consent means no.
    */
-  basis?: { purposes: readonly Purpose[]; basis: "contract" | "consent_elsewhere" | "legitimate_interest" | "legal_obligation"; reason: string };
+  basis?: {
+    purposes: readonly Purpose[];
+    basis: "contract" | "consent_elsewhere" | "legitimate_interest" | "legal_obligation";
+    reason: string;
+  };
   /** What a server key's events may claim. */
   origins?: readonly Origin[];
 }
