@@ -11,19 +11,25 @@ import { silent, startTestDatabase, type TestDatabase } from "./test-support/sta
 const docs = new URL("../../../docs/sql/", import.meta.url);
 const page = await readFile(new URL("README.md", docs), "utf8");
 
+const readme = await readFile(new URL("../../README.md", docs), "utf8");
+
 /** A block of SQL and the table under it. */
-const examples = [...page.matchAll(/^## (.+)$|^```sql\n([\s\S]*?)^```\n\n((?:^\|.*\n)*)/gm)]
-  .reduce<{ title: string; sql: string; answer: string[][] }[]>((found, [, heading, sql, table]) => {
-    const title = heading ?? found.at(-1)?.title ?? "";
-    const cells = (line: string): string[] =>
-      line
-        .slice(1, -1)
-        .split("|")
-        .map((cell) => cell.trim());
-    const answer = (table ?? "").trim().split("\n").map(cells);
-    return [...found, { title, sql: sql ?? "", answer: answer.filter((_, line) => line !== 1) }];
-  }, [])
-  .filter(({ sql }) => sql !== "");
+const examplesOf = (text: string) =>
+  [...text.matchAll(/^##+ (.+)$|^```sql\n([\s\S]*?)^```\n\n((?:^\|.*\n)*)/gm)]
+    .reduce<{ title: string; sql: string; answer: string[][] }[]>((found, [, heading, sql, table]) => {
+      const title = heading ?? found.at(-1)?.title ?? "";
+      const cells = (line: string): string[] =>
+        line
+          .slice(1, -1)
+          .split("|")
+          .map((cell) => cell.trim());
+      const answer = (table ?? "").trim().split("\n").map(cells);
+      return [...found, { title, sql: sql ?? "", answer: answer.filter((_, line) => line !== 1) }];
+    }, [])
+    .filter(({ sql }) => sql !== "");
+
+const examples = examplesOf(page);
+const readmeExamples = examplesOf(readme);
 
 describe("the questions of docs/sql", () => {
   let database: TestDatabase;
@@ -52,7 +58,11 @@ describe("the questions of docs/sql", () => {
     expect(examples.length).toBeGreaterThanOrEqual(9);
   });
 
-  it.each(examples)("$title", async ({ sql, answer }) => {
+  it("are five in the README", () => {
+    expect(readmeExamples.length).toBe(5);
+  });
+
+  it.each([...examples, ...readmeExamples])("$title", async ({ sql, answer }) => {
     const rows = await analyst.query<{ [column: string]: unknown }>(sql);
     const columns = Object.keys(rows[0] ?? {});
     expect([columns, ...rows.map((row) => columns.map((column) => String(row[column])))]).toEqual(answer);
