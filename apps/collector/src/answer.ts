@@ -5,7 +5,14 @@ const pages = new Set<string>(["unknown_key", "origin_refused", "no_consent", "r
 const docsOf = (code: string): string => (pages.has(code) ? `docs/how-to/${code}.md` : "docs/protocol.md");
 
 /** What one request comes to, before it is HTTP. */
-export type Outcome = { ok: true; answer: BatchAnswer; cookies: readonly string[] } | Refusal;
+export type Outcome = Accepted | Refusal;
+export interface Accepted {
+  ok: true;
+  answer: BatchAnswer;
+  cookies: readonly string[];
+  /** Some of it is durable on this machine only, until the log is back: answered 202. */
+  isSpooled?: boolean;
+}
 export interface Refusal {
   ok: false;
   code: RequestErrorCode;
@@ -40,9 +47,10 @@ export function toResponse(outcome: Outcome, origin: string | undefined): Respon
     return new Response(JSON.stringify(body), { status: requestErrors[outcome.code].status, headers });
   }
   const { answer, cookies } = outcome;
+  const status = outcome.isSpooled ? 202 : 200;
   const text = answer.rejected.length === 0 ? `{"accepted":${answer.accepted},"rejected":[]}` : JSON.stringify(answer);
-  if (cookies.length === 0) return new Response(text, { status: 200, headers });
+  if (cookies.length === 0) return new Response(text, { status, headers });
   const withCookies = new Headers(headers);
   for (const cookie of cookies) withCookies.append("set-cookie", cookie);
-  return new Response(text, { status: 200, headers: withCookies });
+  return new Response(text, { status, headers: withCookies });
 }

@@ -2,7 +2,7 @@ import { LogUnavailableError, type LogRecord } from "@polder/core";
 
 export interface CoalescerOptions {
   /** One durable append, in the given order. */
-  append: (records: readonly LogRecord[]) => Promise<void>;
+  append: (records: readonly LogRecord[]) => Promise<void | "spooled">;
   /** Milliseconds of a clock that only moves forward. */
   clock: () => number;
   /** While requests keep coming, appends start at least this far apart, … */
@@ -17,8 +17,8 @@ export interface CoalescerOptions {
 }
 
 export interface Coalescer {
-  /** Resolves when all records are durable. Rejects as the log does: then some may be stored all the same. */
-  append(records: readonly LogRecord[]): Promise<void>;
+  /** Resolves when all records are durable, with "spooled" when some are in the spool. Rejects as the log does: then some may be stored all the same. */
+  append(records: readonly LogRecord[]): Promise<void | "spooled">;
   /** Resolves when nothing waits and nothing is on its way. */
   drained(): Promise<void>;
   /** Records that are not durable yet. */
@@ -32,7 +32,8 @@ interface Waiter {
   stored: number;
   deadline: number;
   isSettled: boolean;
-  resolve: () => void;
+  isSpooled: boolean;
+  resolve: (outcome: void | "spooled") => void;
   reject: (error: unknown) => void;
 }
 
@@ -78,8 +79,9 @@ export function createCoalescer(options: CoalescerOptions): Coalescer {
     lastStart = clock();
     const records = take();
     let error: unknown;
+    let outcome: void | "spooled" = undefined;
     try {
-      await options.append(records);
+      outcome = await options.append(records);
     } catch (thrown) {
       error = thrown ?? new LogUnavailableError("The log refused without a reason.");
     }
@@ -89,8 +91,10 @@ export function createCoalescer(options: CoalescerOptions): Coalescer {
     flying = [];
     for (const { waiter, count } of landed) {
       waiter.stored += count;
+      waiter.isSpooled ||= outcome === "spooled";
       if (error !== undefined) settle(waiter, () => waiter.reject(error));
-      else if (waiter.stored === waiter.records.length) settle(waiter, waiter.resolve);
+      else if (waiter.stored === waiter.records.length)
+        settle(waiter, () => waiter.resolve(waiter.isSpooled ? "spooled" : undefined));
     }
     if (error !== undefined) forgetSettled();
     plan();
@@ -161,9 +165,9 @@ export function createCoalescer(options: CoalescerOptions): Coalescer {
   return {
     append(records) {
       if (records.length === 0) return Promise.resolve();
-      return new Promise<void>((resolve, reject) => {
+      return new Promise((resolve, reject) => {
         const deadline = clock() + answerWithinMs;
-        waiting.push({ records, sent: 0, stored: 0, deadline, isSettled: false, resolve, reject });
+        waiting.push({ records, sent: 0, stored: 0, deadline, isSettled: false, isSpooled: false, resolve, reject });
         waitingRecords += records.length;
         watchDeadlines();
         plan();

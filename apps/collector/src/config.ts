@@ -45,6 +45,9 @@ export function readProcessSettings(
 
 export const logFolder = (dataPath: string): string => join(dataPath, "log");
 
+/** Where events wait for Kafka while it is away. */
+export const spoolFolder = (dataPath: string): string => join(dataPath, "spool");
+
 function wholeNumber(name: string, text: string, min: number, max: number): number {
   const value = Number(text);
   if (/^\d+$/.test(text) && value >= min && value <= max) return value;

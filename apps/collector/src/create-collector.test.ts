@@ -333,6 +333,15 @@ describe("what may come again", () => {
   });
 });
 
+describe("the spool", () => {
+  it("makes the answer a 202 with the same body, since all of it is durable", async () => {
+    const log = { ...createRecordingLog(), append: () => Promise.resolve("spooled" as const) };
+    const response = await buildCollector({ log }).post("/v1/batch", { writeKey, batch: [buildEvent(), {}] });
+    expect(response.status).toBe(202);
+    expect(await response.json()).toMatchObject({ accepted: 1, rejected: [{ index: 1, reason: "unknown_type" }] });
+  });
+});
+
 describe("cookies", () => {
   const ask = (event: PolderEvent, headers: { [name: string]: string } = {}, path = "http://localhost/v1/batch") =>
     buildCollector().post(

@@ -29,9 +29,10 @@ export function createIngest(deps: {
   return async (prepared) => {
     if (!prepared.ok) return prepared;
     const { records, refusals, answer } = prepared;
+    let isSpooled = false;
     try {
-      if (refusals.length === 0) await events.append(records);
-      else await Promise.all([events.append(records), rejected.append(refusals)]);
+      if (refusals.length === 0) isSpooled = (await events.append(records)) === "spooled";
+      else isSpooled = (await Promise.all([events.append(records), rejected.append(refusals)])).includes("spooled");
     } catch (error) {
       return logUnavailable(error);
     }
@@ -45,6 +46,6 @@ export function createIngest(deps: {
     for (const reason of prepared.rejectedFor) add(counts.rejected, reason, 1);
     for (const reason of prepared.droppedFor) add(counts.dropped, reason, 1);
     if (prepared.receipt !== undefined) metrics.receipt(prepared.site, prepared.receipt);
-    return prepared;
+    return isSpooled ? { ...prepared, isSpooled } : prepared;
   };
 }

@@ -9,11 +9,11 @@ import {
   type PolderConfig,
 } from "@polder/core";
 import { createKafkaLog } from "@polder/kafka";
-import { createLmdbLog } from "@polder/lmdb";
+import { createLmdbLog, createSpooledLog } from "@polder/lmdb";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { readBrowserBundle } from "./browser-bundle.ts";
 import { readConfigFile, watchConfigFile } from "./config-file.ts";
-import { logFolder, readProcessSettings, usage, type ProcessSettings } from "./config.ts";
+import { logFolder, readProcessSettings, spoolFolder, usage, type ProcessSettings } from "./config.ts";
 import { readCountryTable } from "./country-table.ts";
 import { createCollector } from "./create-collector.ts";
 import { createMessageId } from "./message-id.ts";
@@ -86,18 +86,23 @@ async function serve(settings: ProcessSettings): Promise<void> {
 
 async function openLog(settings: ProcessSettings, config: PolderConfig, logTo: Logger): Promise<EventLog> {
   if (settings.kafka) {
-    const kafka = createKafkaLog({
-      ...settings.kafka,
+    const { kafka } = settings;
+    // Well under the time in which a client is answered, so that what Kafka does not confirm is in the spool by then.
+    const log = createKafkaLog({
+      ...kafka,
       clientId: "polder-collector",
       createTopics: true,
+      appendTimeoutMs: 600,
       logger: logTo,
     });
-    // A cluster that is away comes back, and clients hear 503 until it does; topics that are wrong stay wrong.
-    await kafka.prepareTopics().catch((error: unknown) => {
+    // A cluster that is away comes back, and the spool takes what comes until it does; topics that are wrong stay wrong.
+    await log.prepareTopics().catch((error: unknown) => {
       if (!(error instanceof LogUnavailableError)) throw error;
-      logTo.warn("Kafka is away: events are refused until it is back", { error: error.message });
+      logTo.warn("Kafka is away: events are kept here until it is back", { error: error.message });
     });
-    return kafka;
+    const spoolPath = spoolFolder(settings.dataPath);
+    mkdirSync(spoolPath, { recursive: true });
+    return createSpooledLog({ log, path: spoolPath, logger: logTo });
   }
   const path = logFolder(settings.dataPath);
   mkdirSync(path, { recursive: true });

@@ -2,11 +2,11 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { LogUnavailableError, type EventLog, type Logger, type PolderConfig } from "@polder/core";
 import { createKafkaLog } from "@polder/kafka";
-import { createLmdbLog } from "@polder/lmdb";
+import { createLmdbLog, createSpooledLog } from "@polder/lmdb";
 import { CommandError, messageOf } from "./cli/exit-code.ts";
 import type { Settings } from "./settings.ts";
 
-/** Kafka where brokers are given, else the embedded log in the data folder. */
+/** Kafka where brokers are given, with a spool in the data folder for when it is away; else the embedded log in the data folder. */
 export async function openLog({
   settings,
   config,
@@ -17,7 +17,7 @@ export async function openLog({
   logger: Logger;
 }): Promise<EventLog> {
   try {
-    if (settings.kafka !== undefined) return await openKafka(settings.kafka, logger);
+    if (settings.kafka !== undefined) return await openKafka(settings.kafka, join(settings.dataPath, "spool"), logger);
     const path = join(settings.dataPath, "log");
     await mkdir(path, { recursive: true, mode: 0o700 });
     return createLmdbLog({ path, retainBytes: config.retention.logBytes, logger });
@@ -26,14 +26,16 @@ export async function openLog({
   }
 }
 
-async function openKafka(kafka: NonNullable<Settings["kafka"]>, logger: Logger): Promise<EventLog> {
-  const log = createKafkaLog({ ...kafka, clientId: "polder", createTopics: true, logger });
-  // A cluster that is away comes back, and clients hear 503 until it does; topics that are wrong stay wrong.
+async function openKafka(kafka: NonNullable<Settings["kafka"]>, path: string, logger: Logger): Promise<EventLog> {
+  // Well under the time in which a client is answered, so that what Kafka does not confirm is in the spool by then.
+  const log = createKafkaLog({ ...kafka, clientId: "polder", createTopics: true, appendTimeoutMs: 600, logger });
+  // A cluster that is away comes back, and the spool takes what comes until it does; topics that are wrong stay wrong.
   await log.prepareTopics().catch(async (error: unknown) => {
     if (error instanceof LogUnavailableError)
-      return logger.warn("Kafka is away: events are refused until it is back", { reason: error.message });
+      return logger.warn("Kafka is away: events are kept here until it is back", { reason: error.message });
     await log.close();
     throw error;
   });
-  return log;
+  await mkdir(path, { recursive: true, mode: 0o700 });
+  return createSpooledLog({ log, path, logger });
 }

@@ -1,1 +1,2 @@
 export { createLmdbLog, type LmdbLogOptions } from "./event-log.ts";
+export { createSpooledLog, type SpooledLog, type SpooledLogOptions } from "./spooled-log.ts";

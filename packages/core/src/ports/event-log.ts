@@ -30,9 +30,10 @@ export interface StoredRecord extends LogRecord {
 export interface EventLog {
   /**
    * Resolves when every record is durable (fsynced, or acknowledged by all in-sync replicas), in the given order per key.
+   * "spooled": durable on this machine only, because the log is away; it gets them in order when it is back.
    * Rejects with a {@link LogUnavailableError} when that is not known: some may be stored all the same.
    */
-  append(topic: Topic, records: readonly LogRecord[]): Promise<void>;
+  append(topic: Topic, records: readonly LogRecord[]): Promise<void | "spooled">;
   /** A member of a consumer group: partitions are shared out over the live readers with the same group. */
   openReader(options: ReaderOptions): LogReader;
   /** Records after the group's committed position, by partition. */
