@@ -23,6 +23,8 @@ export function startLoad(options: {
   let number = 0;
 
   const client = async (index: number): Promise<void> => {
+    const session = { id: `visit-${index}`, start: Date.now() };
+    let seq = 0;
     while (!isDone) {
       const at = new Date().toISOString();
       const batch = Array.from({ length: options.eventsPerRequest }, () => ({
@@ -30,6 +32,7 @@ export function startLoad(options: {
         event: number++ % 7 === 0 ? "Product Added" : "Product Viewed",
         messageId: randomUUID(),
         anonymousId: `visitor-${index}-${number % 50}`,
+        context: { session: { ...session, seq: seq++ } },
         timestamp: at,
         properties: { product_id: `p${number % 20}`, price: 12.5 },
       }));
