@@ -3,9 +3,14 @@ import { captureClicks } from "./capture/click.ts";
 import { captureFormIdentify } from "./capture/form-identify.ts";
 import { captureFormSubmits } from "./capture/form-submit.ts";
 import { capturePageViews } from "./capture/page-view.ts";
-import { startPolder, type EarlyCall, type Polder } from "./create-polder.ts";
+import { createPolder, type Polder, type PolderOptions } from "./create-polder.ts";
+import { attempt } from "./device-storage.ts";
+import type { Moment } from "./tracker.ts";
 
 // The one-file build: reads its own tag, takes over from the stub, and is there as `window.polder`.
+
+/** A call made on the stub, before we were there: see `stub.ts`. */
+type EarlyCall = [method: string, args: unknown[], ...moment: Moment];
 
 const captures: { [name: string]: readonly Capture[] } = {
   page: [capturePageViews],
@@ -19,23 +24,37 @@ const start = (): void => {
   // Loaded twice: the first one runs already.
   if (here.polder && !early) return;
   const script = (document.currentScript ?? document.querySelector("script[data-site]")) as HTMLScriptElement;
-  const { site = "", host, capture = "page,click,form", consent, cookieDomain = "", debug } = script.dataset;
-  const [polder, replay] = startPolder({
-    writeKey: site,
-    host: host ?? new URL(script.src).origin,
-    capture: capture.split(",").flatMap((name) => captures[name] ?? []),
-    beforeChoice: consent as "silent" | "buffer",
+  const {
+    site,
+    host = new URL(script.src).origin,
+    capture = "page,click,form",
+    consent,
     cookieDomain,
-  });
-  if (debug !== undefined) polder.debug();
+    debug,
+  } = script.dataset;
+  let moment: Moment | undefined;
+  const polder = createPolder(
+    {
+      writeKey: site,
+      host,
+      capture: capture.split(",").flatMap((name) => captures[name] ?? []),
+      beforeChoice: consent,
+      cookieDomain,
+    } as PolderOptions,
+    () => moment,
+  );
+  polder.debug(debug !== undefined);
   here.polder = polder;
   if (!early) return;
+  const replay = ([method, args, ...made]: EarlyCall): void => {
+    const methods = { ...polder, ...polder.consent } as unknown as { [name: string]: (...args: unknown[]) => void };
+    moment = made;
+    attempt(() => methods[method]!(...args));
+    moment = undefined;
+  };
   early.forEach(replay);
   // A page may have kept the stub in a variable.
-  early.push = (call) => {
-    replay(call);
-    return 0;
-  };
+  early.push = replay as () => number;
 };
 
 try {

@@ -14,7 +14,7 @@ export const batchBody = (
     writeKey,
     sentAt: new Date(),
     receipt: { queued, sent, retried, dropped },
-    context: isCommon ? parcels[0]?.shared : undefined,
+    context: isCommon ? parcels[0]!.shared : undefined,
     batch: parcels.flatMap(({ shared, events }) =>
       events.map((text) => {
         const event = JSON.parse(text) as PolderEvent;

@@ -8,8 +8,10 @@ import {
   purposes,
   refusalMonth,
   type ConsentStamp,
+  type ConsentState,
   type Purpose,
   type PurposeMask,
+  type StoredChoice,
 } from "@polder/protocol";
 import { recall, writeCookie, writeLocal } from "./device-storage.ts";
 import { randomId } from "./random-id.ts";
@@ -34,37 +36,35 @@ export interface Decision {
   status: ConsentStatus["status"];
   /** What is permitted, `necessary` aside. */
   mask: PurposeMask;
+  /** Whether events may say who the visitor is. */
+  isPerson: boolean;
   /** What events carry. */
   stamp: ConsentStamp;
 }
 
-const maxAgeSeconds = 395 * 86_400;
+type Grant = Extract<StoredChoice, { kind: "granted" }>;
+
 const asked = purposes.slice(1);
 
 /** @param cookieDomain "" is this host alone. */
 export const createConsent = (cookieDomain: string, gpc: boolean) => {
   const decide = (text: string, notice?: Notice, before = 0): Decision => {
     const choice = decodeChoice(text);
-    const {
-      mask: chosen,
-      consentId: id,
-      at,
-    } = choice?.kind === "granted" ? choice : { mask: 0, consentId: randomId(), at: Date.now() };
-    const stamp: ConsentStamp = {
+    // A refusal says neither of them.
+    const { mask: chosen = 0, consentId: id = randomId(), at = Date.now() } = (choice ?? {}) as Partial<Grant>;
+    const stateOf = (purpose: Purpose): ConsentState =>
+      hasPurpose(chosen, purpose) ? "granted" : hasPurpose(before, purpose) ? "withdrawn" : "denied";
+    const stamp = {
       v: 1,
       id,
-      purposes: Object.fromEntries(
-        asked.map((each) => [
-          each,
-          hasPurpose(chosen, each) ? "granted" : hasPurpose(before, each) ? "withdrawn" : "denied",
-        ]),
-      ),
+      purposes: Object.fromEntries(asked.map((purpose) => [purpose, stateOf(purpose)])),
       at: new Date(at).toISOString(),
-      ...(gpc && { gpc }),
-      ...(notice && { notice }),
-    };
+      gpc,
+      notice,
+    } as ConsentStamp;
     const mask = grantedPurposes(stamp, gpc, Date.now()) & ~1;
-    return { text, stamp, mask, status: mask ? "granted" : choice?.kind === "refused" ? "denied" : "unset" };
+    const isPerson = hasPurpose(mask, "profile");
+    return { text, stamp, mask, isPerson, status: mask ? "granted" : choice && !chosen ? "denied" : "unset" };
   };
 
   let last = decide("");
@@ -80,9 +80,13 @@ export const createConsent = (cookieDomain: string, gpc: boolean) => {
     /** What the choice would mean; nothing is kept yet. Its stamp tells what is withdrawn. */
     weigh(choice: Choice, notice: Notice | undefined): Decision {
       const at = Date.now();
-      const isYes = (each: Purpose): boolean =>
-        (choice === "all" || (choice as { [P in Purpose]?: boolean })[each] === true) && !(gpc && each === "ads");
-      const mask = maskOf(asked.filter(isYes));
+      const mask = maskOf(
+        asked.filter(
+          (purpose) =>
+            (choice === "all" || (choice as { [P in Purpose]?: boolean })[purpose] === true) &&
+            !(gpc && purpose === "ads"),
+        ),
+      );
       const text = encodeChoice(
         mask ? { kind: "granted", mask, consentId: randomId(), at } : { kind: "refused", month: refusalMonth(at) },
       );
@@ -92,14 +96,14 @@ export const createConsent = (cookieDomain: string, gpc: boolean) => {
     keep(decision: Decision): void {
       last = decision;
       writeLocal(choiceCookieName, last.text);
-      writeCookie(choiceCookieName, last.text, maxAgeSeconds, cookieDomain);
+      writeCookie(choiceCookieName, last.text, cookieDomain);
     },
     status(): ConsentStatus {
       const { status, mask, stamp } = current();
       return {
         status,
         purposes: Object.fromEntries(
-          purposes.map((each, bit) => [each, !bit || hasPurpose(mask, each)]),
+          purposes.map((purpose) => [purpose, hasPurpose(mask | 1, purpose)]),
         ) as ConsentStatus["purposes"],
         ...(mask && { at: stamp.at! }),
         gpc,

@@ -1,12 +1,12 @@
-import { hasPurpose, type EventType } from "@polder/protocol";
+import type { EventType } from "@polder/protocol";
 import type { Capture } from "./capture/capture.ts";
 import { createConsent, type Choice, type ConsentStatus, type Notice } from "./consent.ts";
 import { forgetIdentity, userId } from "./identity.ts";
 import { createOutbox } from "./outbox.ts";
-import { createPageContext, type PageContext } from "./page-context.ts";
+import { createPageContext } from "./page-context.ts";
 import { createReceiptBook } from "./receipt.ts";
 import { createSender } from "./sender.ts";
-import { createTracker, type CallOptions } from "./tracker.ts";
+import { createTracker, type Built, type CallOptions, type Moment } from "./tracker.ts";
 import { createTransport } from "./transport.ts";
 
 export interface PolderOptions {
@@ -53,34 +53,27 @@ export interface Polder<Plan extends TrackingPlan = TrackingPlan> {
     onChange(listen: (status: ConsentStatus) => void): () => void;
   };
   /** Sends what waits now. Settles after the attempt, whatever came of it. */
-  flush(): Promise<void>;
+  flush(): Promise<unknown>;
   /** Calls back when Polder is there, which it is: for code that runs on the stub too. */
   ready(run: () => void): void;
   /** Tells the console what happens, from now on. */
   debug(isOn?: boolean): void;
 }
 
-/** A call made on the stub, before we were there: see `stub.ts`. */
-export type EarlyCall = [method: string, args: unknown[], page: PageContext, at: number];
-
-/** Exceptions of ours never reach the page: they end in the console, when `debug` is on. */
-export const createPolder = <Plan extends TrackingPlan = TrackingPlan>(options: PolderOptions): Polder<Plan> =>
-  startPolder(options)[0];
-
-export const startPolder = ({
-  writeKey,
-  host,
-  capture,
-  beforeChoice,
-  cookieDomain = "",
-  flushAfterMs = 200,
-}: PolderOptions): [polder: Polder, replay: (call: EarlyCall) => void] => {
+/**
+ * Exceptions of ours never reach the page: they end in the console, when `debug` is on.
+ * @param moment where and when a call counts as made; here and now when it gives nothing. For calls that waited for us to be there.
+ */
+export const createPolder = <Plan extends TrackingPlan = TrackingPlan>(
+  { writeKey, host, capture, beforeChoice, cookieDomain = "", flushAfterMs = 200 }: PolderOptions,
+  moment?: () => Moment | undefined,
+): Polder<Plan> => {
   let isDebugging = false;
   const log = (what: unknown): void => {
     if (isDebugging) console.log("[polder]", what);
   };
   const safely =
-    <A extends unknown[]>(run: (...args: A) => void): ((...args: A) => void) =>
+    <A extends unknown[]>(run: (...args: A) => unknown): ((...args: A) => void) =>
     (...args) => {
       try {
         run(...args);
@@ -90,14 +83,13 @@ export const startPolder = ({
     };
 
   const consent = createConsent(cookieDomain, !!(navigator as { globalPrivacyControl?: boolean }).globalPrivacyControl);
-  const isAllowed = (): boolean => consent.current().mask > 0;
-  const isPerson = (mask = consent.current().mask): boolean => hasPurpose(mask, "profile");
   const currentPage = createPageContext();
   const receipt = createReceiptBook();
-  const outbox = createOutbox(`polder_${writeKey}`, isAllowed, receipt);
+  const outbox = createOutbox(`polder_${writeKey}`, () => consent.current().mask > 0, receipt);
   const beforeSending = (): void => {
     heed();
-    currentPage(true);
+    // For its title, which may have been set late.
+    currentPage();
   };
   const sender = createSender(
     writeKey,
@@ -112,7 +104,7 @@ export const startPolder = ({
     outbox.add(shared, event);
     sender.wake();
   };
-  const tracker = createTracker(consent, currentPage, receipt, queue, beforeChoice === "buffer");
+  const tracker = createTracker(consent, currentPage, receipt, queue, beforeChoice === "buffer", moment);
 
   const listeners = new Set<(status: ConsentStatus) => void>();
   const onChange: Polder["consent"]["onChange"] = (listen) => {
@@ -122,12 +114,12 @@ export const startPolder = ({
 
   let heeded = consent.current();
   /** Does what follows from a choice, made here or in another tab. @param record of the choice, to be sent. */
-  const heed = (record?: [shared: object, event: string]): void => {
-    const { mask } = heeded;
-    if (heeded === consent.current()) return;
+  const heed = (record?: Built): void => {
+    const before = heeded;
     heeded = consent.current();
+    if (before === heeded) return;
     // What is no longer allowed takes along what was kept for it.
-    if ((mask && !isAllowed()) || (isPerson(mask) && !isPerson())) {
+    if ((before.mask && !heeded.mask) || (before.isPerson && !heeded.isPerson)) {
       outbox.wipe();
       forgetIdentity();
     }
@@ -141,41 +133,35 @@ export const startPolder = ({
 
   const choose = (choice: Choice, notice?: Notice): void => {
     heed();
-    const before = heeded.mask;
+    const before = heeded;
     const next = consent.weigh(choice, notice);
-    const { mask } = next;
     // A first no says nothing to anyone. The record comes before the choice is kept: a tab that reads the choice must find the id as well.
-    const record = before || mask ? tracker.choice(next.stamp, isPerson(before | mask)) : undefined;
+    const record = before.mask || next.mask ? tracker.choice(next.stamp, before.isPerson || next.isPerson) : undefined;
     consent.keep(next);
     heed(record);
     // An answer that was under way may bring the cookie of the id back.
-    if (!isPerson(mask) && isPerson(before)) void sender.flush().then(() => isPerson() || forgetIdentity());
+    if (before.isPerson && !next.isPerson) {
+      void sender.flush().then(() => consent.current().isPerson || forgetIdentity());
+    }
   };
 
-  const on = (target: EventTarget, type: string, handle: (event: Event) => void): void =>
+  const on = (target: EventTarget, type: string, handle: (event: Event) => unknown): void =>
     target.addEventListener(type, safely(handle), true);
 
   on(window, "pagehide", () => sender.leave(true));
-  on(document, "visibilitychange", () => {
-    if (document.visibilityState === "hidden") sender.leave(false);
-  });
-  on(window, "pageshow", (event) => {
-    if ((event as PageTransitionEvent).persisted) sender.comeBack();
-  });
+  on(document, "visibilitychange", () => document.hidden && sender.leave(false));
+  on(window, "pageshow", (event) => (event as PageTransitionEvent).persisted && sender.comeBack());
   on(window, "online", sender.comeBack);
   on(window, "storage", () => heed());
   // Pages that are gone may have left something.
-  if (isAllowed()) sender.wake();
+  if (heeded.mask) sender.wake();
 
   /** Texts and objects tell each other apart, so that all the ways to leave arguments out are one. */
   const call = (type: EventType, content: string, name: string) =>
     safely((...args: unknown[]) => {
       const isText = (arg: unknown): boolean => /^[sn]/.test(typeof arg);
       const texts = args.filter(isText);
-      const [object, details] = args.slice(args[0] == null ? 1 : 0).filter((arg) => !isText(arg)) as [
-        object?,
-        CallOptions?,
-      ];
+      const [object, details] = args.filter((arg, i) => !isText(arg) && (i || arg)) as [object?, CallOptions?];
       tracker.record(type, { [name]: texts.pop(), category: texts.pop(), [content]: object }, details);
     });
 
@@ -185,7 +171,7 @@ export const startPolder = ({
     identify: call("identify", "traits", "userId"),
     group: call("group", "traits", "groupId"),
     alias: safely((to, previousId = userId(), details) => tracker.record("alias", { userId: to, previousId }, details)),
-    reset: safely(forgetIdentity),
+    reset: forgetIdentity,
     consent: {
       get: () => {
         safely(heed)();
@@ -195,7 +181,7 @@ export const startPolder = ({
       withdraw: safely(() => choose("none")),
       onChange,
     },
-    flush: () => sender.flush().catch(log),
+    flush: sender.flush,
     ready: safely((run) => run()),
     debug: (isOn = true) => {
       isDebugging = isOn;
@@ -205,11 +191,5 @@ export const startPolder = ({
   const tools = { ...tracker, on, onChoice: onChange };
   for (const start of capture) safely(start)(tools);
 
-  return [
-    polder,
-    safely(([method, args, page, at]) => {
-      const methods = { ...polder, ...polder.consent } as unknown as { [name: string]: (...args: unknown[]) => void };
-      tracker.asOf(page, at, () => methods[method]!(...args));
-    }),
-  ];
+  return polder;
 };

@@ -1,8 +1,11 @@
-const attempt = <T>(run: () => T): T | undefined => {
+import { choiceSeconds } from "./limits.ts";
+
+/** Undefined when it throws, as storage that is blocked or full does. */
+export const attempt = <T>(run: () => T): T | undefined => {
   try {
     return run();
   } catch {
-    return undefined;
+    // Undefined.
   }
 };
 
@@ -14,8 +17,7 @@ export const readLocal = (key: string): string => local[key] ?? "";
 
 /** Does nothing when storage is full. @param value "" removes. */
 export const writeLocal = (key: string, value: string): void => {
-  attempt(() => (local[key] = value));
-  if (!value) delete local[key];
+  attempt(() => (value ? (local[key] = value) : delete local[key]));
 };
 
 export const localKeys = (prefix: string): string[] => Object.keys(local).filter((key) => key.startsWith(prefix));
@@ -29,21 +31,19 @@ const readCookies = (): string => {
 
 /** The cookie, or its mirror in localStorage: the cookie wins, because it is the one that subdomains share. */
 export const recall = (name: string): string =>
-  attempt(() => readCookies().match(`(?:^|; )${name}=([^;]*)`)?.[1]) ?? readLocal(name);
+  attempt(() => readCookies().match(`(^|; )${name}=([^;]*)`)?.[2]) ?? readLocal(name);
 
-/** @param domain "" is this host alone. */
-export const writeCookie = (name: string, value: string, maxAgeSeconds: number, domain: string): void => {
-  const secure = location.protocol === "https:" ? ";secure" : "";
+/** @param value "" removes. @param domain "" is this host alone. */
+export const writeCookie = (name: string, value: string, domain: string): void => {
   cookies = undefined;
-  attempt(
-    () => (document.cookie = `${name}=${value};max-age=${maxAgeSeconds};domain=${domain};path=/;samesite=lax${secure}`),
-  );
+  const maxAge = value ? choiceSeconds : 0;
+  const secure = location.protocol === "https:" ? ";secure" : "";
+  attempt(() => (document.cookie = `${name}=${value};max-age=${maxAge};domain=${domain};path=/;samesite=lax${secure}`));
 };
 
 /** On this host and on every parent domain: the collector may have set it for the whole site. */
 export const removeCookie = (name: string): void => {
-  for (let domain = `.${location.hostname}`; domain; domain = domain.replace(/^\.?[^.]*/, "")) {
-    writeCookie(name, "", 0, domain.slice(1));
-  }
-  writeCookie(name, "", 0, "");
+  const labels = location.hostname.split(".");
+  do writeCookie(name, "", labels.join("."));
+  while (labels.shift());
 };

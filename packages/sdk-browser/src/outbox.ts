@@ -1,6 +1,7 @@
 import { choiceCookieName } from "@polder/protocol";
-import { createStore, promisifyRequest, type UseStore } from "idb-keyval";
-import { localKeys, readLocal, writeLocal } from "./device-storage.ts";
+import { promisifyRequest } from "idb-keyval";
+import { attempt, localKeys, readLocal, writeLocal } from "./device-storage.ts";
+import { maxParcelChars, maxStoredChars } from "./limits.ts";
 import { randomId } from "./random-id.ts";
 import type { ReceiptBook } from "./receipt.ts";
 
@@ -16,10 +17,13 @@ export interface Parcel {
   chars: number;
 }
 
-// Two parcels fit into one keepalive request; one is a small write.
-const maxParcelChars = 27_000;
-const maxStoredChars = 4_000_000;
 const handOffPrefix = "polder_out.";
+
+/** The first of them that have room together; always one, however long it is. */
+export const fit = (parcels: Parcel[], room: number): Parcel[] =>
+  parcels.filter(({ chars }, i) => (room -= chars) > 0 || !i);
+
+export const countEvents = (parcels: Parcel[]): number => parcels.flatMap(({ events }) => events).length;
 
 /**
  * Where events wait: in memory, from `save` on in IndexedDB (one record a parcel, never the whole queue), and from `handOff` on, as far
@@ -29,56 +33,52 @@ const handOffPrefix = "polder_out.";
  */
 export const createOutbox = (name: string, mayStore: () => boolean, receipt: ReceiptBook) => {
   const handOffKey = handOffPrefix + randomId();
-  const unsaved = new Map<string, Parcel>();
+  let unsaved: Parcel[] = [];
   let open: Parcel | undefined;
-  let store: UseStore | undefined;
   let order = 1e6;
 
-  const database = async <T>(
-    mode: IDBTransactionMode,
-    run: (parcels: IDBObjectStore) => T | PromiseLike<T>,
-  ): Promise<T> => {
-    if (!mayStore()) throw name;
-    const opened = (store ??= createStore(name, "parcels"));
-    return opened(mode, (parcels) => {
-      const { db } = parcels.transaction;
-      // A database is deleted when every tab has closed it: whoever is asked to, lets go.
-      db.onversionchange = () => {
-        db.close();
-        if (store === opened) store = undefined;
-      };
-      return run(parcels);
-    });
+  /** What `run` returned, once the database has confirmed it; undefined where there is none, or it is full. */
+  const database = async <T>(run: (parcels: IDBObjectStore) => T): Promise<T | undefined> => {
+    if (!mayStore()) return;
+    try {
+      const request = indexedDB.open(name);
+      request.onupgradeneeded = () => request.result.createObjectStore(name);
+      const db = await promisifyRequest(request);
+      const transaction = db.transaction(name, "readwrite");
+      // Closes after the transaction. Left open, it would keep other tabs from deleting the database, and the page out of the back/forward cache.
+      db.close();
+      const result = run(transaction.objectStore(name));
+      await promisifyRequest(transaction);
+      return result;
+    } catch {
+      // Undefined.
+    }
   };
 
   /** What is in memory, as it is now: what is added from here on goes into other parcels. */
   const seal = (): Parcel[] => {
     open = undefined;
-    return [...unsaved.values()];
+    return [...unsaved];
   };
-  const handOff = (): void => writeLocal(handOffKey, unsaved.size && mayStore() ? JSON.stringify(seal()) : "");
+
+  const handOff = (): void => writeLocal(handOffKey, unsaved[0] && mayStore() ? JSON.stringify(seal()) : "");
 
   const settle = (gone: Parcel[]): void => {
-    for (const { key } of gone) unsaved.delete(key);
+    unsaved = unsaved.filter((parcel) => !gone.includes(parcel));
     // Only where there is one: a page that stays writes nothing to localStorage.
     if (readLocal(handOffKey)) handOff();
   };
 
   const remove = (gone: Parcel[]): void => {
     settle(gone);
-    database("readwrite", (parcels) => gone.forEach(({ key }) => parcels.delete(key))).catch(() => {});
+    void database((parcels) => gone.forEach(({ key }) => parcels.delete(key)));
   };
 
   /** Until it is confirmed, and where there is no IndexedDB, the parcels stay in memory. */
   const save = async (): Promise<void> => {
     const saving = seal();
-    await database("readwrite", (parcels) => {
-      for (const parcel of saving) parcels.put(parcel, parcel.key);
-      return promisifyRequest(parcels.transaction);
-    }).then(
-      () => settle(saving),
-      () => {},
-    );
+    if (saving[0] && (await database((parcels) => saving.map((parcel) => parcels.put(parcel, parcel.key)))))
+      settle(saving);
   };
 
   return {
@@ -86,8 +86,8 @@ export const createOutbox = (name: string, mayStore: () => boolean, receipt: Rec
     /** @param shared is read when it is stored or sent, so a title that is set late is not missed. */
     add(shared: object, event: string, maxChars = maxParcelChars): void {
       if (open?.shared !== shared || open.chars + event.length > maxChars) {
-        open = { key: `${Date.now()}.${order++}.${randomId()}`, shared, events: [], chars: 0 };
-        unsaved.set(open.key, open);
+        open = { key: `${Date.now()}.${order++}.${handOffKey}`, shared, events: [], chars: 0 };
+        unsaved.push(open);
       }
       open.events.push(event);
       open.chars += event.length;
@@ -100,24 +100,16 @@ export const createOutbox = (name: string, mayStore: () => boolean, receipt: Rec
     /** All that waits on this device, of pages that are gone as well, oldest first. The oldest make room when there is too much. */
     async stored(): Promise<Parcel[]> {
       const left = localKeys(handOffPrefix).filter((key) => key !== handOffKey);
-      for (const key of left) {
-        try {
-          for (const parcel of JSON.parse(readLocal(key)) as Parcel[]) unsaved.set(parcel.key, parcel);
-        } catch {
-          // Cut off while it was written.
-        }
-      }
-      if (left.length) await save();
+      // One may have been cut off while it was written.
+      for (const key of left) attempt(() => unsaved.push(...(JSON.parse(readLocal(key)) as Parcel[])));
+      await save();
       for (const key of left) writeLocal(key, "");
-      const found = await database("readonly", (parcels) => promisifyRequest<Parcel[]>(parcels.getAll())).catch(
-        () => [],
-      );
+      const found = (await database((parcels) => parcels.getAll() as IDBRequest<Parcel[]>))?.result ?? [];
       const all = [...found, ...seal()].reverse();
-      let room = maxStoredChars;
-      const kept = all.filter(({ chars }) => (room -= chars) > 0);
+      const kept = fit(all, maxStoredChars);
       const gone = all.slice(kept.length);
-      if (gone.length) {
-        receipt.count("outbox_full", gone.flatMap(({ events }) => events).length);
+      if (gone[0]) {
+        receipt.count("outbox_full", countEvents(gone));
         remove(gone);
       }
       return kept.reverse();
@@ -125,14 +117,10 @@ export const createOutbox = (name: string, mayStore: () => boolean, receipt: Rec
 
     /** Everything of ours on this device is gone, but for the choice. */
     wipe(): void {
-      open = store = undefined;
-      unsaved.clear();
+      unsaved = [];
+      seal();
       for (const key of localKeys("polder_")) if (key !== choiceCookieName) writeLocal(key, "");
-      try {
-        indexedDB.deleteDatabase(name);
-      } catch {
-        // There is none here.
-      }
+      attempt(() => indexedDB.deleteDatabase(name));
     },
   };
 };

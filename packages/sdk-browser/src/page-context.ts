@@ -5,18 +5,18 @@ export type PageContext = NonNullable<EventContext["page"]>;
 
 /** Follows the address: in a single-page app the referrer of a page is the page before it. */
 export const createPageContext = () => {
-  let page: PageContext | undefined;
-  let href: string;
-  /** @param isLate reads the title again: single-page apps set it after the address. */
-  return (isLate?: boolean): PageContext => {
-    if (!page || location.href !== href) {
+  let page: PageContext = {};
+  let href = "";
+  return (): PageContext => {
+    // Taking an address apart is the dear part of a call.
+    if (location.href !== href) {
       ({ href } = location);
-      const { pathname: path, search, origin } = location;
+      const { origin, pathname: path, search } = location;
       const url = origin + path + search;
-      if (page?.url !== url)
-        page = { url, path, search, title: document.title, referrer: page?.url ?? document.referrer };
+      if (page.url !== url) page = { url, path, search, referrer: page.url ?? document.referrer };
     }
-    if (isLate) page.title = document.title;
+    // Read again every time: single-page apps set it after the address.
+    page.title = document.title;
     return page;
   };
 };

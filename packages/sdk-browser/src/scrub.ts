@@ -1,10 +1,10 @@
 /** The check of payment cards. */
 const passesLuhn = (number: string): boolean =>
-  Array.from(number.replace(/\D/g, ""))
-    .reverse()
-    .reduce((sum, digit, place) => sum + (place % 2 ? (Number(digit) * 2) % 9 || Number(digit) : Number(digit)), 0) %
-    10 ===
-  0;
+  !(
+    Array.from(number.replace(/\D/g, ""), Number)
+      .reverse()
+      .reduce((sum, digit, place) => sum + ((place % 2 && (digit * 2) % 9) || digit), 0) % 10
+  );
 
 /**
  * Whether a payment card's number is in it: Luhn, and a first digit that card networks use. Without that every tenth customer number of 13 digits

@@ -1,26 +1,29 @@
 import type { EventContext } from "@polder/protocol";
-import { readLocal, writeLocal } from "./device-storage.ts";
+import { attempt, readLocal, writeLocal } from "./device-storage.ts";
+import { sessionIdleMs } from "./limits.ts";
 import { randomId } from "./random-id.ts";
 
 type Session = NonNullable<EventContext["session"]>;
+/** Nothing in it: there is none. */
+type Visit = [id: string, start: number, seq: number, last: number, campaign: string];
 
-const key = "polder_session";
-const idleMs = 30 * 60_000;
+const storageKey = "polder_session";
 
 // Writing costs a message to every tab: once a task is enough.
-let unwritten: string | undefined;
-const write = (text: string): void => {
-  if (unwritten === undefined) {
+let visit: Visit | undefined;
+const thisVisit = (): Visit => {
+  if (!visit) {
+    visit = attempt(() => [...(JSON.parse(readLocal(storageKey)) as Visit)]) ?? ([] as unknown as Visit);
     queueMicrotask(() => {
-      writeLocal(key, unwritten ?? "");
-      unwritten = undefined;
+      writeLocal(storageKey, visit![0] ? JSON.stringify(visit) : "");
+      visit = undefined;
     });
   }
-  unwritten = text;
+  return visit;
 };
 
 /** utm_ parameters and click ids of an address: what tells one campaign from another. */
-const campaignOf = (url: string): string => (url.match(/\b(utm_\w+|\w+clid)=[^&]+/g) ?? []).join("&");
+const campaignOf = (url: string): string => String(url.match(/\b(utm_\w+|\w+clid)=[^&]+/g) ?? "");
 
 /**
  * Session of an event, with its number. One visit is shared by the tabs of an origin. Two tabs that count in the same instant can still
@@ -28,15 +31,18 @@ const campaignOf = (url: string): string => (url.match(/\b(utm_\w+|\w+clid)=[^&]
  * @param url of the event's page: a new campaign starts a new session.
  */
 export const nextSession = (at: number, url: string): Session => {
-  const arrived = campaignOf(url);
-  let [id = "", start, seq, last, campaign] = (unwritten ?? readLocal(key)).split(" ");
-  if (!last || at - Number(last) > idleMs || (arrived && arrived !== campaign)) {
-    [id, start, seq, last, campaign] = [randomId(), `${at}`, "-1", "0", arrived];
+  const kept = thisVisit();
+  const campaign = campaignOf(url);
+  // Not a number where nothing is kept, or not ours.
+  if (!(at - kept[3] <= sessionIdleMs) || (campaign && campaign !== kept[4])) {
+    kept.splice(0, 5, randomId(), at, -1, at, campaign);
   }
-  const session = { id, start: Number(start), seq: Number(seq) + 1 };
-  write([id, start, session.seq, Math.max(at, Number(last)), campaign].join(" "));
-  return session;
+  kept[3] = Math.max(at, kept[3]);
+  const [id, start] = kept;
+  return { id, start, seq: ++kept[2] };
 };
 
 /** The next event starts a new one. */
-export const endSession = (): void => write("");
+export const endSession = (): void => {
+  thisVisit().splice(0);
+};

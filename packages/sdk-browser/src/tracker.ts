@@ -1,8 +1,8 @@
-import type { ConsentStamp, EventContext, EventType } from "@polder/protocol";
-import { hasPurpose } from "@polder/protocol";
+import { hasPurpose, type ConsentStamp, type EventContext, type EventType } from "@polder/protocol";
 import type { Consent } from "./consent.ts";
 import { eventId } from "./event-id.ts";
 import { anonymousId, keepUserId, userId } from "./identity.ts";
+import { maxBufferedEvents, maxBufferedMs, maxEventChars } from "./limits.ts";
 import type { PageContext } from "./page-context.ts";
 import type { ReceiptBook } from "./receipt.ts";
 import { nextSession } from "./session.ts";
@@ -19,23 +19,24 @@ export interface CallOptions {
 /** Fields of the event itself: `event`, `properties`, `traits`, `userId` … */
 export type Fields = { [key: string]: unknown };
 
-const maxEventChars = 32_000;
-const maxBuffered = 50;
-const bufferMs = 30 * 60_000;
+/** Where and when a call counts as made. */
+export type Moment = [page: PageContext, at: number];
+
+/** A finished event, and the context that it shares with its neighbours. */
+export type Built = [shared: object, event: string];
 
 /** Turns calls into events: what happened, where, in which visit, by whom, under which choice. */
 export const createTracker = (
   consent: Consent,
   currentPage: () => PageContext,
   receipt: ReceiptBook,
-  /** Takes a finished event and the context that it shares with its neighbours. */
-  queue: (shared: object, event: string) => void,
+  queue: (...built: Built) => void,
   /** Keep what happens before a choice in memory, until there is one. */
   isBuffering: boolean,
+  moment?: () => Moment | undefined,
 ) => {
   let buffer: [at: number, send: () => void][] = [];
   let viewed: PageContext | undefined;
-  let past: [page: PageContext, at: number] | undefined;
   let shared: EventContext = {};
 
   const sharedContext = (page: PageContext, stamp: ConsentStamp): object => {
@@ -60,10 +61,11 @@ export const createTracker = (
     type: EventType,
     fields: Fields,
     { context, timestamp }: CallOptions,
-    page: PageContext,
-    at: number,
+    [page, at]: Moment,
+    stamp: ConsentStamp,
     isPerson: boolean,
-  ): string =>
+  ): Built => [
+    sharedContext(page, stamp),
     JSON.stringify({
       context: { ...(isPerson && { session: nextSession(at, page.url!) }), ...context },
       type,
@@ -71,42 +73,36 @@ export const createTracker = (
       timestamp: new Date(timestamp ?? at),
       ...(isPerson && { anonymousId: anonymousId(), userId: userId() }),
       ...fields,
-    });
+    }),
+  ];
 
-  const record = (type: EventType, fields: Fields, options: CallOptions = {}): void => {
-    const [page, at] = past ?? [currentPage(), Date.now()];
-    const send = (): void => {
-      const { mask, stamp } = consent.current();
-      const isPerson = hasPurpose(mask, "profile");
-      if (!isPerson && !hasPurpose(mask, "measurement")) return;
-      receipt.count("queued");
-      if (!isPerson && /^[agi]/.test(type)) return receipt.count("no_profile_consent");
-      if (type === "identify" && fields.userId) keepUserId(fields.userId as string);
-      if (type === "page") viewed = page;
-      const event = build(type, fields, options, page, at, isPerson);
-      if (event.length > maxEventChars) receipt.count("event_too_large");
-      else queue(sharedContext(page, stamp), event);
-    };
-    if (consent.current().status !== "unset") send();
-    else if (isBuffering) {
-      // The page may go on to change what it passed.
-      fields = JSON.parse(JSON.stringify(fields)) as Fields;
-      buffer = buffer.slice(1 - maxBuffered);
-      buffer.push([at, send]);
-    }
-  };
+  const now = (): Moment => [currentPage(), Date.now()];
 
   return {
-    record,
-    /** Calls made by `run` count as made then and there. */
-    asOf(page: PageContext, at: number, run: () => void): void {
-      past = [page, at];
-      run();
-      past = undefined;
+    record(type: EventType, fields: Fields, options: CallOptions = {}): void {
+      const made = moment?.() ?? now();
+      const [page, at] = made;
+      const send = (): void => {
+        const { mask, isPerson, stamp } = consent.current();
+        if (!isPerson && !hasPurpose(mask, "measurement")) return;
+        receipt.count("queued");
+        if (!isPerson && /^[agi]/.test(type)) return receipt.count("no_profile_consent");
+        if (type === "identify" && fields.userId) keepUserId(fields.userId as string);
+        if (type === "page") viewed = page;
+        const built = build(type, fields, options, made, stamp, isPerson);
+        if (built[1].length > maxEventChars) receipt.count("event_too_large");
+        else queue(...built);
+      };
+      if (consent.current().status !== "unset") send();
+      else if (isBuffering) {
+        // The page may go on to change what it passed.
+        fields = JSON.parse(JSON.stringify(fields)) as Fields;
+        buffer = [...buffer.slice(1 - maxBufferedEvents), [at, send]];
+      }
     },
     /** The choice has been made: what waited for it is sent with its own times, or gone. */
     release(): void {
-      for (const [at, send] of buffer) if (Date.now() - at < bufferMs) send();
+      for (const [at, send] of buffer) if (Date.now() - at < maxBufferedMs) send();
       buffer = [];
     },
     hasViewed: (): boolean => viewed === currentPage(),
@@ -115,9 +111,6 @@ export const createTracker = (
       viewed = undefined;
     },
     /** The record of a choice, which is sent under the choice that it records. */
-    choice(stamp: ConsentStamp, isPerson: boolean): [shared: object, event: string] {
-      const page = currentPage();
-      return [sharedContext(page, stamp), build("consent", {}, {}, page, Date.now(), isPerson)];
-    },
+    choice: (stamp: ConsentStamp, isPerson: boolean): Built => build("consent", {}, {}, now(), stamp, isPerson),
   };
 };

@@ -1,3 +1,4 @@
+import { attempt } from "../device-storage.ts";
 import type { Capture } from "./capture.ts";
 
 /** A page view for every address that is shown: loads, routes of single-page apps, returns out of the back/forward cache. */
@@ -10,15 +11,13 @@ export const capturePageViews: Capture = ({ record, hasViewed, viewAgain, on, on
   const { navigation } = window as { navigation?: EventTarget };
   if (navigation) on(navigation, "currententrychange", count);
   else {
-    const routes = new EventTarget();
     for (const method of ["pushState", "replaceState"] as const) {
       const original = history[method];
       history[method] = function (...args) {
         original.apply(this, args);
-        routes.dispatchEvent(new Event("change"));
+        attempt(count);
       };
     }
-    on(routes, "change", count);
     on(window, "popstate", count);
   }
   on(document, "prerenderingchange", count);
