@@ -30,7 +30,7 @@ export function readConfigText(path: string): string {
   } catch (error) {
     if (codeOf(error) === "ENOENT") {
       throw new CommandError(
-        `There is no ${shortPath(path)}. Make one with \`polder init\`, or try the shop with \`polder start --demo\`.`,
+        `There is no ${shortPath(path)}. Make one with \`npx polder init\`, or try the shop with \`npx polder start --demo\`.`,
       );
     }
     throw new CommandError(
@@ -39,11 +39,11 @@ export function readConfigText(path: string): string {
   }
 }
 
-/** Replaces the file in one step: a reader sees the old one or the new one. Keeps its mode. */
-export async function writeConfigFile(path: string, config: unknown): Promise<void> {
+/** Replaces the file in one step: a reader sees the old one or the new one. Keeps its mode; a new one has `modeOfNew`. */
+export async function writeConfigFile(path: string, config: unknown, modeOfNew = 0o644): Promise<void> {
   const mode = await stat(path).then(
     (found) => found.mode & 0o777,
-    () => 0o644,
+    () => modeOfNew,
   );
   const draft = `${path}.${process.pid}.draft`;
   try {

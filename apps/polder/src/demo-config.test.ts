@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createSiteDirectory } from "@polder/core";
@@ -26,6 +26,11 @@ it("is one site with a fresh key, where nothing counts without a yes", async () 
   const key = config.sites[0]!.writeKeys[0]!;
   expect(key.basis).toBeUndefined();
   expect(createSiteDirectory(config).findKey(key.key)).toMatchObject({ kind: "write", site: { id: "shop" } });
+});
+
+it("can be read by its owner only", async () => {
+  await ensureDemoConfig(path, 8080);
+  expect((await stat(path)).mode & 0o777).toBe(0o600);
 });
 
 it("is reused with its key, as the user left it", async () => {

@@ -14,7 +14,7 @@ export const originsOfPort = (port: number): string[] => [`http://localhost:${po
 export async function ensureDemoConfig(path: string, shopPort: number): Promise<PolderConfig> {
   if (!existsSync(path)) {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    await writeConfigFile(path, {
+    const config = {
       sites: [
         {
           id: demoSiteId,
@@ -26,7 +26,8 @@ export async function ensureDemoConfig(path: string, shopPort: number): Promise<
           currency: "EUR",
         },
       ],
-    });
+    };
+    await writeConfigFile(path, config, 0o600);
   }
   return readConfigFile(path);
 }

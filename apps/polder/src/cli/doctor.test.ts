@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { parseConfig } from "@polder/core";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { readSettings } from "../settings.ts";
-import { checkConsent, examine, type Finding } from "./doctor.ts";
+import { checkConsent, examine, verdict, type Finding } from "./doctor.ts";
 
 let folder = "";
 const servers: Server[] = [];
@@ -54,12 +54,15 @@ const installation = async (
     refused?: number;
     tables?: boolean;
     config?: string;
+    metrics?: string;
   } = {},
 ) => {
   const now = new Date("2026-11-22T12:00:00Z");
   const collector = await serve((path) =>
     path === "/metrics"
-      ? { text: `# HELP polder_log_lag_records x\npolder_log_lag_records{topic="polder.events"} ${faults.lag ?? 3}\n` }
+      ? {
+          text: `# HELP polder_log_lag_records x\npolder_log_lag_records{topic="polder.events"} ${faults.lag ?? 3}\n${faults.metrics ?? ""}`,
+        }
       : { status: faults.collector ?? 200, text: faults.collector === 503 ? "the log cannot be reached\n" : "ok\n" },
   );
   const api = await serve(() => ({ text: "ok\n" }));
@@ -109,12 +112,68 @@ it.each([
   ["a clock that is ahead", { clockMs: 5_000 }, /clocks .* are 5\.0 s apart/],
   ["a clock that is behind", { clockMs: -5_000 }, /clocks .* are 5\.0 s apart/],
   ["many refusals", { refused: 400 }, /400 refused\. Ask why: SELECT reason/],
-  ["missing tables", { tables: false }, /Unknown table\)\. Make them with `polder migrate`/],
+  ["missing tables", { tables: false }, /Unknown table\)\. Make them with `npx polder migrate`/],
   ["a bad configuration", { config: '{"sites":[]}' }, /not a configuration that Polder can use/],
 ])("tells of %s, and of nothing else", async (_, faults, words) => {
   const wrong = wrongOf(await examineWith(faults));
   expect(wrong).toHaveLength(1);
   expect(wrong[0]).toMatch(words);
+});
+
+describe("what was not kept", () => {
+  const metricsOf = (lost: string) => `polder_collector_events_received_total{site="shop"} 60
+polder_collector_events_received_total{site="other"} 40
+polder_collector_request_seconds_bucket{le="0.001"} 20
+polder_collector_request_seconds_bucket{le="+Inf"} 20
+polder_collector_request_seconds_count 20
+${lost}
+`;
+
+  it.each([
+    [
+      'polder_collector_events_dropped_total{site="shop",reason="no_consent"} 30\npolder_collector_events_dropped_total{site="other",reason="no_consent"} 20',
+      'polder_collector_events_dropped_total{site="shop",reason="no_consent"} 51',
+      /^5\d of 100 events were dropped .*\(no_consent\) because they carried no consent.*npx polder key add server --basis/,
+    ],
+    [
+      'polder_collector_events_dropped_total{site="shop",reason="no_profile_consent"} 1',
+      'polder_collector_events_dropped_total{site="shop",reason="no_profile_consent"} 99',
+      /^\d+ of 100 events were dropped .*no_profile_consent/,
+    ],
+    [
+      'polder_collector_requests_refused_total{code="origin_refused"} 10',
+      'polder_collector_requests_refused_total{code="origin_refused"} 11',
+      /^1\d of 20 requests were refused .*\(origin_refused\).*List the page's origin.*polder\.config\.json/,
+    ],
+    [
+      'polder_collector_requests_refused_total{code="unknown_key"} 1',
+      'polder_collector_requests_refused_total{code="unknown_key"} 20',
+      /^\d+ of 20 requests were refused .*\(unknown_key\).*npx polder key list/,
+    ],
+  ])("is a note up to half of what came, and wrong beyond: %s", async (half, more, words) => {
+    for (const [lost, level] of [
+      [half, "note"],
+      [more, "wrong"],
+    ] as const) {
+      const losses = (await examineWith({ metrics: metricsOf(lost) })).filter(({ text }) =>
+        text.includes("since the collector started"),
+      );
+      expect(losses).toEqual([{ level, text: expect.stringMatching(words) }]);
+    }
+  });
+
+  it("leaves out what did not happen", async () => {
+    const findings = await examineWith({ metrics: metricsOf("") });
+    expect(findings.filter(({ text }) => text.includes("since the collector started"))).toEqual([]);
+  });
+});
+
+it("says that all is well only when there is nothing to look at", () => {
+  const found = (...levels: Finding["level"][]): Finding[] => levels.map((level) => ({ level, text: "" }));
+  expect(verdict(found("ok", "ok"))).toBe("All is well.");
+  expect(verdict(found("ok", "note"))).toBe("Nothing is broken; 1 thing to look at (!).");
+  expect(verdict(found("note", "note"))).toBe("Nothing is broken; 2 things to look at (!).");
+  expect(verdict(found("note", "wrong"))).toBe("1 thing is wrong.");
 });
 
 it("says of each part that does not run how to start it", async () => {
@@ -129,7 +188,7 @@ it("says of each part that does not run how to start it", async () => {
   const settings = readSettings({ flags: {}, env, cwd: folder });
   const wrong = wrongOf(await examine(settings, { configFile: undefined, now: () => new Date() }));
   expect(wrong).toHaveLength(5);
-  for (const text of wrong) expect(text).toMatch(/polder (start|init)/);
+  for (const text of wrong) expect(text).toMatch(/npx polder (start|init)/);
 });
 
 describe("consent", () => {
@@ -149,6 +208,19 @@ describe("consent", () => {
     ],
   ] as const)("mentions %s", (_, change, level, words) => {
     expect(checkConsent(configOf(change))).toEqual([{ level, text: expect.stringMatching(words) }]);
+  });
+
+  it("tells what servers may send without a consent of their own", () => {
+    const basis = { purposes: ["measurement"], basis: "contract", reason: "Orders." };
+    const serverKeys = [
+      { hash: "a".repeat(64), name: "erp", basis },
+      { hash: "b".repeat(64), name: "till" },
+    ];
+    expect(checkConsent(configOf({ serverKeys }))).toEqual([
+      { level: "ok", text: expect.stringContaining("of a page") },
+      { level: "ok", text: expect.stringMatching(/“erp” .* without .*contract \(measurement\)\. Orders\./) },
+      { level: "ok", text: expect.stringMatching(/“till” .* only with a consent/) },
+    ]);
   });
 
   it("is at ease with the default", () => {

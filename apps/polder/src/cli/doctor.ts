@@ -7,6 +7,8 @@ import { sqlAccess } from "../sql-access.ts";
 import { readSettings, settingFlags, type Settings } from "../settings.ts";
 import { readFlags, type Command } from "./command.ts";
 import { codeOf, exitCode, messageOf } from "./exit-code.ts";
+import { basisWords } from "./key-basis.ts";
+import { readCounts, sumOf, type Count } from "./read-counts.ts";
 
 const help = `Checks a running installation and says what is wrong, and what to do, in a sentence each.
 
@@ -17,7 +19,7 @@ Usage: polder doctor [options]
   --host <host>        Default: 127.0.0.1 (POLDER_HOST).
   --collector-port, --api-port, --sql-port <port>
 
-Looks at: configuration, consent, data folder, disk, collector, live page, SQL, clock, lag, refused events.
+Looks at: configuration, consent, data folder, disk, collector, live page, SQL, clock, lag, refused and dropped events.
 Exit code: 0 when all is well (notes do not count), 1 when something is wrong.`;
 
 export interface Finding {
@@ -46,10 +48,19 @@ export const doctorCommand: Command = {
     for (const { level, text } of findings) terminal.out(`${marks[level]} ${text}`);
     const wrong = findings.filter(({ level }) => level === "wrong").length;
     terminal.out();
-    terminal.out(wrong === 0 ? "All is well." : `${wrong} ${wrong === 1 ? "thing is" : "things are"} wrong.`);
+    terminal.out(verdict(findings));
     return wrong === 0 ? exitCode.done : exitCode.failed;
   },
 };
+
+/** The last line. Only what has nothing to look at is well. */
+export function verdict(findings: readonly Finding[]): string {
+  const count = (wanted: Finding["level"]): number => findings.filter(({ level }) => level === wanted).length;
+  const [wrongs, notes] = [count("wrong"), count("note")];
+  if (wrongs > 0) return `${wrongs} ${wrongs === 1 ? "thing is" : "things are"} wrong.`;
+  if (notes > 0) return `Nothing is broken; ${notes} ${notes === 1 ? "thing" : "things"} to look at (!).`;
+  return "All is well.";
+}
 
 interface Surroundings {
   configFile: string | undefined;
@@ -65,14 +76,14 @@ export async function examine(settings: Settings, { configFile, now }: Surroundi
     checkReady("The collector", collector, "--collector-port"),
     checkReady("The live page", `http://${host}:${ports.api}`, "--api-port"),
     checkStore(settings, now),
-    checkLag(collector),
+    checkCounts(collector),
   ]);
   return groups.flat();
 }
 
 async function checkConfig(path: string | undefined): Promise<Finding[]> {
   if (path === undefined)
-    return [wrong("There is no polder.config.json here. Make one with `polder init`, or name it with --config.")];
+    return [wrong("There is no polder.config.json here. Make one with `npx polder init`, or name it with --config.")];
   try {
     const config = readConfigFile(path);
     return [ok(`${path} is in order: ${config.sites.map((site) => site.id).join(", ")}.`), ...checkConsent(config)];
@@ -83,7 +94,7 @@ async function checkConfig(path: string | undefined): Promise<Finding[]> {
 
 /** What a site has set that lets events in without a yes. All of it may be right; none of it should be a surprise. */
 export function checkConsent(config: PolderConfig): Finding[] {
-  const findings = config.sites.flatMap((site) => {
+  const surprises = config.sites.flatMap((site) => {
     const found: Finding[] = [];
     if (site.origins.includes("*")) {
       found.push(wrong(`Site ${site.id} takes events from pages anywhere (origins "*"). List its own origins.`));
@@ -113,7 +124,19 @@ export function checkConsent(config: PolderConfig): Finding[] {
     }
     return found;
   });
-  return findings.length === 0 ? [ok("Without a visitor's yes nothing is stored.")] : findings;
+  const servers = config.sites.flatMap((site) =>
+    site.serverKeys.map(({ name, basis }) =>
+      ok(
+        basis === undefined
+          ? `Server key “${name}” of ${site.id} stores events only with a consent of their own.`
+          : `Server key “${name}” of ${site.id} stores events without a consent of their own: ${basisWords(basis)}. ${basis.reason}`,
+      ),
+    ),
+  );
+  return [
+    ...(surprises.length === 0 ? [ok("Without a visitor's yes nothing of a page is stored.")] : surprises),
+    ...servers,
+  ];
 }
 
 async function checkDataFolder({ dataPath }: Settings): Promise<Finding[]> {
@@ -133,7 +156,7 @@ async function checkDataFolder({ dataPath }: Settings): Promise<Finding[]> {
     return [
       wrong(
         codeOf(error) === "ENOENT"
-          ? `There is no data folder ${dataPath} yet. It is made by \`polder start\`.`
+          ? `There is no data folder ${dataPath} yet. It is made by \`npx polder start\`.`
           : `The data folder ${dataPath} cannot be used: ${messageOf(error)}.`,
       ),
     ];
@@ -148,7 +171,7 @@ async function checkReady(name: string, url: string, flag: string): Promise<Find
   } catch (error) {
     return [
       wrong(
-        `${name} does not answer at ${url} (${reasonOf(error)}). Start it with \`polder start\`, or say where it is with ${flag}.`,
+        `${name} does not answer at ${url} (${reasonOf(error)}). Start it with \`npx polder start\`, or say where it is with ${flag}.`,
       ),
     ];
   }
@@ -170,7 +193,7 @@ async function checkStore(settings: Settings, now: () => Date): Promise<Finding[
   } catch (error) {
     return [
       wrong(
-        `${name} does not answer at ${url} (${reasonOf(error)}). Start it with \`polder start\`, or say where it is with --sql-port or CLICKHOUSE_URL.`,
+        `${name} does not answer at ${url} (${reasonOf(error)}). Start it with \`npx polder start\`, or say where it is with --sql-port or CLICKHOUSE_URL.`,
       ),
     ];
   }
@@ -196,27 +219,67 @@ async function checkStore(settings: Settings, now: () => Date): Promise<Finding[
         : ok(`${words}.`),
     );
   } catch (error) {
-    findings.push(wrong(`The tables cannot be read (${messageOf(error)}). Make them with \`polder migrate\`.`));
+    findings.push(wrong(`The tables cannot be read (${messageOf(error)}). Make them with \`npx polder migrate\`.`));
   }
   return findings;
 }
 
-/** The line of each gauge is as the process of `polder start` exports it. */
-async function checkLag(collector: string): Promise<Finding[]> {
+/** What the process of `polder start` counts: lag, and what it did not keep. */
+async function checkCounts(collector: string): Promise<Finding[]> {
   try {
     const response = await fetch(`${collector}/metrics`, { signal: AbortSignal.timeout(answerWithinMs) });
-    const lags = [...(await response.text()).matchAll(/^polder_log_lag_records\{topic="([^"]+)"\} (\S+)$/gm)];
-    return lags.map(([, topic = "", count]) =>
-      Number(count) > lagTolerance
-        ? wrong(
-            `${count} records of ${topic} wait to be loaded. See polder.log in the data folder for why the loader is slow.`,
-          )
-        : ok(`${count} records of ${topic} wait to be loaded.`),
-    );
+    const counts = readCounts(await response.text());
+    return [...checkLag(counts), ...checkLosses(counts)];
   } catch {
     // That the collector is away is told by its own check.
     return [];
   }
+}
+
+const checkLag = (counts: readonly Count[]): Finding[] =>
+  counts
+    .filter(({ name }) => name === "polder_log_lag_records")
+    .map(({ labels: { topic = "" }, value }) =>
+      value > lagTolerance
+        ? wrong(
+            `${value} records of ${topic} wait to be loaded. See polder.log in the data folder for why the loader is slow.`,
+          )
+        : ok(`${value} records of ${topic} wait to be loaded.`),
+    );
+
+const remedies = {
+  dropped: {
+    no_consent:
+      "because they carried no consent. Send the visitor's choice along (context.consent), or from a server use a key with a basis: npx polder key add server --basis contract",
+    no_profile_consent:
+      "because they tell who someone is, and nobody agreed to a profile. That is right for visitors who declined; servers send the choice along (context.consent)",
+  },
+  refused: {
+    origin_refused:
+      "List the page's origin under origins in polder.config.json; from a server or an app, send no Origin header. A server key must never be in a page",
+    unknown_key:
+      "Nobody has the key they came with, or its time is over. Compare it with `npx polder key list`, and whether polder.config.json is the one that runs",
+    missing_key: "They came without a key. Send it as writeKey in the body, or as X-Write-Key",
+  },
+} as const;
+
+/** What was not kept since the collector started, and what to do: wrong only when it is most of what came. */
+function checkLosses(counts: readonly Count[]): Finding[] {
+  const received = sumOf(counts, "polder_collector_events_received_total");
+  const requests = sumOf(counts, "polder_collector_request_seconds_count");
+  const since = "since the collector started";
+  const judge = (lost: number, of: number, text: string): Finding => (lost > of / 2 ? wrong(text) : note(text));
+  const dropped = Object.entries(remedies.dropped).flatMap(([reason, remedy]) => {
+    const lost = sumOf(counts, "polder_collector_events_dropped_total", { reason });
+    const text = `${lost} of ${received} events were dropped ${since} (${reason}) ${remedy}.`;
+    return lost === 0 ? [] : [judge(lost, received, text)];
+  });
+  const refused = Object.entries(remedies.refused).flatMap(([code, remedy]) => {
+    const lost = sumOf(counts, "polder_collector_requests_refused_total", { code });
+    const text = `${lost} of ${requests} requests were refused ${since} (${code}). ${remedy}.`;
+    return lost === 0 ? [] : [judge(lost, requests, text)];
+  });
+  return [...dropped, ...refused];
 }
 
 async function askStore(settings: Settings, question: string): Promise<string[]> {

@@ -47,7 +47,12 @@ export function createFakeContext(options: {
       },
       write: (text) => print(typeof text === "string" ? text : Buffer.from(text).toString("utf8")),
       redraw: () => undefined,
-      ask: async (_question, proposal) => answers.shift() || proposal,
+      async ask(question, proposal) {
+        const answer = answers.shift();
+        // A question that comes again and again would hang the test.
+        if (answer === undefined) throw new Error(`nobody answers: ${question}`);
+        return answer || proposal;
+      },
       readInput: async () => options.input ?? "",
     },
     printed: () => out,

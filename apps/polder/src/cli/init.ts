@@ -1,10 +1,12 @@
 import { existsSync } from "node:fs";
+import { isIP } from "node:net";
 import { basename, resolve } from "node:path";
-import { parseConfig } from "@polder/core";
+import { parseConfig, type ConfigProblem } from "@polder/core";
 import { configFileName, writeConfigFile } from "../config-file.ts";
 import { hashOfKey, newServerKey, newWriteKey } from "../keys.ts";
 import { readFlags, type Command } from "./command.ts";
 import { CommandError, exitCode, UsageError } from "./exit-code.ts";
+import { basisWords, usualBasis } from "./key-basis.ts";
 import type { Terminal } from "./terminal.ts";
 
 const help = `Makes polder.config.json with fresh keys for your own site, and prints the tag to paste.
@@ -16,9 +18,10 @@ Usage: polder init [options]
   --origin <origin>    Where its pages are, as https://shop.example. May be given several times.
   --timezone <zone>    IANA zone of the site's days, as Europe/Amsterdam. Never changes.
   --currency <code>    ISO 4217 currency of amounts that name none. Default: EUR.
-  --collector <url>    Where browsers will reach the collector. Default: http://localhost:8081.
+  --collector <url>    Where browsers will reach the collector. Default: https://data.<host of the origin>,
+                       or http://localhost:8081 when the origin is not https or is on this machine.
   --config <path>      File to make. Default: polder.config.json here.
-  --yes                Ask nothing: what was not given has its default.
+  --yes                Ask nothing: only --origin must be given, all else has a default.
 
 On a terminal it asks for what was not given. It never overwrites a file.`;
 
@@ -42,63 +45,187 @@ export const initCommand: Command = {
     const path = resolve(cwd, values.config ?? env["POLDER_CONFIG"] ?? configFileName);
     if (existsSync(path)) {
       throw new CommandError(
-        `${path} is there already, and holds keys. Change it by hand, use \`polder key\`, or give another file with --config.`,
+        `${path} is there already, and holds keys. Change it by hand, use \`npx polder key\`, or give another file with --config.`,
       );
     }
+    const given = {
+      ...(values.site !== undefined && { id: values.site }),
+      ...(values.name !== undefined && { name: values.name }),
+      ...(values.timezone !== undefined && { timezone: values.timezone }),
+      ...(values.origin !== undefined && { origins: values.origin.map(withScheme) }),
+      ...(values.currency !== undefined && { currency: values.currency }),
+    };
+    // Before anything is asked: nobody likes to answer for nothing.
+    assertUsable(given);
+
     const ask = asker(terminal, values.yes === true);
-    const origins = values.origin ?? [await ask("Origin of your pages, as https://shop.example", "", "--origin")];
-    const site =
-      values.site ?? (await ask("Short name of the site", slug(hostOf(origins[0] ?? "") || basename(cwd)), "--site"));
-    const name = values.name ?? (await ask("Name of the site", site, "--name"));
-    const ownZone = new Intl.DateTimeFormat().resolvedOptions().timeZone;
-    const timezone = values.timezone ?? (await ask("Time zone of its days", ownZone, "--timezone"));
+    const origins = given.origins ?? [
+      await ask({
+        question: "Origin of your pages, as https://shop.example",
+        proposal: "",
+        flag: "--origin",
+        read: withScheme,
+        check: (origin) => faultOf({ origins: [origin] }),
+      }),
+    ];
+    const siteHost = hostOf(origins.find(isPublicHttps) ?? origins[0] ?? "");
+    const isDomain = siteHost.includes(".") && isIP(siteHost) === 0;
+    const id =
+      given.id ??
+      (await ask({
+        question: "Short name of the site",
+        proposal: slug(siteHost || basename(cwd)),
+        flag: "--site",
+        check: (answer) => faultOf({ id: answer }),
+      }));
+    const name =
+      given.name ??
+      (await ask({
+        question: "Name of the site",
+        proposal: id,
+        flag: "--name",
+        check: (answer) => faultOf({ name: answer }),
+      }));
+    const timezone =
+      given.timezone ??
+      (await ask({
+        question: "Time zone of its days",
+        proposal: new Intl.DateTimeFormat().resolvedOptions().timeZone,
+        flag: "--timezone",
+        check: (answer) => faultOf({ timezone: answer }),
+      }));
+    const checkCollector = (address: string): string | undefined => collectorFault(address, origins);
+    const collector = withoutSlash(
+      withScheme(values.collector ?? "") ||
+        (await ask({
+          question: "Where browsers will reach the collector",
+          proposal: isDomain && origins.some(isPublicHttps) ? `https://data.${siteHost}` : "http://localhost:8081",
+          flag: "--collector",
+          read: withScheme,
+          check: checkCollector,
+        })),
+    );
+    const fault = checkCollector(collector);
+    if (fault !== undefined) throw new UsageError(`Nothing was made:\n  --collector ${fault}`);
 
     const [writeKey, serverKey] = [newWriteKey(), newServerKey()];
-    const config = {
-      sites: [
-        {
-          id: site,
-          name,
-          timezone,
-          origins,
-          writeKeys: [{ key: writeKey, name: "pages" }],
-          serverKeys: [{ hash: hashOfKey(serverKey), name: "server" }],
-          regime: "opt_in",
-          currency: values.currency ?? "EUR",
-        },
-      ],
+    const basis = usualBasis("contract");
+    const site = {
+      id,
+      name,
+      timezone,
+      origins,
+      writeKeys: [{ key: writeKey, name: "pages" }],
+      serverKeys: [{ hash: hashOfKey(serverKey), name: "server", basis }],
+      regime: "opt_in",
+      currency: given.currency ?? "EUR",
+      // The collector has a name beside the pages': without their parent domain it may set no cookie for them.
+      ...(isDomain && new URL(collector).hostname.endsWith(`.${siteHost}`) && { cookieDomain: siteHost }),
     };
-    const checked = parseConfig(JSON.stringify(config));
-    if (!checked.ok) {
-      const reasons = checked.problems.map((problem) => `  ${flagOf(problem.path)} ${problem.message}`);
-      throw new UsageError(`Nothing was made:\n${reasons.join("\n")}`);
-    }
+    assertUsable(site);
+    const config = { sites: [site] };
     await writeConfigFile(path, config);
 
     const { colours, out } = terminal;
-    const collector = (values.collector ?? "http://localhost:8081").replace(/\/+$/, "");
     out(`Made ${path}.`);
     out();
     out("Paste this into the head of every page:");
     out();
     out(colours.green(`  <script async src="${collector}/polder.js" data-site="${writeKey}"></script>`));
     out();
+    const advice = collectorAdvice(collector, origins);
+    if (advice !== undefined) {
+      out(advice);
+      out();
+    }
     out("Your servers send with this key. It is stored as a hash, so this is the only time you see it:");
     out();
     out(colours.yellow(`  ${serverKey}`));
     out();
-    out(`Until a visitor says yes, nothing is stored. Next: ${colours.bold("polder start")}`);
+    out(`Events sent with it need no consent of their own. Their basis: ${basisWords(basis)}. ${basis.reason}`);
+    out();
+    out(`Until a visitor says yes, nothing of a page is stored. Next: ${colours.bold("npx polder start")}`);
     return exitCode.done;
   },
 };
 
+interface Question {
+  question: string;
+  proposal: string;
+  flag: string;
+  /** Puts an answer right before it is checked. */
+  read?: (answer: string) => string;
+  /** What is wrong with an answer, as the end of a sentence. */
+  check: (answer: string) => string | undefined;
+}
+
 const asker =
   (terminal: Terminal, isQuiet: boolean) =>
-  async (question: string, proposal: string, flag: string): Promise<string> => {
-    if (terminal.isInteractive && !isQuiet) return terminal.ask(question, proposal);
-    if (proposal === "") throw new UsageError(`${flag} is missing.`);
-    return proposal;
+  async ({ question, proposal, flag, read = (answer) => answer, check }: Question): Promise<string> => {
+    if (!terminal.isInteractive || isQuiet) {
+      if (proposal === "") throw new UsageError(`${flag} is missing.`);
+      return proposal;
+    }
+    for (;;) {
+      const answer = read(await terminal.ask(question, proposal));
+      const fault = check(answer);
+      if (fault === undefined) return answer;
+      terminal.err(terminal.colours.yellow(`  It ${fault}`));
+    }
   };
+
+function problemsOf(fields: object): readonly ConfigProblem[] {
+  const sample = {
+    id: "site",
+    name: "Site",
+    timezone: "UTC",
+    origins: ["https://shop.example"],
+    writeKeys: [{ key: "pk_12345678" }],
+  };
+  const checked = parseConfig(JSON.stringify({ sites: [{ ...sample, ...fields }] }));
+  return checked.ok ? [] : checked.problems;
+}
+
+const faultOf = (fields: object): string | undefined => problemsOf(fields)[0]?.message;
+
+/** @throws {UsageError} with all that is wrong, by flag. */
+function assertUsable(fields: object): void {
+  const reasons = problemsOf(fields).map(({ path, message }) => `  ${flagOf(path)} ${message}`);
+  if (reasons.length > 0) throw new UsageError(`Nothing was made:\n${reasons.join("\n")}`);
+}
+
+/** What is wrong with this address of the collector, as the end of a sentence. */
+function collectorFault(address: string, origins: readonly string[]): string | undefined {
+  if (!URL.canParse(address) || !/^https?:$/.test(new URL(address).protocol) || /[?#]/.test(address))
+    return "must be an address, as https://data.shop.example.";
+  const isOpen = address.startsWith("http:") && !isLocal(address);
+  return isOpen && origins.some(isPublicHttps)
+    ? "must begin with https://: browsers load nothing from http into a page on https."
+    : undefined;
+}
+
+/** What is left to do before visitors reach the collector. */
+function collectorAdvice(collector: string, origins: readonly string[]): string | undefined {
+  if (!origins.some(isPublicHttps)) return undefined;
+  const proxy = "a TLS proxy, listed in trustedProxies, that passes on to port 8081 (POLDER_HOST if it is elsewhere)";
+  return isLocal(collector)
+    ? `Visitors cannot reach ${collector}: for them, use an address of your own in the tag (--collector) and put there ${proxy}.`
+    : `The collector must answer at ${collector}: put there ${proxy}. To try it out on this machine, use http://localhost:8081 in the tag.`;
+}
+
+/** A bare host is meant as https, but for this machine, which seldom has a certificate. */
+function withScheme(address: string): string {
+  const text = withoutSlash(address.trim());
+  if (text === "" || text === "*" || /^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return text;
+  return isLocal(`http://${text}`) ? `http://${text}` : `https://${text}`;
+}
+
+const withoutSlash = (address: string): string => address.replace(/\/+$/, "");
+
+const isLocal = (address: string): boolean =>
+  URL.canParse(address) && ["localhost", "127.0.0.1", "[::1]"].includes(new URL(address).hostname);
+
+const isPublicHttps = (origin: string): boolean => origin.startsWith("https:") && !isLocal(origin);
 
 /** The flag that filled this place of the file. */
 const flagOf = (path: string): string =>

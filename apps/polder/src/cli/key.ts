@@ -4,20 +4,27 @@ import { hashOfKey, newServerKey, newWriteKey } from "../keys.ts";
 import { readSettings } from "../settings.ts";
 import { readFlags, type Command, type CommandContext } from "./command.ts";
 import { CommandError, exitCode, UsageError } from "./exit-code.ts";
+import { basisFlags, basisNames, basisWords, readBasis, type KeyBasis } from "./key-basis.ts";
 
 const help = `Lists, adds and revokes keys. A running Polder follows within two seconds.
 
 Usage: polder key list
-       polder key add write|server [--site <id>] [--name <text>]
+       polder key add write|server [--site <id>] [--name <text>] [--basis <basis> [--purposes <list>] [--reason <text>]]
        polder key revoke <key> [--site <id>]
 
-  list                 All keys. Write keys are public; of server keys the first digits of the hash.
+  list                 All keys, and on what basis each stores events without a consent of their own, if on any.
+                       Write keys are public; of server keys the first digits of the hash.
   add write            A public key for pages and apps. They can only write.
   add server           A secret key for servers. Shown once, stored as a hash.
   revoke <key>         A write key, or the first 8 or more digits of a server key's hash.
 
   --site <id>          Needed when there are several sites.
   --name <text>        What the key is for.
+  --basis <basis>      Store events without a consent object on this basis: contract, consent_elsewhere,
+                       legitimate_interest or legal_obligation. Without it such events are dropped (no_consent).
+                       Of a write key only where the consent of the pages is asked for and heeded elsewhere.
+  --purposes <list>    What those events may be used for. Default: necessary,measurement,profile.
+  --reason <text>      Why the basis holds, for whoever asks later. Default: a sentence for the basis.
   --config <path>      Default: polder.config.json here, else the demo's.
   --data <folder>      Where the demo's is. Default: .polder.
 
@@ -28,11 +35,16 @@ const flags = {
   name: { type: "string" },
   config: { type: "string" },
   data: { type: "string" },
+  ...basisFlags,
 } as const;
 
 /** As much of the file as is changed here; the rest is kept as it stands. */
 interface RawConfig {
-  sites: { id: string; writeKeys: { key: string; name?: string }[]; serverKeys?: { hash: string; name: string }[] }[];
+  sites: {
+    id: string;
+    writeKeys: { key: string; name?: string; basis?: KeyBasis }[];
+    serverKeys?: { hash: string; name: string; basis?: KeyBasis }[];
+  }[];
 }
 
 const shownDigits = 12;
@@ -45,10 +57,12 @@ export const keyCommand: Command = {
     const { values, positionals } = readFlags(args, flags, { positionals: 2 });
     const [action, what] = positionals;
     assertUsage(action, what);
+    const basis = readBasis(values);
+    if (basis !== undefined && action !== "add") throw new UsageError("--basis is for `key add` only.");
     const path = findConfigFile(readSettings({ flags: values, env: context.env, cwd: context.cwd }), context.cwd);
     if (path === undefined)
       throw new CommandError(
-        "There is no polder.config.json here. Make one with `polder init`, or name it with --config.",
+        "There is no polder.config.json here. Make one with `npx polder init`, or name it with --config.",
       );
     const { sites } = readConfigFile(path);
     if (action === "list") return list(sites, context);
@@ -56,8 +70,9 @@ export const keyCommand: Command = {
       const raw = JSON.parse(readConfigText(path)) as RawConfig;
       make(raw);
       const checked = parseConfig(JSON.stringify(raw));
+      // The rest of the file was in order before.
       if (!checked.ok)
-        throw new CommandError(checked.problems.map((problem) => `${problem.path} ${problem.message}`).join("\n"));
+        throw new UsageError(checked.problems.map(({ path: at, message }) => `${flagOf(at)} ${message}`).join("\n"));
       await writeConfigFile(path, raw);
     };
     const { out, colours } = context.terminal;
@@ -67,11 +82,18 @@ export const keyCommand: Command = {
       const key = what === "write" ? newWriteKey() : newServerKey();
       await change((raw) => {
         const target = raw.sites.find(({ id }) => id === site.id);
-        if (what === "write") target?.writeKeys.push({ key, ...(values.name !== undefined && { name: values.name }) });
-        else (target!.serverKeys ??= []).push({ hash: hashOfKey(key), name: values.name ?? "server" });
+        const entry = basis === undefined ? {} : { basis };
+        if (what === "write")
+          target?.writeKeys.push({ key, ...(values.name !== undefined && { name: values.name }), ...entry });
+        else (target!.serverKeys ??= []).push({ hash: hashOfKey(key), name: values.name ?? "server", ...entry });
       });
+      // Only the key goes to standard output, so that a script can take it from there.
       out(colours.bold(key));
-      if (what === "server") context.terminal.err("Keep it now: only its hash is stored, so it cannot be shown again.");
+      const { err } = context.terminal;
+      if (what === "server") err("Keep it now: only its hash is stored, so it cannot be shown again.");
+      if (basis !== undefined)
+        err(`Events without a consent of their own are stored: ${basisWords(basis)}. ${basis.reason}`);
+      else if (what === "server") err(withoutBasis(hashOfKey(key)));
       return exitCode.done;
     }
     await change((raw) => revoke(raw, what ?? "", values.site));
@@ -84,12 +106,25 @@ function assertUsage(action: string | undefined, what: string | undefined): void
   if (action === "list" && what === undefined) return;
   if (action === "add" && (what === "write" || what === "server")) return;
   if (action === "revoke" && what !== undefined) return;
-  throw new UsageError(
-    action === undefined
-      ? "Say what to do: list, add or revoke."
-      : `“${[action, what].filter(Boolean).join(" ")}” is not something to do with keys.`,
-  );
+  if (action === undefined) throw new UsageError("Say what to do: list, add or revoke.");
+  if (action === "add")
+    throw new UsageError(
+      `${what === undefined ? "The kind of key is missing" : `There is no kind of key “${what}”`}: write “key add write” for pages and apps, or “key add server” for servers.`,
+    );
+  if (action === "revoke") throw new UsageError("Say which key to revoke: `npx polder key list` shows them.");
+  throw new UsageError(`“${[action, what].filter(Boolean).join(" ")}” is not something to do with keys.`);
 }
+
+const withoutBasis = (hash: string): string =>
+  `Events sent with it need a consent of their own (context.consent); without one they are dropped (no_consent).
+To store them on a basis, make another key in its place: npx polder key add server --basis contract
+(or ${basisNames.filter((name) => name !== "contract").join(", ")}), and take this one back: npx polder key revoke ${hash.slice(0, shownDigits)}`;
+
+/** The flag that filled this place of the file. */
+const flagOf = (path: string): string => {
+  const field = /\.(purposes|reason|name)(?:\[\d+\])?$/.exec(path)?.[1];
+  return field === undefined ? path : `--${field}`;
+};
 
 function list(sites: readonly SiteConfig[], { terminal: { out, colours } }: CommandContext): number {
   const rows = sites.flatMap((site) => [
@@ -98,14 +133,14 @@ function list(sites: readonly SiteConfig[], { terminal: { out, colours } }: Comm
       kind: "write",
       key: key.key,
       name: key.name ?? "",
-      note: validity(key),
+      note: noteOf(key),
     })),
     ...site.serverKeys.map((key) => ({
       site: site.id,
       kind: "server",
       key: `sha256:${key.hash.slice(0, shownDigits)}…`,
       name: key.name,
-      note: validity(key),
+      note: noteOf(key),
     })),
   ]);
   const width = (field: "site" | "kind" | "key" | "name") => Math.max(...rows.map((row) => row[field].length));
@@ -118,8 +153,14 @@ function list(sites: readonly SiteConfig[], { terminal: { out, colours } }: Comm
   return exitCode.done;
 }
 
-const validity = ({ notBefore, notAfter }: { notBefore?: string | undefined; notAfter?: string | undefined }): string =>
-  [notBefore && `from ${notBefore}`, notAfter && `until ${notAfter}`].filter(Boolean).join(" ");
+const noteOf = ({ basis, notBefore, notAfter }: SiteConfig["writeKeys"][number] | SiteConfig["serverKeys"][number]) =>
+  [
+    basis === undefined ? "by consent only" : `basis ${basisWords(basis)}`,
+    notBefore && `from ${notBefore}`,
+    notAfter && `until ${notAfter}`,
+  ]
+    .filter(Boolean)
+    .join(" ");
 
 function chooseSite(sites: readonly SiteConfig[], id: string | undefined): SiteConfig {
   const found = id === undefined && sites.length === 1 ? sites[0] : sites.find((site) => site.id === id);
@@ -143,11 +184,13 @@ function revoke(raw: RawConfig, what: string, siteId: string | undefined): void 
     ]);
   const [only] = found;
   if (only === undefined)
-    throw new CommandError("No key is like that. Run `polder key list`; of a server key at least 8 digits are needed.");
+    throw new CommandError(
+      "No key is like that. Run `npx polder key list`; of a server key at least 8 digits are needed.",
+    );
   if (found.length > 1) throw new CommandError("Several keys begin like that. Give more digits.");
   if (only.key !== undefined && only.site.writeKeys.length === 1) {
     throw new CommandError(
-      `It is the last write key of “${only.site.id}”, and a site needs one. Add another first: polder key add write --site ${only.site.id}`,
+      `It is the last write key of “${only.site.id}”, and a site needs one. Add another first: npx polder key add write --site ${only.site.id}`,
     );
   }
   only.site.writeKeys = only.site.writeKeys.filter(({ key }) => key !== only.key);

@@ -7,7 +7,7 @@ import { exitCode } from "./exit-code.ts";
 import { createProgress } from "./progress.ts";
 
 const help = `Brings the tables and views up to date, in the ClickHouse server in CLICKHOUSE_URL or in the embedded engine of a stopped Polder.
-\`polder start\` does the same by itself.
+\`npx polder start\` does the same by itself.
 
 Usage: polder migrate [options]
 

@@ -63,6 +63,13 @@ describe("polder", () => {
     }
   });
 
+  it("tells its version", async () => {
+    const { version } = JSON.parse(await readFile(new URL("../../package.json", import.meta.url), "utf8")) as {
+      version: string;
+    };
+    expect(await run(["--version"])).toEqual({ code: 0, out: `${version}\n`, err: "" });
+  });
+
   it("says which variable is wrong", async () => {
     expect(await run(["doctor"], { env: { POLDER_API_PORT: "82000" } })).toMatchObject({
       code: 1,
@@ -88,11 +95,60 @@ describe("init", () => {
       regime: "opt_in",
     });
     expect(out).toContain(
-      `<script async src="http://localhost:8081/polder.js" data-site="${site?.writeKeys[0]?.key}"></script>`,
+      `<script async src="https://data.shop.example/polder.js" data-site="${site?.writeKeys[0]?.key}"></script>`,
     );
     const [serverKey = ""] = /sk_[\w-]{43}/.exec(out) ?? [];
     expect(site?.serverKeys[0]?.hash).toBe(hashOfKey(serverKey));
     expect(await configText()).not.toContain(serverKey);
+  });
+
+  it("gives the server key a basis, says so in one line, and gives the write key none", async () => {
+    const { out } = await init();
+    const [site] = (await config()).sites;
+    expect(site?.serverKeys[0]?.basis).toEqual({
+      purposes: ["necessary", "measurement", "profile"],
+      basis: "contract",
+      reason: "Orders and accounts are part of the contract with the customer.",
+    });
+    expect(site?.writeKeys[0]?.basis).toBeUndefined();
+    expect(out).toMatch(/^Events sent with it need no consent of their own\. .*contract.*Orders and accounts.*$/m);
+    expect(out).toContain("npx polder start");
+  });
+
+  it.each([
+    [
+      "https://www.shop.example",
+      undefined,
+      "https://data.shop.example",
+      "shop.example",
+      /must answer at https:\/\/data/,
+    ],
+    ["https://www.shop.example", "http://localhost:8081/", "http://localhost:8081", undefined, /Visitors cannot reach/],
+    [
+      "shop.example",
+      "events.other.example",
+      "https://events.other.example",
+      undefined,
+      /must answer at https:\/\/events/,
+    ],
+    ["http://localhost:3000", undefined, "http://localhost:8081", undefined, undefined],
+    ["localhost:3000", undefined, "http://localhost:8081", undefined, undefined],
+    ["https://10.0.0.7", undefined, "http://localhost:8081", undefined, /Visitors cannot reach/],
+  ])("of %s with the collector %s makes a tag of %s", async (origin, given, collector, cookieDomain, advice) => {
+    const { out, err } = await run([
+      "init",
+      "--yes",
+      "--timezone",
+      "UTC",
+      "--origin",
+      origin,
+      ...(given === undefined ? [] : ["--collector", given]),
+    ]);
+    expect(err).toBe("");
+    expect(out).toContain(`src="${collector}/polder.js"`);
+    expect((await config()).sites[0]?.cookieDomain).toBe(cookieDomain);
+    if (advice === undefined) expect(out).not.toMatch(/trustedProxies/);
+    else expect(out).toMatch(new RegExp(`${advice.source}.*trustedProxies.*POLDER_HOST`));
   });
 
   it("makes other keys each time", async () => {
@@ -110,18 +166,64 @@ describe("init", () => {
   });
 
   it("asks on a terminal, proposes what it can guess, and takes flags as answered", async () => {
-    await run(["init", "--timezone", "UTC"], { answers: ["https://www.kaas.example", "", "Kaas"] });
+    await run(["init", "--timezone", "UTC"], { answers: ["https://www.kaas.example", "", "Kaas", ""] });
     expect((await config()).sites[0]).toMatchObject({ id: "kaas-example", name: "Kaas", timezone: "UTC" });
   });
 
+  it("checks each answer at once, and asks again with the reason", async () => {
+    const { code, out, err } = await run(["init"], {
+      answers: [
+        "",
+        "shop.example/cart",
+        "shop.example",
+        "Shop!",
+        "shop",
+        "",
+        "Mars/Base",
+        "Europe/Amsterdam",
+        "ftp://data.shop.example",
+        "http://data.shop.example",
+        "data.shop.example",
+      ],
+    });
+    expect(code).toBe(0);
+    expect(err.split("\n")).toEqual([
+      expect.stringMatching(/It must be an origin/),
+      expect.stringMatching(/It must be an origin .*write https:\/\/shop\.example\./),
+      expect.stringMatching(/It must be 1 to 63 small letters/),
+      expect.stringMatching(/It must be an IANA zone/),
+      expect.stringMatching(/It must be an address/),
+      expect.stringMatching(/It must begin with https/),
+      "",
+    ]);
+    expect((await config()).sites[0]).toMatchObject({
+      id: "shop",
+      name: "shop",
+      timezone: "Europe/Amsterdam",
+      origins: ["https://shop.example"],
+    });
+    expect(out).toContain('src="https://data.shop.example/polder.js"');
+  });
+
+  it("looks at the flags before it asks anything", async () => {
+    expect(await run(["init", "--timezone", "Mars/Base"], { answers: [] })).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("--timezone must be"),
+    });
+  });
+
   it("makes nothing of bad answers, and says which flag", async () => {
-    expect(await run(["init", "--origin", "shop.example", "--timezone", "Mars/Base", "--yes"])).toMatchObject({
+    expect(await run(["init", "--origin", "shop.example/cart", "--timezone", "Mars/Base", "--yes"])).toMatchObject({
       code: 2,
       err: expect.stringMatching(/--timezone must be[^]*--origin must be|--origin must be[^]*--timezone must be/),
     });
     expect(await run(["init", "--yes"])).toMatchObject({
       code: 2,
       err: expect.stringContaining("--origin is missing"),
+    });
+    expect(await run(["init", "--yes", "--origin", "shop.example", "--collector", "data shop"])).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("--collector must be"),
     });
     await expect(configText()).rejects.toThrow("ENOENT");
   });
@@ -155,6 +257,68 @@ describe("key", () => {
     expect((await run(["key", "revoke", digits])).code).toBe(0);
     expect((await config()).sites[0]).toMatchObject({ writeKeys: [{}], serverKeys: [{ name: "server" }] });
     expect((await config()).sites[0]?.serverKeys).toHaveLength(1);
+  });
+
+  it("makes a server key without a basis, and says plainly what that means", async () => {
+    await init();
+    const { out, err } = await run(["key", "add", "server"]);
+    expect(out).toMatch(/^sk_[\w-]{43}\n$/);
+    expect(err).toMatch(/need a consent of their own.*dropped \(no_consent\)/);
+    expect(err).toContain("npx polder key add server --basis contract");
+    expect(err).toContain(`npx polder key revoke ${hashOfKey(out.trim()).slice(0, 12)}`);
+    expect((await config()).sites[0]?.serverKeys[1]).not.toHaveProperty("basis");
+  });
+
+  it.each(["contract", "consent_elsewhere", "legitimate_interest", "legal_obligation"])(
+    "gives either kind of key the basis %s, with the usual purposes and a sentence",
+    async (basis) => {
+      await init();
+      for (const kind of ["server", "write"]) {
+        const { code, err } = await run(["key", "add", kind, "--basis", basis]);
+        expect(code).toBe(0);
+        expect(err).toContain(`${basis} (necessary, measurement, profile)`);
+        expect(err).not.toContain("no_consent");
+      }
+      const expected = {
+        basis,
+        purposes: ["necessary", "measurement", "profile"],
+        reason: expect.stringMatching(/^[A-Z].*\.$/),
+      };
+      const [site] = (await config()).sites;
+      expect([site?.serverKeys[1]?.basis, site?.writeKeys[1]?.basis]).toEqual([expected, expected]);
+      const { out } = await run(["key", "list"]);
+      expect(out.match(new RegExp(`basis ${basis} \\(necessary, measurement, profile\\)`, "g"))).toHaveLength(
+        basis === "contract" ? 3 : 2,
+      );
+      expect(out.match(/by consent only/g)).toHaveLength(1);
+    },
+  );
+
+  it("takes purposes and a reason, and refuses those that are none", async () => {
+    await init();
+    const add = (...more: string[]) => run(["key", "add", "server", ...more]);
+    await add("--basis", "legal_obligation", "--purposes", "necessary, measurement", "--reason", "Tax law.");
+    expect((await config()).sites[0]?.serverKeys[1]?.basis).toEqual({
+      basis: "legal_obligation",
+      purposes: ["necessary", "measurement"],
+      reason: "Tax law.",
+    });
+    for (const [args, reason] of [
+      [["--basis", "because"], /--basis must be one of contract, consent_elsewhere/],
+      [["--basis", "contract", "--purposes", "fun"], /--purposes /],
+      [["--basis", "contract", "--purposes", ""], /--purposes /],
+      [["--basis", "contract", "--reason", " "], /--reason /],
+      [["--purposes", "profile"], /--purposes needs a --basis/],
+      [["--reason", "So."], /--reason needs a --basis/],
+    ] as const)
+      expect(await add(...args)).toMatchObject({ code: 2, out: "", err: expect.stringMatching(reason) });
+    expect((await config()).sites[0]?.serverKeys).toHaveLength(2);
+  });
+
+  it("says what is missing", async () => {
+    expect((await run(["key", "add"])).err).toMatch(/kind of key is missing.*key add write.*key add server/);
+    expect((await run(["key", "add", "admin"])).err).toMatch(/no kind of key “admin”.*key add write/);
+    expect((await run(["key", "revoke"])).err).toContain("npx polder key list");
   });
 
   it("keeps the last write key, and revokes nothing on a vague word", async () => {
@@ -216,6 +380,25 @@ describe("start, when it cannot", () => {
       `Port ${taken} is taken, so the collector cannot start. Stop what uses it, or choose another with --collector-port or POLDER_COLLECTOR_PORT.\n`,
     ]);
     await expect(stat(join(cwd, ".polder", "polder.lock"))).rejects.toThrow("ENOENT");
+  });
+
+  it("with --demo leaves the site of polder.config.json alone, and says that this is the demo", async () => {
+    // Not a configuration: whoever reads it fails.
+    await writeFile(join(cwd, "polder.config.json"), "{");
+    const server = await listening();
+    const taken = String((server.address() as AddressInfo).port);
+    const args = ["start", "--demo", ...ports, "--collector-port", taken];
+    const { out, err } = await run(args);
+    expect(err).toContain(`Port ${taken} is taken`);
+    expect(out).toMatch(/^This is the demo.*start your own site with `npx polder start`\.\n$/);
+    for (const [more, env] of [
+      [["--config", "polder.config.json"], {}],
+      [[], { POLDER_CONFIG: "polder.config.json" }],
+    ] as const) {
+      const named = await run([...args, ...more], { env });
+      expect(named).toMatchObject({ out: "", err: expect.stringContaining("not a configuration") });
+    }
+    server.close();
   });
 
   it("does not open personal data to others without a secret", async () => {

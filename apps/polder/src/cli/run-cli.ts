@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import type { Command, CommandContext } from "./command.ts";
 import { doctorCommand } from "./doctor.ts";
 import { CommandError, exitCode, messageOf, UsageError } from "./exit-code.ts";
@@ -25,9 +26,13 @@ export async function runCli(args: readonly string[], context: CommandContext): 
     terminal.out(asked?.help ?? overview(context));
     return name === undefined ? exitCode.usage : exitCode.done;
   }
+  if (name === "--version" || name === "-v") {
+    terminal.out(readVersion());
+    return exitCode.done;
+  }
   const command = commands.find((known) => known.name === name);
   if (command === undefined) {
-    terminal.err(`There is no command “${name}”. Run \`polder --help\` to see those there are.`);
+    terminal.err(`There is no command “${name}”. Run \`npx polder --help\` to see those there are.`);
     return exitCode.usage;
   }
   if (rest.includes("--help") || rest.includes("-h")) {
@@ -44,10 +49,14 @@ export async function runCli(args: readonly string[], context: CommandContext): 
       return exitCode.failed;
     }
     terminal.err(error.message);
-    if (error instanceof UsageError) terminal.err(`Run \`polder ${name} --help\` to see how it is written.`);
+    if (error instanceof UsageError) terminal.err(`Run \`npx polder ${name} --help\` to see how it is written.`);
     return error.exitCode;
   }
 }
+
+// The same file from the sources and from what was built of them.
+const readVersion = (): string =>
+  (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
 
 const overview = ({ terminal: { colours } }: CommandContext): string => {
   const width = Math.max(...commands.map((command) => command.name.length));
@@ -58,6 +67,6 @@ Usage: polder <command> [options]
 
 ${lines.join("\n")}
 
-Run \`polder <command> --help\` for its options.
+Run \`npx polder <command> --help\` for its options, \`npx polder --version\` for the version.
 Exit codes: 0 done, 1 failed, 2 not written as it should be, 130 interrupted.`;
 };

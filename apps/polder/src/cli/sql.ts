@@ -56,6 +56,6 @@ export const sqlCommand: Command = {
 const unreachable = (url: URL, error: unknown): CommandError => {
   const cause = error instanceof Error ? error.cause : undefined;
   return new CommandError(
-    `Nothing answers at ${url.origin} (${codeOf(cause) ?? messageOf(cause ?? error)}). Start Polder with \`polder start\`, or say where it is with --sql-port or CLICKHOUSE_URL.`,
+    `Nothing answers at ${url.origin} (${codeOf(cause) ?? messageOf(cause ?? error)}). Start Polder with \`npx polder start\`, or say where it is with --sql-port or CLICKHOUSE_URL.`,
   );
 };

@@ -15,8 +15,8 @@ const help = `Runs all of Polder in one process: collector, log, loader, worker,
 
 Usage: polder start [options]
 
-  --demo                  With the demo shop, and a configuration for it when there is none.
-  --config <path>         Default: polder.config.json here (POLDER_CONFIG).
+  --demo                  With the demo shop, and its own configuration in the data folder unless one is named.
+  --config <path>         Default: polder.config.json here, but not with --demo (POLDER_CONFIG).
   --data <folder>         Everything that is stored, and nothing outside it. Default: .polder (POLDER_DATA).
   --host <host>           Address to listen on. Default: 127.0.0.1 (POLDER_HOST).
 ${parts.map(({ flag, name, port, variable }) => `  ${`--${flag} <port>`.padEnd(22)}  Of ${name}. Default: ${port} (${variable}).`).join("\n")}
@@ -38,14 +38,19 @@ export const startCommand: Command = {
     const settings = readSettings({ flags: values, env: context.env, cwd: context.cwd });
     const isDemo = values.demo === true;
     const own = settings.configPath ?? join(context.cwd, configFileName);
-    const isDemoConfig = isDemo && settings.configPath === undefined && !existsSync(own);
+    // The shop's made-up visitors have no place in somebody's own site.
+    const isDemoConfig = isDemo && settings.configPath === undefined;
     if (!isDemoConfig && findConfigFile(settings, context.cwd) === undefined) {
       throw new CommandError(
-        "There is no polder.config.json here. Make one with `polder init`, or try the demo shop with `polder start --demo`.",
+        "There is no polder.config.json here. Make one with `npx polder init`, or try the demo shop with `npx polder start --demo`.",
       );
     }
     // A bad file should not cost a start of the engine.
     if (!isDemoConfig) readConfigFile(own);
+    else if (existsSync(own))
+      context.terminal.out(
+        `This is the demo, and not the site in ${configFileName}: start your own site with \`npx polder start\`.`,
+      );
     const needed = parts
       .map(({ part }) => part)
       .filter((part) => (part !== "shop" || isDemo) && (part !== "sql" || settings.clickhouse === undefined));
