@@ -31,6 +31,10 @@ const post = async (...events: object[]): Promise<void> => {
   expect(await answer.json()).toMatchObject({ accepted: events.length });
 };
 
+/** Rows of the list of events; the counts below name events too. */
+const listed = (page: Page, text: string) =>
+  page.getByRole("region", { name: "Events as they arrive" }).getByRole("row").filter({ hasText: text });
+
 /** Violations of WCAG 2.2 AA and of good practice, as `rule: element`. */
 async function faultsOf(page: Page): Promise<string[]> {
   const session = await page.context().newCDPSession(page);
@@ -74,7 +78,7 @@ test("an event appears with what it may be used for, and builds the profile of i
   await post({ type: "identify", anonymousId, userId: "customer-7", traits: { email: "anna@shop.example" } });
   await post({ type: "track", event: "Order Completed", anonymousId, userId: "customer-7", properties: order });
 
-  const row = page.getByRole("row").filter({ hasText: "Order Completed" });
+  const row = listed(page, "Order Completed");
   await expect(row).toContainText("€19.95");
   await expect(row).toContainText("measurement, profile");
   await expect(row.getByRole("button", { name: "Show person" })).toBeVisible();
@@ -90,7 +94,7 @@ test("an event appears with what it may be used for, and builds the profile of i
 
 test("pause holds the list still, by keyboard too, and shows what came when it goes on", async ({ page }) => {
   await page.goto(stack.apiUrl);
-  const rows = (name: string) => page.getByRole("row").filter({ hasText: name });
+  const rows = (name: string) => listed(page, name);
   await post({ type: "track", event: "Before Pause", anonymousId: "live-visitor-2" });
   await expect(rows("Before Pause")).toHaveCount(1);
   await page.getByRole("button", { name: "Pause" }).press("Enter");
@@ -105,14 +109,42 @@ test("pause holds the list still, by keyboard too, and shows what came when it g
 test("a person that was chosen stays, until the newest is followed again", async ({ page }) => {
   await page.goto(stack.apiUrl);
   await post({ type: "track", event: "Chosen One", anonymousId: "live-chosen" });
-  await page.getByRole("row").filter({ hasText: "Chosen One" }).getByRole("button").click();
+  await listed(page, "Chosen One").getByRole("button").click();
   const profile = page.getByRole("region", { name: /^Person \d+/ });
   await expect(profile).toContainText("live-chosen");
   await post({ type: "track", event: "Newer One", anonymousId: "live-newer" });
-  await expect(page.getByRole("row").filter({ hasText: "Newer One" })).toHaveCount(1);
+  await expect(listed(page, "Newer One")).toHaveCount(1);
   await expect(profile).toContainText("live-chosen");
   await profile.getByRole("button", { name: "Follow the newest" }).click();
   await expect(profile).toContainText("live-newer");
+});
+
+test("two devices become one person with a login: in the list, in the profile, and after a reload", async ({
+  page,
+}) => {
+  await page.goto(stack.apiUrl);
+  const rowOf = (name: string) => listed(page, name);
+  const personOf = (name: string) => rowOf(name).getByRole("button").innerText();
+  const profile = page.getByRole("region", { name: /^Person \d+/ });
+  const userId = "customer-of-two";
+  await post({ type: "track", event: "On Desktop", anonymousId: "desktop-of-two" });
+  await expect(rowOf("On Desktop")).toHaveCount(1);
+  await post({ type: "identify", userId, anonymousId: "desktop-of-two" });
+  await post({ type: "track", event: "On Phone", anonymousId: "phone-of-two" });
+  await rowOf("On Phone").getByRole("button").click();
+  await expect(profile).toContainText("phone-of-two");
+  expect(await personOf("On Phone")).not.toBe(await personOf("On Desktop"));
+
+  await post({ type: "identify", userId, anonymousId: "phone-of-two" });
+  const survivor = await personOf("On Desktop");
+  await expect(rowOf("On Phone").getByRole("button")).toHaveText(survivor);
+  await expect(rowOf("On Phone").getByRole("button")).toHaveAttribute("aria-pressed", "true");
+  await expect(rowOf("On Desktop").getByRole("button")).toHaveAttribute("aria-pressed", "true");
+  for (const known of ["desktop-of-two", "phone-of-two", userId]) await expect(profile).toContainText(known);
+
+  await page.reload();
+  await expect(rowOf("On Phone").getByRole("button")).toHaveText(survivor);
+  expect(await personOf("On Desktop")).toBe(survivor);
 });
 
 test("it says what this browser chose, as soon as it did", async ({ page, context }) => {

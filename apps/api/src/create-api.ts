@@ -114,11 +114,11 @@ export function createApi(options: ApiOptions): Api {
     guarded,
     describeRoute({
       description:
-        "Server-sent events: `events` as they become queryable (goes on from Last-Event-ID), `pulse` every second, `gap` when some were missed.",
+        "Server-sent events: `events` as they become queryable (goes on from Last-Event-ID), `people` when identities were joined, `pulse` every second, `gap` when some were missed.",
       responses: {
         200: {
           description:
-            "A stream. Data of `events` as here; of `series`: seconds, the last three minutes so far; of `pulse`: now, newestReceivedAt, lagMs, isStoreReachable",
+            "A stream. Data of `events` as here; of `series`: seconds, the last three minutes so far; of `people`: changes, each an atom and its person from now on; of `pulse`: now, newestReceivedAt, lagMs, isStoreReachable",
           content: { "text/event-stream": { schema: resolver(schemas.liveBatch) } },
         },
         ...failures(400, 401, 404),

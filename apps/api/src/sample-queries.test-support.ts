@@ -4,6 +4,8 @@ import type { NewEvents, Profile, ReadQueries, StoredEvent } from "@polder/click
 export interface SampleStore {
   queries: ReadQueries;
   add(...events: Partial<StoredEvent>[]): void;
+  /** From now on the atom is that person's. */
+  assign(atom: number, person: number): void;
   /** Every question fails from now on. */
   breakDown(error?: Error): void;
   repair(): void;
@@ -18,6 +20,7 @@ export const sampleEvent = (overrides: Partial<StoredEvent> = {}): StoredEvent =
   receivedAt: 1_795_000_000_100,
   type: "page",
   name: "page",
+  atom: 64,
   person: 64,
   urlHost: "shop.example",
   urlPath: "/",
@@ -99,6 +102,7 @@ const sampleProfile = (overrides: Partial<Profile> = {}): Profile => ({
 
 export function createSampleStore(): SampleStore {
   const events: StoredEvent[] = [];
+  const persons = new Map<number, number>();
   let fault: Error | undefined;
   let questions = 0;
   const ask = async <T>(answer: () => T): Promise<T> => {
@@ -116,6 +120,7 @@ export function createSampleStore(): SampleStore {
         events.push(sampleEvent({ offset, ...event }));
       }
     },
+    assign: (atom, person) => void persons.set(atom, person),
     breakDown: (error = Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED" })) => {
       fault = error;
     },
@@ -150,6 +155,7 @@ export function createSampleStore(): SampleStore {
           }
           return { events: found.slice(-limit), count: found.length, seconds: [...seconds.values()], positions: ends };
         }),
+      personsOf: (atoms) => ask(() => new Map(atoms.map((atom) => [atom, persons.get(atom) ?? atom]))),
       findPerson: (site, id) =>
         ask(() => (site === "shop" && (id.value === "device-1" || id.value === 64) ? 64 : undefined)),
       profile: (site, person) => ask(() => (site === "shop" && person === 64 ? sampleProfile() : undefined)),

@@ -19,6 +19,7 @@ export const liveEvent = v.object({
   receivedAt: time,
   type: text,
   name: text,
+  atom: v.pipe(v.nullable(count), v.description("Number of the identity that it came from; a person has one or more")),
   person: v.pipe(v.nullable(count), v.description("Null: collected without an identifier")),
   urlHost: text,
   urlPath: text,
@@ -53,6 +54,17 @@ export type LiveBatch = v.InferOutput<typeof liveBatch>;
 /** Data of the server-sent event `series`: what the seconds of later batches are added to. */
 export const liveSeries = v.object({ seconds: v.array(v.tuple([count, count])) });
 export type LiveSeries = v.InferOutput<typeof liveSeries>;
+
+/** Data of the server-sent event `people`: whose atoms are now, after identities were joined. */
+export const livePeople = v.object({
+  changes: v.array(
+    v.object({
+      atom: v.pipe(count, v.description("Of an event that was sent before, or the number of a person there")),
+      person: v.pipe(count, v.description("The person that it belongs to from now on")),
+    }),
+  ),
+});
+export type LivePeople = v.InferOutput<typeof livePeople>;
 
 /** Data of the server-sent event `pulse`, every second. */
 export const livePulse = v.object({

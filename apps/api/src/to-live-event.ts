@@ -9,6 +9,7 @@ export const toLiveEvent = (event: StoredEvent): LiveEvent => ({
   receivedAt: event.receivedAt,
   type: event.type,
   name: event.name,
+  atom: event.atom === 0 ? null : event.atom,
   person: event.person === 0 ? null : event.person,
   urlHost: event.urlHost,
   urlPath: event.urlPath,

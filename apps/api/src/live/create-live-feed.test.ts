@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { createSampleStore } from "../sample-queries.test-support.ts";
-import { createLiveFeed, type Batch } from "./create-live-feed.ts";
+import { createLiveFeed, type Batch, type PersonChange } from "./create-live-feed.ts";
 
 const silent = { info: () => {}, warn: () => {}, error: () => {} };
 
@@ -16,9 +16,14 @@ function build(options: { maxEventsPerBatch?: number; maxHeldEvents?: number } =
   });
   const listen = (after?: string) => {
     const batches: Batch[] = [];
-    const subscription = feed.listen({ onBatch: (batch) => batches.push(batch) }, after);
+    const changes: PersonChange[] = [];
+    const subscription = feed.listen(
+      { onBatch: (batch) => batches.push(batch), onPeople: (joined) => changes.push(...joined) },
+      after,
+    );
     return {
       batches,
+      changes,
       ...subscription,
       offsets: () => batches.flatMap(({ events }) => events.map(({ offset }) => offset)),
     };
@@ -48,7 +53,7 @@ it("asks the store once for all listeners", async () => {
   const before = store.questions();
   store.add({});
   await Promise.all([feed.poll(), feed.poll(), feed.poll()]);
-  expect(store.questions() - before).toBeLessThanOrEqual(2);
+  expect(store.questions() - before).toBeLessThanOrEqual(3);
   for (const listener of listeners) expect(listener.offsets()).toEqual([0]);
 });
 
@@ -100,6 +105,59 @@ it("tells nothing to a listener that has left", async () => {
   await feed.poll();
   expect(listener.batches).toEqual([]);
   expect(feed.status().listeners).toBe(0);
+});
+
+describe("after identities were joined", () => {
+  it("tells whose the events are now, once, and has it so for whoever comes later", async () => {
+    const { store, feed, listen } = build();
+    store.add({ atom: 64, person: 64 }, { atom: 128, person: 128 }, { atom: 0, person: 0 });
+    await feed.poll();
+    const listener = listen();
+    await feed.poll();
+    expect(listener.changes).toEqual([]);
+    store.assign(128, 64);
+    await feed.poll();
+    await feed.poll();
+    expect(listener.changes).toEqual([{ site: "shop", atom: 128, person: 64 }]);
+    expect(listen().missed.flatMap(({ events }) => events.map(({ person }) => person))).toEqual([64, 64, 0]);
+  });
+
+  it("tells it also when a newer event of the same atom was read right after", async () => {
+    const { store, feed, listen } = build();
+    store.add({ atom: 128, person: 128 });
+    await feed.poll();
+    const listener = listen();
+    store.assign(128, 64);
+    store.add({ atom: 128, person: 64 });
+    await feed.poll();
+    expect(listener.changes).toEqual([{ site: "shop", atom: 128, person: 64 }]);
+    expect(listen().missed.flatMap(({ events }) => events.map(({ person }) => person))).toEqual([64, 64]);
+  });
+
+  it("tells it of a person whose own first events are not held any more", async () => {
+    const { store, feed, listen } = build();
+    store.add({ atom: 192, person: 128 });
+    store.assign(192, 128);
+    await feed.poll();
+    const listener = listen();
+    store.assign(192, 64);
+    store.assign(128, 64);
+    await feed.poll();
+    expect(listener.changes.toSorted((a, b) => a.atom - b.atom)).toEqual([
+      { site: "shop", atom: 128, person: 64 },
+      { site: "shop", atom: 192, person: 64 },
+    ]);
+  });
+
+  it("tells it again to a listener that was away meanwhile", async () => {
+    const { store, feed, listen } = build();
+    store.add({ atom: 128, person: 128 });
+    await feed.poll();
+    store.assign(128, 64);
+    await feed.poll();
+    expect(listen("feed.1")).toMatchObject({ missed: [], people: [{ site: "shop", atom: 128, person: 64 }] });
+    expect(listen()).toMatchObject({ people: [] });
+  });
 });
 
 describe("a listener that comes back", () => {

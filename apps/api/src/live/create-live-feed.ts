@@ -9,9 +9,13 @@ export interface LiveFeed {
   stop(): Promise<void>;
   /**
    * From now on `onBatch` is called with each batch, in order. `after`: the position that a listener had before; what is still held of later batches
-   * is returned, `missed` when some of it is not held any more. Without it: the newest events.
+   * is returned as `missed`, with `hasGap` when some of it is not held any more, and `people`: whose the atoms are that are held, which can have
+   * changed meanwhile. Without it: the newest events.
    */
-  listen(listener: LiveListener, after?: string): { missed: Batch[]; hasGap: boolean; leave(): void };
+  listen(
+    listener: LiveListener,
+    after?: string,
+  ): { missed: Batch[]; people: PersonChange[]; hasGap: boolean; leave(): void };
   /** Events by second of arrival over the last three minutes, all batches so far included. */
   series(site: string): [second: number, count: number][];
   newestReceivedAt(site: string): number | undefined;
@@ -22,6 +26,15 @@ export interface LiveFeed {
 
 export interface LiveListener {
   onBatch(batch: Batch): void;
+  /** Identities were joined: events that were told before are another person's now. */
+  onPeople(changes: readonly PersonChange[]): void;
+}
+
+export interface PersonChange {
+  site: string;
+  /** Of an event, or the number of a person: that is an atom too, the first of theirs. */
+  atom: number;
+  person: number;
 }
 
 export interface Batch {
@@ -33,7 +46,7 @@ export interface Batch {
 }
 
 export interface LiveFeedOptions {
-  queries: Pick<ReadQueries, "endPositions" | "otherPartitions" | "newEvents">;
+  queries: Pick<ReadQueries, "endPositions" | "otherPartitions" | "newEvents" | "personsOf">;
   logger: Logger;
   now: () => number;
   /** Differs from one start to the next: positions of another feed mean nothing here. */
@@ -84,6 +97,29 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
     for (const listener of listeners) listener.onBatch(batch);
   };
 
+  const heldEvents = (): StoredEvent[] => held.flatMap(({ events }) => events).filter(({ atom }) => atom !== 0);
+
+  /** A login joins identities a moment after its event was read. What is held follows, and whoever listens is told. */
+  const followPeople = async (): Promise<void> => {
+    const numbers = new Set(heldEvents().flatMap(({ atom, person }) => [atom, person]));
+    if (numbers.size === 0) return;
+    const persons = await queries.personsOf([...numbers]);
+    const changes = new Map<number, PersonChange>();
+    // Event by event: one atom can have been read both before and after it changed hands.
+    for (const { site, atom, person: before } of heldEvents()) {
+      for (const number of [atom, before]) {
+        const person = persons.get(number) ?? number;
+        if (person !== before) changes.set(number, { site, atom: number, person });
+      }
+    }
+    if (changes.size === 0) return;
+    held = held.map((batch) => ({
+      ...batch,
+      events: batch.events.map((event) => ({ ...event, person: persons.get(event.atom) ?? event.person })),
+    }));
+    for (const listener of listeners) listener.onPeople([...changes.values()]);
+  };
+
   const ask = async (): Promise<void> => {
     if (positions === undefined) {
       // The newest ones, for whoever looks first.
@@ -103,6 +139,7 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
 
   const poll = (): Promise<void> => {
     underWay ??= ask()
+      .then(followPeople)
       .then(
         () => {
           if (!isStoreReachable) logger.info("live feed: the store answers again");
@@ -142,7 +179,13 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
       const known = after === undefined ? -1 : held.findIndex(({ position }) => position === after);
       const isLast = after !== undefined && after === `${feedId}.${lastNumber}`;
       const missed = isLast ? [] : held.slice(known + 1);
-      return { missed, hasGap: after !== undefined && known < 0 && !isLast, leave: () => listeners.delete(listener) };
+      const people = new Map(heldEvents().map(({ site, atom, person }) => [atom, { site, atom, person }]));
+      return {
+        missed,
+        people: after === undefined ? [] : [...people.values()],
+        hasGap: after !== undefined && known < 0 && !isLast,
+        leave: () => listeners.delete(listener),
+      };
     },
     series: (site) =>
       [...(series.get(site) ?? [])]

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import * as v from "valibot";
 import { createSampleStore } from "../sample-queries.test-support.ts";
-import { liveBatch, livePulse, liveSeries } from "../schemas.ts";
+import { liveBatch, livePeople, livePulse, liveSeries } from "../schemas.ts";
 import { createLiveFeed } from "./create-live-feed.ts";
 import { liveStream, type LiveStreamOptions } from "./live-stream.ts";
 
@@ -95,6 +95,19 @@ it("goes on after the last event that was seen, and tells of a gap", async () =>
   const batch = v.parse(liveBatch, await open("feed.1").until("events"));
   expect(batch.events.map(({ urlPath }) => urlPath)).toEqual(["/missed"]);
   expect(await open("another.9").until("gap")).toEqual({});
+});
+
+it("tells of people of its site that were joined, also after it was away", async () => {
+  const { store, feed, open } = await build();
+  store.add({ site: "other", atom: 320, person: 320 }, { atom: 128, person: 128 });
+  await feed.poll();
+  const stream = open();
+  store.assign(320, 256);
+  store.assign(128, 64);
+  await feed.poll();
+  const changes = [{ atom: 128, person: 64 }];
+  expect(v.parse(livePeople, await stream.until("people"))).toEqual({ changes });
+  expect(await open("feed.1").until("people")).toEqual({ changes });
 });
 
 it("lets a listener go that does not read", async () => {

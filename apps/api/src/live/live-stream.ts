@@ -1,6 +1,6 @@
-import type { LiveBatch, LivePulse, LiveSeries } from "../schemas.ts";
+import type { LiveBatch, LivePeople, LivePulse, LiveSeries } from "../schemas.ts";
 import { toLiveEvent } from "../to-live-event.ts";
-import type { Batch, LiveFeed } from "./create-live-feed.ts";
+import type { Batch, LiveFeed, PersonChange } from "./create-live-feed.ts";
 
 export interface LiveStreamOptions {
   feed: LiveFeed;
@@ -14,7 +14,7 @@ export interface LiveStreamOptions {
   maxUnreadBytes: number;
 }
 
-/** Server-sent events: `events` (resumable by their ids), `gap` when some were missed for good, and a `pulse` every second. */
+/** Server-sent events: `events` (resumable by their ids), `people` when identities were joined, `gap` when some were missed for good, and a `pulse` every second. */
 export function liveStream(options: LiveStreamOptions): ReadableStream<Uint8Array> {
   const { feed, site, now } = options;
   const encoder = new TextEncoder();
@@ -43,6 +43,12 @@ export function liveStream(options: LiveStreamOptions): ReadableStream<Uint8Arra
           if (isCounted) Object.assign(data, { seconds: [], omitted: 0 });
           send(`id: ${batch.position}\nevent: events\ndata: ${JSON.stringify(data)}`);
         };
+        const sendPeople = (changes: readonly PersonChange[]) => {
+          const mine = changes.filter((change) => change.site === site);
+          if (mine.length === 0) return;
+          const data: LivePeople = { changes: mine.map(({ atom, person }) => ({ atom, person })) };
+          send(`event: people\ndata: ${JSON.stringify(data)}`);
+        };
         const sendPulse = async (): Promise<void> => {
           const { isStoreReachable } = feed.status();
           const data: LivePulse = {
@@ -54,10 +60,14 @@ export function liveStream(options: LiveStreamOptions): ReadableStream<Uint8Arra
           send(`event: pulse\ndata: ${JSON.stringify(data)}`);
           if (isOpen) pulse = setTimeout(() => void sendPulse(), options.pulseMs);
         };
-        const subscription = feed.listen({ onBatch: (batch) => sendBatch(batch) }, options.lastEventId);
+        const subscription = feed.listen(
+          { onBatch: (batch) => sendBatch(batch), onPeople: sendPeople },
+          options.lastEventId,
+        );
         leave = end;
         send("retry: 1000");
         if (subscription.hasGap) send("event: gap\ndata: {}");
+        sendPeople(subscription.people);
         // What was missed is in the series already.
         for (const batch of subscription.missed) sendBatch(batch, { isCounted: true });
         send(`event: series\ndata: ${JSON.stringify({ seconds: feed.series(site) } satisfies LiveSeries)}`);

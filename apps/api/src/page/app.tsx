@@ -38,13 +38,13 @@ function Site({ site, config, onSite }: SiteProps) {
   const now = useNow(500) + live.clockOffset;
   const search = `site=${encodeURIComponent(site.id)}`;
   const newestId = live.events[0]?.id;
-  const summary = useAnswer("summary", `/v1/summary?${search}`, newestId, 2_000);
-  const audiences = useAnswer("audiences", `/v1/audiences/today?${search}`, newestId, 2_000);
-  const followed = useFollowedPerson(live.events);
+  const summary = useAnswer("summary", `/v1/summary?${search}`, `${newestId} ${live.joins}`, 2_000);
+  const audiences = useAnswer("audiences", `/v1/audiences/today?${search}`, `${newestId} ${live.joins}`, 2_000);
+  const followed = useFollowedPerson(live);
   const profile = useAnswer(
     "profile",
     followed.person === undefined ? undefined : `/v1/people/${followed.person}?by=person&${search}`,
-    live.events.find(({ person }) => person === followed.person)?.id,
+    `${live.events.find(({ person }) => person === followed.person)?.id} ${live.joins}`,
     1_000,
   );
   useEffect(() => {

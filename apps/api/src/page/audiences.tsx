@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from "react";
 import type { AudiencesToday } from "../schemas.ts";
-import { countryName, formatCount } from "./format.ts";
+import { countryName, eventName, formatCount } from "./format.ts";
 
 const shown = [
   ["channel", "Channel"],
@@ -10,6 +10,8 @@ const shown = [
   ["country", "Country"],
   ["campaign", "Campaign"],
 ] as const;
+
+const wordsOf: Partial<Record<string, (value: string) => string>> = { country: countryName, event: eventName };
 
 /** Unique people of today by value. A merge makes a number smaller: two identities were one person. */
 export function Audiences({ audiences }: { audiences: AudiencesToday | undefined }) {
@@ -40,7 +42,7 @@ export function Audiences({ audiences }: { audiences: AudiencesToday | undefined
                   <tr key={value}>
                     <th scope="row">
                       <Bar share={people / most} />
-                      <span>{dimension === "country" ? countryName(value) : value}</span>
+                      <span>{(wordsOf[dimension] ?? String)(value)}</span>
                     </th>
                     <td>
                       <Changing value={people} />

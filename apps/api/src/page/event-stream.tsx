@@ -63,7 +63,7 @@ function Row({ event, timezone, isSelected, onSelect }: RowProps) {
         {eventTitle(event)}
         {event.currency !== "" && <span className="money"> {formatMoney(event.amount, event.currency)}</span>}
       </td>
-      <td role="cell" className="path" title={event.pageTitle}>
+      <td role="cell" className="path" title={[event.urlPath, event.pageTitle].filter(Boolean).join(" · ")}>
         {event.urlPath === "" ? <span className="none">–</span> : event.urlPath}
       </td>
       <td role="cell" className="who">

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { countryName, eventTitle, formatAge, formatClock, formatMoney, splitPurposes } from "./format.ts";
+import { countryName, eventName, eventTitle, formatAge, formatClock, formatMoney, splitPurposes } from "./format.ts";
 
 it.each([
   [-5, "0.0 s"],
@@ -25,23 +25,36 @@ it("says money in its currency, also in one that nobody knows", () => {
   expect(formatMoney("3", "?!")).toBe("3.00 ?!");
 });
 
-const choice = (...states: string[]) => ({
+const choice = (...states: string[]) => choose(...states.map((state): [string, string] => ["ads", state]));
+const choose = (...choices: [purpose: string, state: string][]) => ({
   type: "consent",
   name: "consent",
   amount: "0",
   currency: "",
-  choices: states.map((state) => ({ purpose: "ads", state })),
+  choices: choices.map(([purpose, state]) => ({ purpose, state })),
 });
 
 it.each([
-  [choice("granted"), "Consent given"],
-  [choice("granted", "denied"), "Consent given in part"],
+  [choice("granted"), "Consent: ads"],
+  [
+    choose(["ads", "granted"], ["necessary", "granted"], ["prediction", "denied"], ["measurement", "granted"]),
+    "Consent: measurement, ads",
+  ],
+  [choose(["necessary", "granted"], ["ads", "denied"]), "Consent refused"],
   [choice("denied"), "Consent refused"],
   [choice("withdrawn", "granted"), "Consent withdrawn"],
   [{ ...choice(), type: "page" }, "Page view"],
   [{ ...choice(), type: "track", name: "Order Completed" }, "Order Completed"],
 ])("names %j", (event, title) => {
   expect(eventTitle(event)).toBe(title);
+});
+
+it("names events in counts as in the list", () => {
+  expect(["page", "identify", "Order Completed"].map(eventName)).toEqual([
+    "Page view",
+    "Identified",
+    "Order Completed",
+  ]);
 });
 
 it("splits purposes into yes and no, and leaves out what is always there", () => {

@@ -57,28 +57,28 @@ export function formatMoment(time: number, timezone: string): string {
 
 /** What happened, in the words a person would use. */
 export function eventTitle(event: Pick<LiveEvent, "type" | "name" | "amount" | "currency" | "choices">): string {
-  switch (event.type) {
-    case "page":
-    case "screen":
-      return "Page view";
-    case "identify":
-      return "Identified";
-    case "alias":
-      return "Ids joined";
-    case "group":
-      return "Joined a group";
-    case "consent":
-      return choiceTitle(event.choices);
-    default:
-      return event.name;
-  }
+  if (event.type === "consent") return choiceTitle(event.choices);
+  return event.type === "track" ? event.name : eventName(event.type);
 }
+
+const typeNames = new Map([
+  ["page", "Page view"],
+  ["screen", "Screen view"],
+  ["identify", "Identified"],
+  ["alias", "Ids joined"],
+  ["group", "Joined a group"],
+  ["consent", "Consent choice"],
+]);
+
+/** Events that are not of type track are stored under their type as name. */
+export const eventName = (name: string): string => typeNames.get(name) ?? name;
 
 function choiceTitle(choices: LiveEvent["choices"]): string {
   const states = new Set(choices.filter(({ purpose }) => purpose !== "necessary").map(({ state }) => state));
   if (states.has("withdrawn")) return "Consent withdrawn";
-  if (states.size === 1 && states.has("granted")) return "Consent given";
-  if (states.has("granted")) return "Consent given in part";
+  const granted = choices.filter(({ state }) => state === "granted").map(({ purpose }) => purpose);
+  const { allowed } = splitPurposes(granted);
+  if (allowed.length > 0) return `Consent: ${allowed.join(", ")}`;
   return "Consent refused";
 }
 

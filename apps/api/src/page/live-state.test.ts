@@ -5,6 +5,7 @@ import { toLiveEvent } from "../to-live-event.ts";
 import {
   initialLiveState,
   maxShownEvents,
+  personNow,
   reduceLive,
   seriesUntil,
   type LiveAction,
@@ -46,6 +47,28 @@ it("holds the list still while paused, and catches up afterwards", () => {
   const on = reduceLive(paused, { kind: "pause", isPaused: false });
   expect(ids(on)).toEqual(["0:3", "0:2", "0:1"]);
   expect(on.waiting).toEqual([]);
+});
+
+it("gives the rows to the person that they belong to now, those that wait included", () => {
+  const seen = (offset: number, atom: number, person: number) => toLiveEvent(sampleEvent({ offset, atom, person }));
+  const before = after(
+    batch([], { events: [seen(1, 64, 64), seen(2, 192, 128), seen(3, 0, 0)] }),
+    { kind: "pause", isPaused: true },
+    batch([], { events: [seen(4, 128, 128)] }),
+  );
+  const joined = reduceLive(before, { kind: "people", people: { changes: [{ atom: 128, person: 64 }] } });
+  expect(joined.events.map(({ person }) => person)).toEqual([null, 64, 64]);
+  expect(joined.waiting.map(({ person }) => person)).toEqual([64]);
+});
+
+it("follows a person through one merge after another", () => {
+  const join = (atom: number, person: number): LiveAction => ({
+    kind: "people",
+    people: { changes: [{ atom, person }] },
+  });
+  const state = after(join(192, 128), join(128, 64));
+  expect([192, 128, 64].map((person) => personNow(state.people, person))).toEqual([64, 64, 64]);
+  expect(state.joins).toBe(2);
 });
 
 it("adds seconds to the series that it was given", () => {

@@ -1,4 +1,4 @@
-import type { LiveBatch, LiveEvent, LivePulse, LiveSeries } from "../schemas.ts";
+import type { LiveBatch, LiveEvent, LivePeople, LivePulse, LiveSeries } from "../schemas.ts";
 
 /** What the page knows of the stream. Pure: see `use-live.ts` for the connection. */
 export interface LiveState {
@@ -8,6 +8,10 @@ export interface LiveState {
   /** Arrived while paused: shown when going on. */
   waiting: LiveEvent[];
   isPaused: boolean;
+  /** Whose atoms are that changed hands since the page was opened, the latest of them. See {@link personNow}. */
+  people: ReadonlyMap<number, number>;
+  /** How often identities were joined: answers from before are out of date. */
+  joins: number;
   /** Events by second of arrival. */
   seconds: ReadonlyMap<number, number>;
   newestReceivedAt: number | null;
@@ -23,6 +27,7 @@ export type LiveAction =
   | { kind: "connection"; connection: LiveState["connection"] }
   | { kind: "batch"; batch: LiveBatch }
   | { kind: "series"; series: LiveSeries }
+  | { kind: "people"; people: LivePeople }
   | { kind: "pulse"; pulse: LivePulse; at: number }
   | { kind: "gap" }
   | { kind: "pause"; isPaused: boolean };
@@ -32,6 +37,8 @@ export const initialLiveState: LiveState = {
   events: [],
   waiting: [],
   isPaused: false,
+  people: new Map(),
+  joins: 0,
   seconds: new Map(),
   newestReceivedAt: null,
   lagMs: null,
@@ -42,6 +49,7 @@ export const initialLiveState: LiveState = {
 };
 
 export const maxShownEvents = 200;
+const maxHeldChanges = 1_000;
 const seriesSeconds = 180;
 
 export function reduceLive(state: LiveState, action: LiveAction): LiveState {
@@ -56,6 +64,23 @@ export function reduceLive(state: LiveState, action: LiveAction): LiveState {
       return { ...state, hasGap: true };
     case "series":
       return { ...state, seconds: new Map(action.series.seconds) };
+    case "people": {
+      const changes = new Map(action.people.changes.map(({ atom, person }) => [atom, person]));
+      const follow = (event: LiveEvent): LiveEvent => {
+        if (event.atom === null || event.person === null) return event;
+        const person = changes.get(event.atom) ?? personNow(changes, event.person);
+        return person === event.person ? event : { ...event, person };
+      };
+      // Who was absorbed by somebody that is absorbed now has the same survivor.
+      const earlier = [...state.people].map(([atom, person]) => [atom, personNow(changes, person)] as const);
+      return {
+        ...state,
+        people: new Map([...new Map([...earlier, ...changes])].slice(-maxHeldChanges)),
+        joins: state.joins + 1,
+        events: state.events.map(follow),
+        waiting: state.waiting.map(follow),
+      };
+    }
     case "pulse": {
       const { now, newestReceivedAt, lagMs, isStoreReachable } = action.pulse;
       return {
@@ -81,6 +106,9 @@ export function reduceLive(state: LiveState, action: LiveAction): LiveState {
     }
   }
 }
+
+/** The person that a person is part of now: another one when they were absorbed. */
+export const personNow = (people: ReadonlyMap<number, number>, person: number): number => people.get(person) ?? person;
 
 /** The same event can come twice after a reconnect: it is shown once. */
 function join(newer: readonly LiveEvent[], older: readonly LiveEvent[]): LiveEvent[] {

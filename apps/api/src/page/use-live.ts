@@ -1,10 +1,11 @@
 import { useEffect, useReducer } from "react";
-import type { LiveBatch, LivePulse, LiveSeries } from "../schemas.ts";
+import type { LiveBatch, LivePeople, LivePulse, LiveSeries } from "../schemas.ts";
 import { initialLiveState, reduceLive, type LiveAction, type LiveState } from "./live-state.ts";
 
 /** Data of the server-sent events, by name. */
 interface Messages {
   events: LiveBatch;
+  people: LivePeople;
   series: LiveSeries;
   pulse: LivePulse;
   gap: object;
@@ -35,6 +36,7 @@ export function useLive(site: string): [LiveState, (action: LiveAction) => void]
           handle(JSON.parse(message.data) as Messages[Name]),
         );
       on("events", (batch) => dispatch({ kind: "batch", batch }));
+      on("people", (people) => dispatch({ kind: "people", people }));
       on("series", (series) => dispatch({ kind: "series", series }));
       on("pulse", (pulse) => dispatch({ kind: "pulse", pulse, at: Date.now() }));
       on("gap", () => dispatch({ kind: "gap" }));

@@ -351,6 +351,17 @@ describe("what is new", () => {
     expect((await queries.newEvents(new Map(), 10)).count).toBe(0);
   });
 
+  it("carries the atom, so that whose it is can be asked again after a merge", async () => {
+    const { events } = await queries.newEvents(new Map([[0, 8]]), 1);
+    expect(events).toMatchObject([{ atom: 448, person: 448 }]);
+    const rival = { atom: 448, person: 64, version: 2 };
+    await database.clickhouse.insertRows("identity", [rival]);
+    expect(await queries.personsOf([448, 256, 320])).toEqual(new Map([[448, 448], [256, 64], [320, 320]])); // oxfmt-ignore
+    await reloadIdentities(database.clickhouse);
+    expect(await queries.personsOf([448, 256, 320])).toEqual(new Map([[448, 64], [256, 64], [320, 320]])); // oxfmt-ignore
+    expect(await queries.personsOf([])).toEqual(new Map());
+  });
+
   it("includes partitions that appear later", async () => {
     expect(await queries.endPositions()).toEqual(new Map([[0, 9]]));
     await insert([

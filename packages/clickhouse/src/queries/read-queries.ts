@@ -9,6 +9,8 @@ export interface ReadQueries {
    * counted. Rows of a partition become queryable in the order of their offsets, so nothing is given twice and nothing is left out.
    */
   newEvents(positions: ReadonlyMap<number, number>, limit: number): Promise<NewEvents>;
+  /** Whose these atoms are as known now. An atom that no merge has touched is its own person. */
+  personsOf(atoms: readonly number[]): Promise<Map<number, number>>;
   /** Undefined when nobody of the site has the id. */
   findPerson(site: string, id: PersonId): Promise<number | undefined>;
   /** Undefined when nothing is stored of that person. */
@@ -29,7 +31,9 @@ export interface StoredEvent {
   receivedAt: number;
   type: string;
   name: string;
-  /** 0: nobody in particular. */
+  /** Number of the identity that sent it; 0: none. */
+  atom: number;
+  /** Whose the atom was when this was read; 0: nobody in particular. */
   person: number;
   urlHost: string;
   urlPath: string;
