@@ -100,7 +100,7 @@ export function createMetrics(deps: {
 
   const stepSeconds = new Histogram({
     name: "polder_collector_step_seconds",
-    help: "Time in a step, of one event in 64.",
+    help: "Time in a step, of one event in 500.",
     labelNames: ["step"],
     buckets: [1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 1e-3, 1e-2],
     registers,
@@ -140,7 +140,7 @@ export function createMetrics(deps: {
 
   return {
     observer: {
-      timeOneIn: 64,
+      timeOneIn: 500,
       clock: deps.clock,
       onStop(step, reason) {
         const key = `${step}:${reason}`;

@@ -112,7 +112,7 @@ function createPartitionLoader(options: PartitionOptions, resume: Resume, window
   /** Last offset of an intent that an earlier life left open: exactly its range must be inserted first. */
   let openTo = resume.intent.to;
   const silent: LogRange["commit"] = () => Promise.resolve();
-  let held: StoredRecord[] = [];
+  let held: readonly StoredRecord[] = [];
 
   const insert = async (
     into: RowTable,
@@ -183,7 +183,7 @@ function createPartitionLoader(options: PartitionOptions, resume: Resume, window
 
   return {
     async consume(range) {
-      held = held.length ? [...held, ...range.records] : [...range.records];
+      held = held.length > 0 ? [...held, ...range.records] : range.records;
       while (held.length > 0) {
         const isAgain = held[0]!.offset < resume.committed;
         if (!isAgain && openTo !== undefined && held.at(-1)!.offset < openTo) return; // the rest of the open range comes with the next one

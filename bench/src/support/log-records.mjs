@@ -1,4 +1,4 @@
-import { createPipeline, createSiteDirectory, parseConfig, toLogRecord } from "@polder/core";
+import { createPipeline, createRecordEncoder, createSiteDirectory, parseConfig } from "@polder/core";
 import { parseRequest } from "@polder/protocol";
 import { benchConfig, writeKey } from "./bench-config.mjs";
 import { browserHeaders, requestBodies } from "./events.mjs";
@@ -9,6 +9,7 @@ export function logRecords(count) {
   const key = createSiteDirectory(parsed.config).findKey(writeKey);
   let made = 0;
   const pipeline = createPipeline({ countryOf: () => "NL", newId: () => `id-${made++}` });
+  const toRecord = createRecordEncoder();
   const records = [];
   for (const body of requestBodies({ writeKey, count: Math.ceil(count / 10), perRequest: 10 })) {
     const request = parseRequest(body, "batch");
@@ -24,7 +25,7 @@ export function logRecords(count) {
         cookieAnonymousId: () => "",
       });
       if (!result.ok) throw new Error(`the benchmark's own event was refused: ${result.reason}`);
-      records.push(toLogRecord(result));
+      records.push(toRecord(result.row));
     }
   }
   return records;

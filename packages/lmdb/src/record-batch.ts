@@ -56,7 +56,9 @@ export function decodeBatch(bytes: Buffer, firstOffset: number): StoredRecord[] 
     const textBytes = readVarint();
     const text = bytes.toString("utf8", at, (at += textBytes));
     const valueBytes = readVarint();
-    const value = bytes.subarray(at, (at += valueBytes));
+    // A plain view: `subarray` of a Buffer costs twice as much, which shows at this many.
+    const value = new Uint8Array(bytes.buffer, bytes.byteOffset + at, valueBytes);
+    at += valueBytes;
     let from = 0;
     const next = (field: number) => text.slice(from, (from += lengths[field]!));
     const key = next(0);

@@ -45,6 +45,14 @@ describe("createRowEncoder", () => {
     expect(JSON.parse(cut)).toMatchObject({ utm_source: "\ufffd" });
   });
 
+  it("sees in each column that it is not that of the row before", () => {
+    for (const [column, value] of Object.entries(empty)) {
+      if (typeof value === "object") continue;
+      const changed = { ...empty, [column]: typeof value === "number" ? 7 : "other" };
+      for (const row of [empty, changed, empty]) expect({ ...empty, ...JSON.parse(encodeRow(row)) }).toEqual(row);
+    }
+  });
+
   it("gives each row its own columns, whatever the one before was like", () => {
     const text = fc.constantFrom("", "a", "b");
     const row = fc.record({

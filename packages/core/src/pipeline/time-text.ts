@@ -7,7 +7,8 @@ export const epochText = "1970-01-01 00:00:00.000";
 const places = 256;
 const keptMinutes = new Float64Array(places).fill(Number.NaN);
 const keptPrefixes: string[] = Array.from({ length: places }, () => "");
-const rests = Array.from({ length: 60_000 }, (_, n) => new Date(n).toISOString().slice(17, 23));
+const seconds = Array.from({ length: 60 }, (_, n) => String(n).padStart(2, "0"));
+const milliseconds = Array.from({ length: 1000 }, (_, n) => `.${String(n).padStart(3, "0")}`);
 
 /** `ms` since 1970, whole, between 1970 and 2299 (the range of the columns). */
 export function timeText(ms: number): string {
@@ -17,7 +18,8 @@ export function timeText(ms: number): string {
     keptPrefixes[place] = new Date(minute * 60_000).toISOString().slice(0, 17).replace("T", " ");
     keptMinutes[place] = minute;
   }
-  return keptPrefixes[place]! + rests[ms - minute * 60_000]!;
+  const inMinute = ms - minute * 60_000;
+  return keptPrefixes[place]! + seconds[Math.floor(inMinute / 1000)] + milliseconds[inMinute % 1000];
 }
 
 const endMs = Date.UTC(2299, 0, 1);
