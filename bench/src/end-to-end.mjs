@@ -37,8 +37,9 @@ export async function run({ args }) {
           p50_queryable_ms: Math.round(quantile(seen.queryableMs, 0.5)),
           p95_queryable_ms: Math.round(quantile(seen.queryableMs, 0.95)),
           max_resident_mib: Math.max(...seen.samples.map((sample) => sample.resident_mib)),
-          last_minus_first_half_mib: Math.round(
-            last("resident_mib") - seen.samples[Math.floor(seen.samples.length / 2)].resident_mib,
+          max_own_mib: Math.max(...seen.samples.map((sample) => sample.own_mib)),
+          own_growth_in_second_half_mib: Math.round(
+            last("own_mib") - seen.samples[Math.floor(seen.samples.length / 2)].own_mib,
           ),
           stored_minus_accepted: seen.stored - seen.accepted,
         },
@@ -109,9 +110,11 @@ async function drive(polder, durationMs) {
     }
     if (elapsed >= nextSample) {
       const now = polder.cpuMs();
+      const memory = polder.residentBytes();
       samples.push({
         at_s: Math.round(elapsed / 1000),
-        resident_mib: Math.round(polder.residentBytes() / 2 ** 20),
+        resident_mib: Math.round((memory.own + memory.mapped) / 2 ** 20),
+        own_mib: Math.round(memory.own / 2 ** 20),
         cpu_cores: Number(((now - cpu) / (durationMs / 20)).toFixed(2)),
       });
       cpu = now;
@@ -171,7 +174,10 @@ async function startPolder(folder) {
         .filter(Boolean)
         .map((line) => JSON.parse(line));
     },
-    residentBytes: () => pids().reduce((sum, pid) => sum + residentBytes(pid), 0),
+    residentBytes: () =>
+      pids()
+        .map(residentBytes)
+        .reduce((sum, { own, mapped }) => ({ own: sum.own + own, mapped: sum.mapped + mapped })),
     cpuMs: () => pids().reduce((sum, pid) => sum + cpuMs(pid), 0),
     async stop() {
       const gone = once(child, "exit");

@@ -29,7 +29,9 @@ export function cpuMs(pid) {
   return ((Number(fields[11]) + Number(fields[12])) * 1000) / ticksPerSecond;
 }
 
-/** Resident memory of a process in bytes. */
+/** Resident memory of a process in bytes: its own, and that of files it has mapped (the embedded log), which the kernel takes back when it needs to. */
 export function residentBytes(pid) {
-  return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))[1]) * 1024;
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  const field = (name) => Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(status)[1]) * 1024;
+  return { own: field("RssAnon") + field("RssShmem"), mapped: field("RssFile") };
 }

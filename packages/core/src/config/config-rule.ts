@@ -197,7 +197,7 @@ export const configRule = {
           about: "Bytes of loaded events that the embedded log keeps before it drops the oldest.",
           min: 16 * 1024 ** 2,
           max: 1024 ** 4,
-          default: 2 * 1024 ** 3,
+          default: 512 * 1024 ** 2,
         },
       },
     },

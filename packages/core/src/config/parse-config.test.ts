@@ -45,7 +45,7 @@ describe("a configuration", () => {
         ],
         limits: { maxInFlightBytes: 67_108_864 },
         trustedProxies: [],
-        retention: { logBytes: 2_147_483_648 },
+        retention: { logBytes: 536_870_912 },
       },
     });
   });
