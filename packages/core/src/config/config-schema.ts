@@ -32,7 +32,6 @@ function schemaOf(rule: Rule): JsonObject {
         type: "object",
         ...common,
         additionalProperties: schemaOf(rule.of),
-        ...(rule.keys !== undefined && { propertyNames: { enum: [...rule.keys] } }),
       };
     case "object": {
       const fields = Object.entries(rule.fields);

@@ -50,10 +50,10 @@ function readList(rule: ListRule, list: readonly unknown[], path: string, proble
 }
 
 function readMap(rule: MapRule, object: Loose, path: string, problems: ConfigProblem[]): Loose {
-  const entries = Object.entries(object).map(([name, item]): [string, unknown] => {
-    if (rule.keys !== undefined) refuseUnknown(name, rule.keys, path, problems);
-    return [name, readByRule(rule.of, item, join(path, name), problems)];
-  });
+  const entries = Object.entries(object).map(([name, item]): [string, unknown] => [
+    name,
+    readByRule(rule.of, item, join(path, name), problems),
+  ]);
   return Object.fromEntries(entries);
 }
 

@@ -40,7 +40,6 @@ export interface ListRule extends Common {
 export interface MapRule extends Common {
   type: "map";
   of: Rule;
-  keys?: readonly string[];
   default?: { readonly [name: string]: never };
 }
 export interface ObjectRule extends Common {
@@ -61,13 +60,11 @@ export type ValueOf<R> = R extends { type: "text" }
         ? V
         : R extends { type: "list"; of: infer Item }
           ? readonly ValueOf<Item>[]
-          : R extends { type: "map"; of: infer Item; keys: readonly (infer Key extends string)[] }
-            ? { readonly [K in Key]?: ValueOf<Item> }
-            : R extends { type: "map"; of: infer Item }
-              ? { readonly [name: string]: ValueOf<Item> }
-              : R extends { type: "object"; fields: infer Fields }
-                ? ObjectOf<Fields>
-                : never;
+          : R extends { type: "map"; of: infer Item }
+            ? { readonly [name: string]: ValueOf<Item> }
+            : R extends { type: "object"; fields: infer Fields }
+              ? ObjectOf<Fields>
+              : never;
 
 type ObjectOf<Fields> = {
   readonly [K in keyof Fields as Fields[K] extends { optional: true } ? never : K]: ValueOf<Fields[K]>;
