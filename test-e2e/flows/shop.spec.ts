@@ -154,7 +154,7 @@ test("after a yes every page, click, form and order is queryable, with what was 
       stack.sql<Record<string, unknown>>(
         `SELECT orders, first_source, traits['name'] AS name FROM polder.people WHERE person_id = ${rows[0]!.person_id}`,
       ),
-    ([found]) => found?.["orders"] === 1,
+    ([found]) => found?.["orders"] === 1 && found["name"] !== "",
   );
   expect(person).toMatchObject({ orders: 1, first_source: "letter", name: "Jan de Vries" });
 });
