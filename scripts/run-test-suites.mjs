@@ -74,7 +74,7 @@ export async function runPlaywright({ env, filters }) {
   const reportPath = freshReportPath("e2e");
   const result = await runCommand("e2e", [...playwright, "--reporter=list,json", "--pass-with-no-tests", ...filters], {
     env: { ...env, PLAYWRIGHT_JSON_OUTPUT_FILE: reportPath },
-    limitMs: 540_000,
+    limitMs: 840_000,
   });
   return judge("e2e", result, { reportPath, count: countPlaywright, filters });
 }

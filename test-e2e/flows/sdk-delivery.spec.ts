@@ -1,4 +1,4 @@
-import { expect, test } from "@playwright/test";
+import { expect, test, type Page } from "@playwright/test";
 import { startCollector, startSite, type RecordingCollector, type Site } from "../support/recording-collector.ts";
 import { keptBy, sayYes, trackAndLeave, visit } from "../support/visitor.ts";
 
@@ -196,6 +196,149 @@ test("what a killed tab had stored is sent by the next one", async ({ page, cont
   await collector.until(() => arrived().length === 20);
   expectOneIdEach();
   expect(browser.isConnected()).toBe(true);
+});
+
+/** Events of the burst that are in the database, as another page of the site sees it. */
+const storedOn = (page: Page): Promise<number> =>
+  page.evaluate(
+    () =>
+      new Promise<number>((resolve) => {
+        const request = indexedDB.open("polder_pk_test");
+        request.addEventListener("success", () => {
+          const db = request.result;
+          const all = db.transaction(db.objectStoreNames).objectStore("polder_pk_test").getAll();
+          db.close();
+          all.addEventListener("success", () => resolve(JSON.stringify(all.result).split("Burst").length - 1));
+        });
+      }),
+  );
+
+test("a tab that crashes before it has sent anything loses nothing: the next page sends it, once", async ({
+  page,
+  context,
+}) => {
+  const tab = await context.newPage();
+  await visit(tab, `${site.origin}/next.html`);
+  await tab.evaluate(() => window.polder.flush());
+  await tab.evaluate(() => {
+    // No timer runs in this tab any more: what it stores, it stores without waiting for one.
+    window.setTimeout = (() => 0) as unknown as typeof setTimeout;
+    for (let i = 0; i < 20; i++) window.polder.track("Burst", { i });
+  });
+  await expect.poll(() => storedOn(page)).toBe(20);
+  expect(arrived()).toEqual([]);
+  const crashed = tab.waitForEvent("crash");
+  void tab.goto("chrome://crash").catch(() => {});
+  await crashed;
+  expect(arrived()).toEqual([]);
+  await visit(page, `${site.origin}/next.html`);
+  await collector.until(() => arrived().length === 20);
+  await page.evaluate(() => window.polder.flush());
+  expect(named("Burst")).toHaveLength(20);
+  expect(await storedOn(page)).toBe(0);
+});
+
+test("Retry-After as a date holds too", async ({ page }) => {
+  const until = Math.ceil(Date.now() / 1000) * 1000 + 2000;
+  collector.answer(() => ({ status: 503, retryAfter: new Date(until).toUTCString() }));
+  await page.evaluate(() => window.polder.track("Burst", { i: 0 }));
+  await page.evaluate(() => window.polder.flush());
+  const asked = collector.requests.length;
+  collector.answer(() => ({ status: 200 }));
+  await visit(page, `${site.origin}/next.html`);
+  await page.evaluate(() => window.polder.flush());
+  expect(collector.requests).toHaveLength(asked);
+  await collector.until(() => arrived().length === 1);
+  expect(collector.requests[asked]!.at).toBeGreaterThanOrEqual(until);
+  expectOneIdEach();
+});
+
+test("an answer that is not a collector's makes us forget nothing", async ({ page }) => {
+  const signIn = "<!doctype html><title>Sign in</title>";
+  collector.answer(() => ({ status: 200, body: signIn }));
+  await page.evaluate(() => {
+    for (let i = 0; i < 5; i++) window.polder.track("Burst", { i });
+  });
+  await page.evaluate(() => window.polder.flush());
+  expect(await storedOn(page)).toBe(5);
+  collector.answer(() => ({ status: 404, body: signIn }));
+  await visit(page, `${site.origin}/next.html`);
+  await page.evaluate(() => window.polder.flush());
+  expect(await storedOn(page)).toBe(5);
+  const before = collector.requests.length;
+  collector.answer(() => ({ status: 200 }));
+  await visit(page, `${site.origin}/shop.html`);
+  const since = (): number[] =>
+    collector.requests
+      .slice(before)
+      .flatMap(({ events }) => events.filter(({ event }) => event === "Burst"))
+      .map(({ properties }) => Number(properties!.i));
+  await collector.until(() => since().length >= 5);
+  await page.evaluate(() => window.polder.flush());
+  expect(since()).toEqual(upTo(5));
+  expect(await storedOn(page)).toBe(0);
+  expectOneIdEach();
+});
+
+test("nothing is tried without a network, and all of it is sent when there is one", async ({ page, context }) => {
+  const before = collector.requests.length;
+  await context.setOffline(true);
+  await page.evaluate(() => {
+    for (let i = 0; i < 5; i++) window.polder.track("Burst", { i });
+  });
+  const tried = await page.evaluate(async () => {
+    const { fetch } = window;
+    let calls = 0;
+    window.fetch = (...args) => {
+      calls++;
+      return fetch(...args);
+    };
+    await window.polder.flush();
+    return calls;
+  });
+  expect(tried).toBe(0);
+  expect(await storedOn(page)).toBe(5);
+  await context.setOffline(false);
+  await collector.until(() => arrived().length === 5);
+  await page.evaluate(() => window.polder.flush());
+  expect(collector.requests).toHaveLength(before + 1);
+  expect(collector.requests.at(-1)!.body.receipt.retried).toBe(0);
+});
+
+test("the order is kept over two pages, also when the first one leaves during an outage", async ({ page }) => {
+  collector.answer(() => "cut");
+  await page.evaluate(() => {
+    for (let i = 0; i < 10; i++) window.polder.track("Burst", { i });
+  });
+  await page.evaluate(() => window.polder.flush());
+  await page.evaluate((address) => {
+    for (let i = 10; i < 20; i++) window.polder.track("Burst", { i });
+    location.href = address;
+  }, `${site.origin}/next.html`);
+  await page.waitForURL(`${site.origin}/next.html`);
+  await page.waitForFunction(() => "polder" in window);
+  collector.answer(() => ({ status: 200 }));
+  await page.evaluate(() => {
+    for (let i = 20; i < 30; i++) window.polder.track("Burst", { i });
+  });
+  await collector.until(() => arrived().length === 30);
+  await page.evaluate(() => window.polder.flush());
+  expect(named("Burst").map(({ properties }) => properties!.i)).toEqual(upTo(30));
+  expectOneIdEach();
+});
+
+test("what was made just before a withdrawal is neither sent nor kept", async ({ page }) => {
+  await page.evaluate(() => {
+    for (let i = 0; i < 5; i++) window.polder.track("Burst", { i });
+    window.polder.consent.withdraw();
+  });
+  await page.evaluate(() => window.polder.flush());
+  await page.goto(`${site.origin}/blank.html`);
+  expect(collector.requests.at(-1)!.events.map(({ type }) => type)).toEqual(["consent"]);
+  expect(arrived()).toEqual([]);
+  const { databases, local } = await keptBy(page);
+  expect(databases).toEqual([]);
+  expect(local.filter((entry) => entry.includes("Burst"))).toEqual([]);
 });
 
 test("works where there is no storage but the page itself", async ({ browser }) => {

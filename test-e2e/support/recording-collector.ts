@@ -35,8 +35,11 @@ export interface SeenRequest {
   events: SeenEvent[];
 }
 
-/** `cut`: the connection is reset, as by a collector that is away. */
-export type Answer = { status: number; retryAfterSeconds?: number } | "cut";
+/**
+ * `cut`: the connection is reset, as by a collector that is away. `retryAfter` is a number of seconds or a date; `body` is what somebody
+ * else would say in the collector's place.
+ */
+export type Answer = { status: number; retryAfterSeconds?: number; retryAfter?: string; body?: string } | "cut";
 
 export interface RecordingCollector {
   origin: string;
@@ -76,14 +79,15 @@ export async function startCollector(): Promise<RecordingCollector> {
     requests.push(seen);
     if (answer === "cut") request.socket.destroy();
     else {
+      const retryAfter = answer.retryAfter ?? answer.retryAfterSeconds;
       response.writeHead(answer.status, {
         "content-type": "application/json",
         "access-control-allow-origin": request.headers.origin ?? "*",
         "access-control-allow-credentials": "true",
         "access-control-expose-headers": "Retry-After",
-        ...(answer.retryAfterSeconds !== undefined && { "retry-after": String(answer.retryAfterSeconds) }),
+        ...(retryAfter !== undefined && { "retry-after": String(retryAfter) }),
       });
-      response.end('{"accepted":1,"rejected":[]}');
+      response.end(answer.body ?? '{"accepted":1,"rejected":[]}');
     }
     for (const look of waiting) look();
   };
@@ -165,7 +169,7 @@ async function serveFile(
 ): Promise<void> {
   try {
     const text = await readFile(file, "utf8");
-    response.writeHead(200, { "content-type": type }).end(change(text));
+    response.writeHead(200, { "content-type": type, "access-control-allow-origin": "*" }).end(change(text));
   } catch {
     response.writeHead(404).end();
   }

@@ -1,7 +1,15 @@
 import type { Page } from "@playwright/test";
+import type { SeenEvent } from "./recording-collector.ts";
 
 interface PolderOnPage {
   track(event: string, properties?: object): void;
+  page(): void;
+  identify(userId: string, traits?: object): void;
+  identify(traits: object): void;
+  group(groupId: string): void;
+  alias(userId: string): void;
+  use(change: (event: SeenEvent) => SeenEvent | null | void): void;
+  debug(listen: boolean | ((entry: { at: number; what: string; detail: unknown }) => void)): void;
   flush(): Promise<void>;
   reset(): void;
   consent: {

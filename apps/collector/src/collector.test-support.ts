@@ -78,7 +78,10 @@ export function buildCollector(
     clock: () => performance.now(),
     newId: () => `made-${++made}`,
     logger: { info: write("info"), warn: write("warn"), error: write("error") },
-    browserBundle: { script: Buffer.from("globalThis.polder = {};"), sourceMap: Buffer.from("{}") },
+    browserBundle: [
+      { name: "polder.js", script: Buffer.from("globalThis.polder = {};"), sourceMap: Buffer.from("{}") },
+      { name: "polder.all.js", script: Buffer.from("globalThis.polder = { all: true };") },
+    ],
     ...overrides,
     log,
     registry,

@@ -30,6 +30,7 @@ it("reads the environment and the arguments", () => {
 it.each([
   [{ POLDER_COLLECTOR_PORT: "http" }, [], "POLDER_COLLECTOR_PORT must be a whole number from 0 to 65535."],
   [{}, ["--workers", "0"], "--workers must be a whole number from 1 to 64."],
+  [{ POLDER_LINK_SECRET: "short" }, [], "POLDER_LINK_SECRET must have at least 32 characters"],
   [{}, ["--nonsense"], "--nonsense"],
 ])("says what is wrong with %j %j", (env, args, message) => {
   expect(() => readProcessSettings(env, args)).toThrow(message);

@@ -511,6 +511,9 @@ describe("what others read", () => {
     const first = await collector.app.request("/polder.js");
     expect(await first.text()).toBe("globalThis.polder = {};");
     expect(first.headers.get("content-type")).toContain("text/javascript");
+    // A page that checks its hash (`integrity`) must be able to read it.
+    expect(first.headers.get("access-control-allow-origin")).toBe("*");
+    expect(first.headers.get("sourcemap")).toBe("polder.js.map");
     expect(first.headers.get("cache-control")).toMatch(/max-age=\d+/);
     const etag = first.headers.get("etag")!;
     expect((await collector.app.request("/polder.js", { headers: { "if-none-match": etag } })).status).toBe(304);
@@ -521,6 +524,7 @@ describe("what others read", () => {
       integrity: expect.stringMatching(/^sha384-/),
     });
     expect((await collector.app.request("/polder.js.map")).status).toBe(200);
+    expect(await (await collector.app.request("/polder.all.js")).text()).toBe("globalThis.polder = { all: true };");
   });
 
   it("says how it is, and describes itself", async () => {

@@ -17,6 +17,7 @@ import { createPrepare, type Prepared } from "./prepare.ts";
 import { readBody, type BodyResult } from "./read-body.ts";
 import { headOf, type RequestHead } from "./request-head.ts";
 import { addBundleRoutes } from "./routes/browser-bundle.ts";
+import { createLinkAnswers } from "./routes/link.ts";
 import { gif, pixelBatch } from "./routes/pixel.ts";
 import { segmentSettings } from "./routes/segment-settings.ts";
 
@@ -37,6 +38,8 @@ export interface CollectorDeps {
   browserBundle: BrowserBundle;
   /** Asked on every request, so that a changed configuration counts at once. */
   edge?: () => EdgeSettings;
+  /** Of the tokens that take a visitor's id from one of a site's hosts to another. Absent: there are none. */
+  linkSecret?: string | undefined;
   /** Prometheus text; that of `registry` when not given. */
   renderMetrics?: () => Promise<string>;
   options?: Partial<CollectorOptions>;
@@ -82,6 +85,9 @@ export interface Collector {
   /** Takes nothing new, answers what is on its way, then resolves: all that was answered 200 is in the log. */
   close(): Promise<void>;
 }
+
+/** Of a question about a link: too few to be counted among what is in flight. */
+const maxLinkBytes = 4096;
 
 const noEdge: EdgeSettings = { trustedProxies: [] };
 
@@ -191,6 +197,17 @@ export function createCollector(deps: CollectorDeps): Collector {
     const answer = new Headers({ "content-type": "image/gif", "cache-control": "no-store", "x-polder-result": result });
     if (outcome.ok) for (const cookie of outcome.cookies) answer.append("set-cookie", cookie);
     return new Response(new Uint8Array(gif), { headers: answer });
+  });
+
+  const answerLink = createLinkAnswers({ sites, secret: deps.linkSecret, now });
+  app.post("/v1/link", async (c) => {
+    const head = headOf(c);
+    const origin = head.header("origin");
+    const body = await readBody(c.req.raw, head, maxLinkBytes);
+    const answer = body.ok ? answerLink(body.text, head) : refuse(body.code, body.message);
+    if (typeof answer !== "string") return toResponse(answer, origin);
+    const headers = { ...corsHeaders(origin), "cache-control": "no-store" };
+    return new Response(answer || null, { status: answer ? 200 : 204, headers });
   });
 
   app.get("/v1/projects/:writeKey/settings", (c) => {

@@ -60,6 +60,7 @@ async function serve(settings: ProcessSettings): Promise<void> {
     registry,
     browserBundle: readBrowserBundle(),
     edge: () => config,
+    linkSecret: settings.linkSecret,
     ...(cluster.isWorker && { renderMetrics: createSharedMetrics(registry) }),
     options: { maxInFlightBytes: config.limits.maxInFlightBytes, rateShare: 1 / settings.workers },
   });

@@ -42,7 +42,7 @@ describe.skipIf(!hasBroker)(
         newId: () => "id",
         logger,
         registry: new Registry(),
-        browserBundle: { script: Buffer.from("") },
+        browserBundle: [],
       });
       const { url } = await collector.listen({ host: "127.0.0.1", port: 0 });
       const ids: string[] = [];

@@ -1,4 +1,5 @@
 import { join, resolve } from "node:path";
+import { readLinkSecret } from "@polder/collector";
 import { kafkaFromEnv, type KafkaSettings } from "@polder/kafka";
 import { CommandError, messageOf, UsageError } from "./cli/exit-code.ts";
 
@@ -18,6 +19,8 @@ export interface Settings {
   sqlPassword: string | undefined;
   /** What the live page asks for; needed to listen on more than the loopback. */
   adminToken: string | undefined;
+  /** Of links between hosts of a site; undefined: they are off. */
+  linkSecret: string | undefined;
 }
 
 export type Part = "shop" | "collector" | "api" | "sql";
@@ -71,7 +74,7 @@ export function readSettings({ flags, env, cwd }: { flags: Flags; env: Environme
         readPort(flags[flag], env[variable], { flag, variable, port }),
       ]),
     ) as Ports,
-    kafka: readKafka(env),
+    kafka: readSetting(() => kafkaFromEnv(env)),
     clickhouse:
       clickhouseUrl === undefined
         ? undefined
@@ -83,6 +86,7 @@ export function readSettings({ flags, env, cwd }: { flags: Flags; env: Environme
     database,
     sqlPassword: env["POLDER_SQL_PASSWORD"] || undefined,
     adminToken: env["POLDER_ADMIN_TOKEN"] || undefined,
+    linkSecret: readSetting(() => readLinkSecret(env)),
   };
 }
 
@@ -102,9 +106,10 @@ function readPort(
   throw new Kind(`${name} is not a port. Give a number from 1 to 65535, or 0 for any that is free.`);
 }
 
-function readKafka(env: Environment): KafkaSettings | undefined {
+/** @throws {CommandError} with what the reader of a variable complains of. */
+function readSetting<T>(read: () => T): T {
   try {
-    return kafkaFromEnv(env);
+    return read();
   } catch (error) {
     throw new CommandError(messageOf(error));
   }

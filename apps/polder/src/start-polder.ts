@@ -105,6 +105,7 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
     registry,
     browserBundle: readBrowserBundle(),
     edge: () => config,
+    linkSecret: settings.linkSecret,
     options: { maxInFlightBytes: config.limits.maxInFlightBytes },
   });
   const shop = createShop({

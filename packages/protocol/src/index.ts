@@ -36,7 +36,7 @@ export {
   type RefusedItem,
   type RequestRoute,
 } from "./parse-request.ts";
-export { postRoutes } from "./routes.ts";
+export { browserScripts, postRoutes } from "./routes.ts";
 export { consentOf, readConsentStamp } from "./consent-stamp.ts";
 export {
   defaultGrantLifetimeMs,
@@ -45,7 +45,7 @@ export {
   tighterRegime,
   type PermitInput,
 } from "./permitted.ts";
-export { choiceCookieName, decodeChoice, encodeChoice, refusalMonth, type StoredChoice } from "./choice-cookie.ts";
+export { choiceCookieName, decodeChoice, encodeChoice, refusalPeriodMs, type StoredChoice } from "./choice-cookie.ts";
 export {
   decodeDeviceId,
   deviceIdCookieName,

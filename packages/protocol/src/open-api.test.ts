@@ -90,7 +90,7 @@ describe("the OpenAPI document", () => {
   const paths = document.paths as { [path: string]: { post?: { responses: object } } };
 
   it("has every address that takes events, but for the short forms", () => {
-    const documented = Object.keys(paths).filter((path) => paths[path]?.post !== undefined);
+    const documented = Object.keys(paths).filter((path) => JSON.stringify(paths[path]?.post)?.includes("BatchAnswer"));
     const served = Object.keys(postRoutes)
       .filter((path) => path.length > 1)
       .map((path) => `/v1/${path}`);

@@ -1,3 +1,4 @@
+import { browserScripts } from "./routes.ts";
 import { consentSchema, eventSchema } from "./event-json-schema.ts";
 import { eventTypes, type Json, type JsonObject } from "./event.ts";
 import { limits } from "./limits.ts";
@@ -44,9 +45,14 @@ export function openApi({ serverUrl = "/", version = "1" }: OpenApiOptions = {})
       },
       "/v1/pixel.gif": { get: pixel },
       "/v1/projects/{writeKey}/settings": { get: settings },
-      "/polder.js": { get: plain("The browser SDK", "text/javascript") },
-      "/polder.js.map": { get: plain("Its source map", "application/json") },
-      "/polder.js.sri": { get: plain("Its hash, for the attribute `integrity`", "application/json") },
+      "/v1/link": { post: link },
+      ...Object.fromEntries(
+        Object.entries(browserScripts).flatMap(([name, what]) => [
+          [`/${name}`, { get: plain(what, "text/javascript") }],
+          [`/${name}.map`, { get: plain("Its source map", "application/json") }],
+          [`/${name}.sri`, { get: plain("Its hash, for the attribute `integrity`", "application/json") }],
+        ]),
+      ),
       "/openapi.json": { get: plain("This document", "application/json") },
       "/livez": { get: plain("Whether the process runs", "text/plain") },
       "/readyz": {
@@ -226,6 +232,35 @@ const settings: JsonObject = {
   responses: {
     200: { description: "Settings with this collector as the only integration.", content: { "application/json": {} } },
     404: { description: "Nobody has this write key.", content: { "application/json": { schema: ref("ErrorAnswer") } } },
+  },
+};
+
+const link: JsonObject = {
+  summary: "Take a visitor's id from one host of a site to another",
+  description:
+    "For pages of the site, by their Origin. The answer to `to` and `id` is a token that holds for 2 minutes, for that host and this browser; the answer to a `token` is its id.",
+  security: [],
+  requestBody: {
+    required: true,
+    content: {
+      "text/plain": {
+        schema: {
+          type: "object",
+          required: ["writeKey"],
+          properties: {
+            writeKey: { type: "string" },
+            to: { type: "string", description: "Host name of the page that the link leads to." },
+            id: { type: "string", description: "What the device keeps as `polder_aid`." },
+            token: { type: "string", description: "What the page was opened with." },
+          },
+        },
+      },
+    },
+  },
+  responses: {
+    200: { description: "The token, or the id.", content: { "text/plain": {} } },
+    204: { description: "None: no consent, or the token does not count here and now." },
+    ...refusals,
   },
 };
 

@@ -18,3 +18,10 @@ export const postRoutes: { readonly [path: string]: RequestRoute } = {
   alias: "alias",
   a: "alias",
 };
+
+/** The files that pages load, and what each is. */
+export const browserScripts = {
+  "polder.js": "The browser SDK",
+  "polder.all.js": "The browser SDK with everything that it can measure",
+  "polder-overlay.js": "Shows in the page what the browser SDK does, for developers",
+};

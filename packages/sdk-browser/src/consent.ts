@@ -6,7 +6,6 @@ import {
   hasPurpose,
   maskOf,
   purposes,
-  refusalMonth,
   type ConsentStamp,
   type ConsentState,
   type Purpose,
@@ -42,16 +41,12 @@ export interface Decision {
   stamp: ConsentStamp;
 }
 
-type Grant = Extract<StoredChoice, { kind: "granted" }>;
-
 const asked = purposes.slice(1);
 
 /** @param cookieDomain "" is this host alone. */
 export const createConsent = (cookieDomain: string, gpc: boolean) => {
-  const decide = (text: string, notice?: Notice, before = 0): Decision => {
-    const choice = decodeChoice(text);
-    // A refusal says neither of them.
-    const { mask: chosen = 0, consentId: id = randomId(), at = Date.now() } = (choice ?? {}) as Partial<Grant>;
+  const decide = (text: string, choice = decodeChoice(text), notice?: Notice, before = 0): Decision => {
+    const { mask: chosen = 0, at = 0, consentId: id }: Partial<StoredChoice> = choice ?? {};
     const stateOf = (purpose: Purpose): ConsentState =>
       hasPurpose(chosen, purpose) ? "granted" : hasPurpose(before, purpose) ? "withdrawn" : "denied";
     const stamp = {
@@ -79,7 +74,6 @@ export const createConsent = (cookieDomain: string, gpc: boolean) => {
     current,
     /** What the choice would mean; nothing is kept yet. Its stamp tells what is withdrawn. */
     weigh(choice: Choice, notice: Notice | undefined): Decision {
-      const at = Date.now();
       const mask = maskOf(
         asked.filter(
           (purpose) =>
@@ -87,10 +81,8 @@ export const createConsent = (cookieDomain: string, gpc: boolean) => {
             !(gpc && purpose === "ads"),
         ),
       );
-      const text = encodeChoice(
-        mask ? { kind: "granted", mask, consentId: randomId(), at } : { kind: "refused", month: refusalMonth(at) },
-      );
-      return decide(text, notice, current().mask);
+      const made = { mask, at: Date.now(), consentId: randomId() };
+      return decide(encodeChoice(made), made, notice, current().mask);
     },
     /** Keeps the choice on the device: the grant, or the constant of a refusal. */
     keep(decision: Decision): void {

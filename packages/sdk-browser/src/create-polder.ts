@@ -1,18 +1,20 @@
 import type { EventType } from "@polder/protocol";
 import type { Capture } from "./capture/capture.ts";
-import { createConsent, type Choice, type ConsentStatus, type Notice } from "./consent.ts";
+import { createConsent, type Choice, type ConsentStatus, type Decision, type Notice } from "./consent.ts";
+import { attempt } from "./device-storage.ts";
 import { forgetIdentity, userId } from "./identity.ts";
+import { maxTraced } from "./limits.ts";
 import { createOutbox } from "./outbox.ts";
-import { createPageContext } from "./page-context.ts";
+import { createPageContext, type PageBy } from "./page-context.ts";
 import { createReceiptBook } from "./receipt.ts";
 import { createSender } from "./sender.ts";
-import { createTracker, type Built, type CallOptions, type Moment } from "./tracker.ts";
+import { createTracker, type Built, type CallOptions, type Line, type Middleware, type Moment } from "./tracker.ts";
 import { createTransport } from "./transport.ts";
 
 export interface PolderOptions {
   /** Public key of the site, `pk_…`. */
-  writeKey: string;
-  /** Origin of the collector, as `https://data.example.com`. */
+  site: string;
+  /** Where the collector is, as `https://data.example.com`, or a path on your own site that leads to it. */
   host: string;
   /** What is measured by itself: `allCaptures`, some of them, or `[]`. */
   capture: readonly Capture[];
@@ -23,16 +25,22 @@ export interface PolderOptions {
   beforeChoice?: "silent" | "buffer";
   /** Domain of the cookie that keeps the choice, as `example.com`, so that subdomains share it. This host alone when absent. */
   cookieDomain?: string;
+  /** What of an address makes another page: its path alone, with its query, or with query and hash. `query` when absent. */
+  pageBy?: PageBy;
   /** How long events wait for others to travel with, in milliseconds. */
   flushAfterMs?: number;
 }
 
 /** Names of events and what they carry: `{ "Order Completed": { order_id: string; total: number } }`. */
 export type TrackingPlan = { [event: string]: object };
+/** Properties may be left out where none is required. */
+export type TrackArguments<Properties> = {} extends Properties
+  ? [properties?: Properties, options?: CallOptions]
+  : [properties: Properties, options?: CallOptions];
 type Traits = { [name: string]: unknown };
 
 export interface Polder<Plan extends TrackingPlan = TrackingPlan> {
-  track<Name extends keyof Plan & string>(event: Name, properties?: Plan[Name], options?: CallOptions): void;
+  track<Name extends keyof Plan & string>(event: Name, ...rest: TrackArguments<Plan[Name]>): void;
   /** One text is the name; two are the category and the name. */
   page(name?: string, properties?: object, options?: CallOptions): void;
   page(category: string, name: string, properties?: object, options?: CallOptions): void;
@@ -56,8 +64,20 @@ export interface Polder<Plan extends TrackingPlan = TrackingPlan> {
   flush(): Promise<unknown>;
   /** Calls back when Polder is there, which it is: for code that runs on the stub too. */
   ready(run: () => void): void;
-  /** Tells the console what happens, from now on. */
-  debug(isOn?: boolean): void;
+  /** Lets a function change or drop every event of a call or a capture from now on, after consent and before it is kept. */
+  use(change: Middleware): void;
+  /** Tells the console, or a function, what happens from now on and what happened last. `false` ends it. */
+  debug(listen?: boolean | ((entry: TraceEntry) => void)): void;
+}
+
+/** What has become of an event. */
+export interface TraceEntry {
+  /** Milliseconds since 1970. */
+  at: number;
+  /** `queued`, `sent`, `answered`, `waiting`, `refused` (before it was queued), `dropped` (after), `error`. */
+  what: string;
+  /** The event, the answer, or the reason. */
+  detail: unknown;
 }
 
 /**
@@ -65,12 +85,15 @@ export interface Polder<Plan extends TrackingPlan = TrackingPlan> {
  * @param moment where and when a call counts as made; here and now when it gives nothing. For calls that waited for us to be there.
  */
 export const createPolder = <Plan extends TrackingPlan = TrackingPlan>(
-  { writeKey, host, capture, beforeChoice, cookieDomain = "", flushAfterMs = 200 }: PolderOptions,
+  { site, host, capture, beforeChoice, cookieDomain = "", pageBy, flushAfterMs = 200 }: PolderOptions,
   moment?: () => Moment | undefined,
 ): Polder<Plan> => {
-  let isDebugging = false;
-  const log = (what: unknown): void => {
-    if (isDebugging) console.log("[polder]", what);
+  const trace: TraceEntry[] = [];
+  let tell: ((entry: TraceEntry) => void) | undefined;
+  const log = (what: string, detail?: unknown): void => {
+    const entry = { at: Date.now(), what, detail };
+    if (trace.push(entry) > maxTraced) trace.shift();
+    attempt(() => tell?.(entry));
   };
   const safely =
     <A extends unknown[]>(run: (...args: A) => unknown): ((...args: A) => void) =>
@@ -78,33 +101,36 @@ export const createPolder = <Plan extends TrackingPlan = TrackingPlan>(
       try {
         run(...args);
       } catch (error) {
-        log(error);
+        log("error", error);
       }
     };
 
   const consent = createConsent(cookieDomain, !!(navigator as { globalPrivacyControl?: boolean }).globalPrivacyControl);
-  const currentPage = createPageContext();
-  const receipt = createReceiptBook();
-  const outbox = createOutbox(`polder_${writeKey}`, () => consent.current().mask > 0, receipt);
+  const currentPage = createPageContext(pageBy);
+  const receipt = createReceiptBook(log);
+  const outbox = createOutbox(`polder_${site}`, () => consent.current().mask > 0, receipt);
   const beforeSending = (): void => {
     heed();
     // For its title, which may have been set late.
     currentPage();
   };
   const sender = createSender(
-    writeKey,
+    site,
     outbox,
     createTransport(`${host}/v1/batch`),
     receipt,
     beforeSending,
     flushAfterMs,
+    log,
   );
-  const queue = (shared: object, event: string): void => {
-    log(event);
-    outbox.add(shared, event);
-    sender.wake();
+  const line: Line = {
+    queue(shared, event) {
+      log("queued", event);
+      outbox.add(shared, event);
+      sender.wake(shared);
+    },
   };
-  const tracker = createTracker(consent, currentPage, receipt, queue, beforeChoice === "buffer", moment);
+  const tracker = createTracker(consent, currentPage, receipt, line, log, beforeChoice === "buffer", moment);
 
   const listeners = new Set<(status: ConsentStatus) => void>();
   const onChange: Polder["consent"]["onChange"] = (listen) => {
@@ -112,12 +138,12 @@ export const createPolder = <Plan extends TrackingPlan = TrackingPlan>(
     return () => listeners.delete(listen);
   };
 
-  let heeded = consent.current();
+  let heeded: Decision | undefined;
   /** Does what follows from a choice, made here or in another tab. @param record of the choice, to be sent. */
-  const heed = (record?: Built): void => {
-    const before = heeded;
+  const heed = (record?: Built): Decision => {
+    const before = (heeded ??= consent.current());
     heeded = consent.current();
-    if (before === heeded) return;
+    if (before === heeded) return heeded;
     // What is no longer allowed takes along what was kept for it.
     if ((before.mask && !heeded.mask) || (before.isPerson && !heeded.isPerson)) {
       outbox.wipe();
@@ -125,15 +151,15 @@ export const createPolder = <Plan extends TrackingPlan = TrackingPlan>(
     }
     if (record) {
       receipt.count("queued");
-      queue(...record);
+      line.queue(...record);
     }
     tracker.release();
     listeners.forEach((listen) => safely(listen)(consent.status()));
+    return heeded;
   };
 
   const choose = (choice: Choice, notice?: Notice): void => {
-    heed();
-    const before = heeded;
+    const before = heed();
     const next = consent.weigh(choice, notice);
     // A first no says nothing to anyone. The record comes before the choice is kept: a tab that reads the choice must find the id as well.
     const record = before.mask || next.mask ? tracker.choice(next.stamp, before.isPerson || next.isPerson) : undefined;
@@ -145,16 +171,15 @@ export const createPolder = <Plan extends TrackingPlan = TrackingPlan>(
     }
   };
 
-  const on = (target: EventTarget, type: string, handle: (event: Event) => unknown): void =>
-    target.addEventListener(type, safely(handle), true);
+  const on = (target: EventTarget, type: string, handle: (event: Event) => unknown, isFirst = true): void =>
+    target.addEventListener(type, safely(handle), isFirst);
 
-  on(window, "pagehide", () => sender.leave(true));
-  on(document, "visibilitychange", () => document.hidden && sender.leave(false));
-  on(window, "pageshow", (event) => (event as PageTransitionEvent).persisted && sender.comeBack());
-  on(window, "online", sender.comeBack);
-  on(window, "storage", () => heed());
-  // Pages that are gone may have left something.
-  if (heeded.mask) sender.wake();
+  /** One "person" called `null` would join thousands. */
+  const isId = (id: unknown): boolean => {
+    const isOne = id instanceof Object || !/^(|null|undefined|nan|\[object.*)$/i.test(String(id).trim());
+    if (!isOne) console.warn("[polder] call left out, no id:", id);
+    return isOne;
+  };
 
   /** Texts and objects tell each other apart, so that all the ways to leave arguments out are one. */
   const call = (type: EventType, content: string, name: string) =>
@@ -162,6 +187,7 @@ export const createPolder = <Plan extends TrackingPlan = TrackingPlan>(
       const isText = (arg: unknown): boolean => /^[sn]/.test(typeof arg);
       const texts = args.filter(isText);
       const [object, details] = args.filter((arg, i) => !isText(arg) && (i || arg)) as [object?, CallOptions?];
+      if (content === "traits" && !isId(args[0])) return;
       tracker.record(type, { [name]: texts.pop(), category: texts.pop(), [content]: object }, details);
     });
 
@@ -170,7 +196,9 @@ export const createPolder = <Plan extends TrackingPlan = TrackingPlan>(
     page: call("page", "properties", "name"),
     identify: call("identify", "traits", "userId"),
     group: call("group", "traits", "groupId"),
-    alias: safely((to, previousId = userId(), details) => tracker.record("alias", { userId: to, previousId }, details)),
+    alias: safely(
+      (to, previousId = userId(), details) => isId(to) && tracker.record("alias", { userId: to, previousId }, details),
+    ),
     reset: forgetIdentity,
     consent: {
       get: () => {
@@ -183,13 +211,31 @@ export const createPolder = <Plan extends TrackingPlan = TrackingPlan>(
     },
     flush: sender.flush,
     ready: safely((run) => run()),
-    debug: (isOn = true) => {
-      isDebugging = isOn;
-    },
+    use: tracker.use,
+    debug: safely((listen = true) => {
+      tell = listen === true ? ({ what, detail }) => console.log("[polder]", what, detail) : listen || undefined;
+      if (tell) trace.forEach(tell);
+    }),
   };
 
-  const tools = { ...tracker, on, onChoice: onChange };
-  for (const start of capture) safely(start)(tools);
+  let hasBegun = false;
+  const begin = (): void => {
+    if (hasBegun) return;
+    hasBegun = true;
+    const tools = { ...tracker, site, host, currentPage, decision: consent.current, line, on, onChoice: onChange };
+    for (const start of capture) safely(start)(tools);
+    // Not first: what the captures record while the page leaves still goes along.
+    on(window, "pagehide", () => sender.leave(), false);
+    on(window, "visibilitychange", () => document.hidden && sender.flush(), false);
+    on(window, "pageshow", (event) => (event as PageTransitionEvent).persisted && sender.comeBack());
+    on(window, "online", sender.comeBack);
+    on(window, "storage", () => heed());
+    // Pages that are gone may have left something.
+    if (heed().mask) sender.wake();
+  };
+  // In a task of its own: the first look at cookies and storage waits for other processes. A page may be gone before that.
+  setTimeout(safely(begin));
+  on(window, "pagehide", begin);
 
   return polder;
 };

@@ -9,18 +9,19 @@ export const attempt = <T>(run: () => T): T | undefined => {
   }
 };
 
-/** localStorage; where it is blocked, a memory that lasts as long as the page. */
-const local: { [key: string]: string } = attempt(() => localStorage) ?? {};
+let kept: { [key: string]: string } | undefined;
+/** localStorage; where it is blocked, a memory that lasts as long as the page. Not before it is needed: the first access waits for the disk. */
+const local = (): { [key: string]: string } => (kept ??= attempt(() => localStorage) ?? {});
 
 /** "" when there is nothing. */
-export const readLocal = (key: string): string => local[key] ?? "";
+export const readLocal = (key: string): string => local()[key] ?? "";
 
 /** Does nothing when storage is full. @param value "" removes. */
 export const writeLocal = (key: string, value: string): void => {
-  attempt(() => (value ? (local[key] = value) : delete local[key]));
+  attempt(() => (value ? (local()[key] = value) : delete local()[key]));
 };
 
-export const localKeys = (prefix: string): string[] => Object.keys(local).filter((key) => key.startsWith(prefix));
+export const localKeys = (prefix: string): string[] => Object.keys(local()).filter((key) => key.startsWith(prefix));
 
 // Reading costs a round trip to another process: once a task is enough, and no other tab can be missed for longer.
 let cookies: string | undefined;

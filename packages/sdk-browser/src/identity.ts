@@ -2,6 +2,7 @@ import { decodeDeviceId, deviceIdCookieName, deviceIdExpiresAt, encodeDeviceId }
 import { readLocal, recall, removeCookie, writeLocal } from "./device-storage.ts";
 import { randomId } from "./random-id.ts";
 import { endSession } from "./session.ts";
+import { traitsKey } from "./traits.ts";
 
 const userKey = "polder_uid";
 
@@ -28,5 +29,6 @@ export const forgetIdentity = (): void => {
   removeCookie(deviceIdCookieName);
   writeLocal(deviceIdCookieName, "");
   writeLocal(userKey, "");
+  writeLocal(traitsKey, "");
   endSession();
 };

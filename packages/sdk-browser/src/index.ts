@@ -1,11 +1,25 @@
-export { createPolder, type Polder, type PolderOptions, type TrackingPlan } from "./create-polder.ts";
-export { allCaptures } from "./all-captures.ts";
+export {
+  createPolder,
+  type Polder,
+  type PolderOptions,
+  type TraceEntry,
+  type TrackArguments,
+  type TrackingPlan,
+} from "./create-polder.ts";
+export { allCaptures, everyCapture } from "./all-captures.ts";
 export { capturePageViews } from "./capture/page-view.ts";
 export { captureClicks } from "./capture/click.ts";
 export { captureFormSubmits } from "./capture/form-submit.ts";
-export { captureFormIdentify } from "./capture/form-identify.ts";
+export { captureFormAbandonment } from "./capture/form-abandon.ts";
+export { captureFormIdentify, createFormIdentify } from "./capture/form-identify.ts";
+export { captureEngagement } from "./capture/engagement.ts";
+export { captureWebVitals } from "./capture/web-vitals.ts";
+export { captureErrors } from "./capture/errors.ts";
+export { captureRageClicks } from "./capture/rage-click.ts";
+export { linkDomains, type LinkOptions } from "./linker.ts";
+export { captureDeadClicks } from "./capture/dead-click.ts";
 export type { Capture, CaptureTools } from "./capture/capture.ts";
-export type { CallOptions } from "./tracker.ts";
+export type { CallOptions, Line, Middleware } from "./tracker.ts";
 export type { Choice, ConsentStatus, Notice } from "./consent.ts";
 export { stub } from "./stub.ts";
 export { version } from "./version.ts";

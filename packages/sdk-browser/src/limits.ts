@@ -11,22 +11,25 @@ export const maxEventChars = 32_000;
 export const maxBufferedEvents = 50;
 export const maxBufferedMs = 30 * 60_000;
 
-/** Two parcels fit into one keepalive request; one is a small write. */
+/** Two parcels fit into one request; one is a small write. */
 export const maxParcelChars = 27_000;
 /** Of everything that waits on the device. */
 export const maxStoredChars = 4_000_000;
-/** Keeps a request under 1,000 events and 500 KiB, even where every character takes three bytes. */
-export const maxBatchChars = 100_000;
-/** What the browser finishes after the page is gone: see `keepaliveBytes`. */
-export const maxLeavingChars = 54_500;
+/** Of one request: what the browser finishes after the page is gone, see `keepaliveBytes`. */
+export const maxBatchChars = 54_500;
 /** All keepalive requests of a page share 64 KiB, other scripts' included, until their answers have been read. */
 export const keepaliveBytes = 60_000;
 
 export const requestTimeoutMs = 30_000;
-export const lockTimeoutMs = 10_000;
+export const databaseTimeoutMs = 1000;
+/** Longer than a request: only a tab that hangs makes others give up. */
+export const lockTimeoutMs = 40_000;
 export const maxBackoffMs = 300_000;
 /** A later end than this is a clock that was wrong. */
 export const maxPauseMs = 86_400_000;
 
 /** Of what a clicked element says. */
 export const maxTextChars = 80;
+
+/** Of what `debug` shows of the time before it was called. */
+export const maxTraced = 100;

@@ -1,13 +1,13 @@
 import { choiceCookieName } from "@polder/protocol";
 import { promisifyRequest } from "idb-keyval";
 import { attempt, localKeys, readLocal, writeLocal } from "./device-storage.ts";
-import { maxParcelChars, maxStoredChars } from "./limits.ts";
+import { databaseTimeoutMs, maxParcelChars, maxStoredChars } from "./limits.ts";
 import { randomId } from "./random-id.ts";
-import type { ReceiptBook } from "./receipt.ts";
+import type { Counts, ReceiptBook } from "./receipt.ts";
 
 /** Events that are stored, sent and forgotten together. */
 export interface Parcel {
-  /** Sorts by time. */
+  /** Sorts by time, and within a page in the order of its calls. */
   key: string;
   /** The context that all of them share. */
   shared: object;
@@ -15,110 +15,153 @@ export interface Parcel {
   events: string[];
   /** Length of the events. */
   chars: number;
+  /** What had been counted when it was sealed: kept, handed on and sent with it. */
+  counts?: Counts | undefined;
+  /** The database has confirmed it. Said in memory only. */
+  isSaved?: boolean;
 }
 
 const handOffPrefix = "polder_out.";
 
-/** The first of them that have room together; always one, however long it is. */
-export const fit = (parcels: Parcel[], room: number): Parcel[] =>
-  parcels.filter(({ chars }, i) => (room -= chars) > 0 || !i);
-
-export const countEvents = (parcels: Parcel[]): number => parcels.flatMap(({ events }) => events).length;
-
 /**
- * Where events wait: in memory, from `save` on in IndexedDB (one record a parcel, never the whole queue), and from `handOff` on, as far
- * as IndexedDB has not confirmed them, in localStorage: the only storage that is synchronous when a page leaves.
+ * Where events wait: in memory, and from the end of the task that made them in IndexedDB: one transaction for all of a burst, a record a
+ * parcel. What the database has not confirmed when the page leaves goes to localStorage, the only storage that is synchronous.
  * @param name of the database.
  * @param mayStore whether the visitor's choice lets anything stay on the device.
  */
 export const createOutbox = (name: string, mayStore: () => boolean, receipt: ReceiptBook) => {
   const handOffKey = handOffPrefix + randomId();
-  let unsaved: Parcel[] = [];
+  /** All that waits, as far as this page knows. Another object after a wipe. */
+  let known: { [key: string]: Parcel } = {};
   let open: Parcel | undefined;
-  let order = 1e6;
+  let order = 0;
+  let turn: Promise<unknown> = Promise.resolve();
 
-  /** What `run` returned, once the database has confirmed it; undefined where there is none, or it is full. */
-  const database = async <T>(run: (parcels: IDBObjectStore) => T): Promise<T | undefined> => {
+  const ask = async <T>(run: (parcels: IDBObjectStore) => T): Promise<T | undefined> => {
     if (!mayStore()) return;
-    try {
-      const request = indexedDB.open(name);
-      request.onupgradeneeded = () => request.result.createObjectStore(name);
-      const db = await promisifyRequest(request);
-      const transaction = db.transaction(name, "readwrite");
-      // Closes after the transaction. Left open, it would keep other tabs from deleting the database, and the page out of the back/forward cache.
-      db.close();
-      const result = run(transaction.objectStore(name));
-      await promisifyRequest(transaction);
-      return result;
-    } catch {
-      // Undefined.
-    }
+    const before = known;
+    const request = indexedDB.open(name);
+    request.onupgradeneeded = () => request.result.createObjectStore(name);
+    const db = await promisifyRequest(request);
+    const transaction = db.transaction(name, "readwrite");
+    // Closes after the transaction. Left open, it would keep other tabs from deleting the database, and the page out of the back/forward cache.
+    db.close();
+    // Wiped since then: this database is about to go.
+    if (known !== before) return;
+    const result = run(transaction.objectStore(name));
+    await promisifyRequest(transaction);
+    return result;
   };
 
-  /** What is in memory, as it is now: what is added from here on goes into other parcels. */
+  /**
+   * What `run` returned, once the database has confirmed it; undefined where there is none, it is full, or it does not answer, as some
+   * versions of WebKit do not: what is in memory must not wait for them. One after the other.
+   */
+  const database = <T>(run: (parcels: IDBObjectStore) => T) =>
+    (turn = turn
+      .then(() => Promise.race([ask(run), new Promise((late) => setTimeout(late, databaseTimeoutMs))]))
+      .catch(() => {})) as Promise<T | undefined>;
+
+  /** All that this page knows of, in order. What is added from here on goes into other parcels. */
   const seal = (): Parcel[] => {
+    if (open) open.counts = receipt.take();
     open = undefined;
-    return [...unsaved];
+    return Object.keys(known)
+      .sort()
+      .map((key) => known[key]!);
   };
 
-  const handOff = (): void => writeLocal(handOffKey, unsaved[0] && mayStore() ? JSON.stringify(seal()) : "");
+  const unsaved = (): Parcel[] => seal().filter(({ isSaved }) => !isSaved);
 
-  const settle = (gone: Parcel[]): void => {
-    unsaved = unsaved.filter((parcel) => !gone.includes(parcel));
-    // Only where there is one: a page that stays writes nothing to localStorage.
-    if (readLocal(handOffKey)) handOff();
+  /** Forgets these, and saves what is not saved yet, at once. */
+  const write = async (gone: Parcel[] = []): Promise<void> => {
+    for (const { key } of gone) delete known[key];
+    const saved = await database((parcels) => {
+      for (const { key } of gone) parcels.delete(key);
+      const saving = unsaved();
+      for (const parcel of saving) parcels.put(parcel, parcel.key);
+      return saving;
+    });
+    for (const parcel of saved ?? []) parcel.isSaved = true;
   };
 
-  const remove = (gone: Parcel[]): void => {
-    settle(gone);
-    void database((parcels) => gone.forEach(({ key }) => parcels.delete(key)));
-  };
+  const put = (key: string, shared: object, event: string, counts?: Counts): Parcel =>
+    (known[key] = { key, shared, events: [event], chars: event.length, counts });
 
-  /** Until it is confirmed, and where there is no IndexedDB, the parcels stay in memory. */
-  const save = async (): Promise<void> => {
-    const saving = seal();
-    if (saving[0] && (await database((parcels) => saving.map((parcel) => parcels.put(parcel, parcel.key)))))
-      settle(saving);
+  const drop = (gone: Parcel[], reason: string): Promise<void> => {
+    receipt.gather(gone, reason);
+    return write(gone);
   };
 
   return {
     mayStore,
-    /** @param shared is read when it is stored or sent, so a title that is set late is not missed. */
-    add(shared: object, event: string, maxChars = maxParcelChars): void {
-      if (open?.shared !== shared || open.chars + event.length > maxChars) {
-        open = { key: `${Date.now()}.${order++}.${handOffKey}`, shared, events: [], chars: 0 };
-        unsaved.push(open);
-      }
-      open.events.push(event);
-      open.chars += event.length;
-    },
     seal,
-    save,
-    remove,
-    handOff,
-
-    /** All that waits on this device, of pages that are gone as well, oldest first. The oldest make room when there is too much. */
-    async stored(): Promise<Parcel[]> {
-      const left = localKeys(handOffPrefix).filter((key) => key !== handOffKey);
-      // One may have been cut off while it was written.
-      for (const key of left) attempt(() => unsaved.push(...(JSON.parse(readLocal(key)) as Parcel[])));
-      await save();
-      for (const key of left) writeLocal(key, "");
-      const found = (await database((parcels) => parcels.getAll() as IDBRequest<Parcel[]>))?.result ?? [];
-      const all = [...found, ...seal()].reverse();
-      const kept = fit(all, maxStoredChars);
-      const gone = all.slice(kept.length);
-      if (gone[0]) {
-        receipt.count("outbox_full", countEvents(gone));
-        remove(gone);
+    /** Gone from memory at once, and from the database when it resolves. */
+    remove: write,
+    /** Removes and counts. */
+    drop,
+    /** @param shared is read when it is stored and again when it is sent, so a title that is set late is not missed. */
+    add(shared: object, event: string): void {
+      // Runs after this task, for all that it adds.
+      if (!open) void write();
+      if (open?.shared === shared && open.chars + event.length < maxParcelChars) {
+        open.events.push(event);
+        open.chars += event.length;
+      } else {
+        // Never the same twice, nor lower: that is what keeps the order.
+        order = Math.max(order + 1, Date.now());
+        open = put(order + handOffKey, shared, event);
       }
-      return kept.reverse();
+    },
+
+    /** Into parcels of one event each, in the place of these: for a collector that takes less at once. */
+    cut(parcels: Parcel[]): Promise<void> {
+      for (const { key, shared, events, counts } of parcels) {
+        // Not what was wiped while it was under way.
+        if (known[key]) events.forEach((event, i) => put(`${key}.${1e4 + i}`, shared, event, i ? {} : counts));
+      }
+      return write(parcels);
+    },
+
+    /** Leaves what the database has not confirmed where the next page finds it. */
+    handOff(): void {
+      const left = unsaved();
+      writeLocal(handOffKey, left[0] && mayStore() ? JSON.stringify(left) : "");
+    },
+
+    /**
+     * All that waits on this device, of pages that are gone as well, in order. The oldest make room when there is too much.
+     * @param look runs once the device has been read, before anything is said to be waiting.
+     */
+    async stored(look: () => void): Promise<Parcel[]> {
+      const left = localKeys(handOffPrefix);
+      for (const key of left) {
+        // One may have been cut off while it was written.
+        attempt(() => (JSON.parse(readLocal(key)) as Parcel[]).forEach((parcel) => (known[parcel.key] = parcel)));
+      }
+      await write();
+      for (const key of left) writeLocal(key, "");
+      const before = known;
+      const found = (await database((parcels) => parcels.getAll() as IDBRequest<Parcel[]>))?.result;
+      look();
+      // A choice since then may have wiped it all. What is gone from the database has been answered for in another tab.
+      if (found && known === before) {
+        found.push(...unsaved());
+        known = {};
+        for (const parcel of found) known[parcel.key] = before[parcel.key] ?? { ...parcel, isSaved: true };
+      }
+      let room = maxStoredChars;
+      const gone = seal()
+        .reverse()
+        .filter(({ chars }) => (room -= chars) < 0);
+      if (gone[0]) void drop(gone, "outbox_full");
+      return seal();
     },
 
     /** Everything of ours on this device is gone, but for the choice. */
     wipe(): void {
-      unsaved = [];
       seal();
+      known = {};
       for (const key of localKeys("polder_")) if (key !== choiceCookieName) writeLocal(key, "");
       attempt(() => indexedDB.deleteDatabase(name));
     },

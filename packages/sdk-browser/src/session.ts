@@ -15,7 +15,7 @@ const thisVisit = (): Visit => {
   if (!visit) {
     visit = attempt(() => [...(JSON.parse(readLocal(storageKey)) as Visit)]) ?? ([] as unknown as Visit);
     queueMicrotask(() => {
-      writeLocal(storageKey, visit![0] ? JSON.stringify(visit) : "");
+      attempt(() => writeLocal(storageKey, visit![0] ? JSON.stringify(visit) : ""));
       visit = undefined;
     });
   }
@@ -26,15 +26,20 @@ const thisVisit = (): Visit => {
 const campaignOf = (url: string): string => String(url.match(/\b(utm_\w+|\w+clid)=[^&]+/g) ?? "");
 
 /**
- * Session of an event, with its number. One visit is shared by the tabs of an origin. Two tabs that count in the same instant can still
- * take the same number, because localStorage has no locks.
+ * Session of an event, with its number: a number that is missing is an event that was lost. One visit is shared by the tabs of an origin.
+ * Two tabs that count in the same instant can still take the same number, because localStorage has no locks: a number that is there twice
+ * says nothing.
  * @param url of the event's page: a new campaign starts a new session.
+ * @param endsAtMidnight of this device, too.
  */
-export const nextSession = (at: number, url: string): Session => {
+export const nextSession = (at: number, url: string, endsAtMidnight?: boolean): Session => {
   const kept = thisVisit();
   const campaign = campaignOf(url);
   // Not a number where nothing is kept, or not ours.
-  if (!(at - kept[3] <= sessionIdleMs) || (campaign && campaign !== kept[4])) {
+  const isIdle = !(at - kept[3] <= sessionIdleMs);
+  // Within half an hour of each other, dates that differ have midnight between them.
+  const isAnotherDay = endsAtMidnight && new Date(at).getDate() !== new Date(kept[3]).getDate();
+  if (isIdle || isAnotherDay || (campaign && campaign !== kept[4])) {
     kept.splice(0, 5, randomId(), at, -1, at, campaign);
   }
   kept[3] = Math.max(at, kept[3]);

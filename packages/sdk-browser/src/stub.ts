@@ -5,5 +5,5 @@
 export const stub =
   "!function(w,d){if(w.polder)return;var q=[],p=w.polder={q:q,consent:{}};" +
   'function add(o,names){names.split(" ").forEach(function(m){o[m]=function(){var l=location;' +
-  "q.push([m,[].slice.call(arguments),{url:l.origin+l.pathname+l.search,path:l.pathname,search:l.search,title:d.title,referrer:d.referrer},Date.now()])}})}" +
-  'add(p,"page track identify group alias reset flush ready debug");add(p.consent,"set withdraw onChange")}(window,document);';
+  "q.push([m,[].slice.call(arguments),{url:l.origin+l.pathname+l.search,path:l.pathname,title:d.title,referrer:d.referrer},Date.now()]);return Promise.resolve()}})}" +
+  'add(p,"page track identify group alias reset flush ready use debug");add(p.consent,"set withdraw onChange")}(window,document);';

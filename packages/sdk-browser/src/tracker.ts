@@ -1,12 +1,17 @@
-import { hasPurpose, type ConsentStamp, type EventContext, type EventType } from "@polder/protocol";
+import { hasPurpose, type ConsentStamp, type EventContext, type EventType, type PolderEvent } from "@polder/protocol";
 import type { Consent } from "./consent.ts";
+import { attempt } from "./device-storage.ts";
 import { eventId } from "./event-id.ts";
 import { anonymousId, keepUserId, userId } from "./identity.ts";
 import { maxBufferedEvents, maxBufferedMs, maxEventChars } from "./limits.ts";
 import type { PageContext } from "./page-context.ts";
 import type { ReceiptBook } from "./receipt.ts";
 import { nextSession } from "./session.ts";
+import { changedTraits } from "./traits.ts";
 import { version } from "./version.ts";
+
+// Younger than TypeScript's types of the browser.
+const { Temporal } = globalThis as { Temporal?: { Now: { timeZoneId(): string } } };
 
 /** What a call says about its event, beside the usual. */
 export interface CallOptions {
@@ -25,19 +30,33 @@ export type Moment = [page: PageContext, at: number];
 /** A finished event, and the context that it shares with its neighbours. */
 export type Built = [shared: object, event: string];
 
+/** Where finished events go; a capture may put itself between. */
+export interface Line {
+  queue(...built: Built): void;
+}
+
+/** Changes an event before it is kept, or gives another one; null drops it. One that throws drops it as well: it may be there to keep a secret. */
+export type Middleware = (event: PolderEvent) => PolderEvent | null | void;
+
+/** Says what becomes of an event, to whoever debugs. */
+export type Log = (what: string, detail?: unknown) => void;
+
 /** Turns calls into events: what happened, where, in which visit, by whom, under which choice. */
 export const createTracker = (
   consent: Consent,
   currentPage: () => PageContext,
   receipt: ReceiptBook,
-  queue: (...built: Built) => void,
+  line: Line,
+  log: Log,
   /** Keep what happens before a choice in memory, until there is one. */
   isBuffering: boolean,
   moment?: () => Moment | undefined,
 ) => {
   let buffer: [at: number, send: () => void][] = [];
-  let viewed: PageContext | undefined;
   let shared: EventContext = {};
+  const middleware: Middleware[] = [];
+  // What events share where a middleware may change all the rest: the choice is not for it to change.
+  let bare: EventContext = {};
 
   const sharedContext = (page: PageContext, stamp: ConsentStamp): object => {
     if (shared.page !== page || shared.consent !== stamp) {
@@ -46,9 +65,9 @@ export const createTracker = (
         page,
         consent: stamp,
         locale: navigator.language,
-        // Asked for when it is sent: the first time takes many milliseconds.
+        // Asked for when it is sent: where there is no Temporal, the first time takes many milliseconds.
         get timezone() {
-          return Intl.DateTimeFormat().resolvedOptions().timeZone;
+          return Temporal?.Now.timeZoneId() ?? Intl.DateTimeFormat().resolvedOptions().timeZone;
         },
         screen: { width, height, density: devicePixelRatio },
         library: { name: "polder.js", version },
@@ -59,58 +78,83 @@ export const createTracker = (
 
   const build = (
     type: EventType,
-    fields: Fields,
+    { userId: user, ...fields }: Fields,
     { context, timestamp }: CallOptions,
     [page, at]: Moment,
-    stamp: ConsentStamp,
     isPerson: boolean,
-  ): Built => [
-    sharedContext(page, stamp),
-    JSON.stringify({
+  ) =>
+    ({
       context: { ...(isPerson && { session: nextSession(at, page.url!) }), ...context },
       type,
       messageId: eventId(),
       timestamp: new Date(timestamp ?? at),
-      ...(isPerson && { anonymousId: anonymousId(), userId: userId() }),
+      ...(isPerson && { anonymousId: anonymousId(), userId: user ?? userId() }),
       ...fields,
-    }),
-  ];
+    }) as unknown as PolderEvent;
 
   const now = (): Moment => [currentPage(), Date.now()];
 
   return {
-    record(type: EventType, fields: Fields, options: CallOptions = {}): void {
-      const made = moment?.() ?? now();
+    record(type: EventType, fields: Fields, options: CallOptions = {}, made: Moment = moment?.() ?? now()) {
       const [page, at] = made;
-      const send = (): void => {
+      /** @returns whether it is kept. */
+      const send = (): unknown => {
         const { mask, isPerson, stamp } = consent.current();
-        if (!isPerson && !hasPurpose(mask, "measurement")) return;
+        if (!isPerson && !hasPurpose(mask, "measurement")) return log("refused", "no_consent");
+        if (isPerson && type === "identify") {
+          if (fields.userId) keepUserId(fields.userId as string);
+          // Told again every day: what was lost on the way is mended then.
+          const scope = [userId(), options.context?.origin, new Date(at).toDateString()].join();
+          const traits = changedTraits(fields.traits ?? {}, scope);
+          if (!traits) return log("refused", "told_already");
+          fields = { ...fields, traits };
+        }
         receipt.count("queued");
-        if (!isPerson && /^[agi]/.test(type)) return receipt.count("no_profile_consent");
-        if (type === "identify" && fields.userId) keepUserId(fields.userId as string);
-        if (type === "page") viewed = page;
-        const built = build(type, fields, options, made, stamp, isPerson);
-        if (built[1].length > maxEventChars) receipt.count("event_too_large");
-        else queue(...built);
+        const drop = (reason: string): void => {
+          receipt.count(reason);
+          log("dropped", reason);
+        };
+        if (!isPerson && /^[agi]/.test(type)) return drop("no_profile_consent");
+        let context = sharedContext(page, stamp);
+        let event: PolderEvent | null | void = build(type, fields, options, made, isPerson);
+        if (middleware[0]) {
+          // A copy of the page, which goes on to be everybody's.
+          event.context = { ...context, page: { ...page }, ...event.context };
+          if (bare.consent !== stamp) bare = { consent: stamp };
+          context = bare;
+          event = attempt(() =>
+            middleware.reduce<PolderEvent | null>((kept, change) => {
+              const changed = kept && change(kept);
+              return changed === undefined ? kept : changed;
+            }, event as PolderEvent),
+          );
+          if (!event) return drop("middleware");
+          delete event.context?.consent;
+        }
+        const text = JSON.stringify(event);
+        if (text.length > maxEventChars) return drop("event_too_large");
+        line.queue(context, text);
+        return true;
       };
-      if (consent.current().status !== "unset") send();
-      else if (isBuffering) {
-        // The page may go on to change what it passed.
-        fields = JSON.parse(JSON.stringify(fields)) as Fields;
-        buffer = [...buffer.slice(1 - maxBufferedEvents), [at, send]];
-      }
+      if (consent.current().status !== "unset") return send();
+      if (!isBuffering) return log("refused", "no_choice");
+      // The page may go on to change what it passed.
+      fields = JSON.parse(JSON.stringify(fields)) as Fields;
+      buffer = [...buffer.slice(1 - maxBufferedEvents), [at, send]];
+      return true;
     },
     /** The choice has been made: what waited for it is sent with its own times, or gone. */
     release(): void {
       for (const [at, send] of buffer) if (Date.now() - at < maxBufferedMs) send();
       buffer = [];
     },
-    hasViewed: (): boolean => viewed === currentPage(),
-    /** A page out of the back/forward cache is looked at a second time. */
-    viewAgain(): void {
-      viewed = undefined;
-    },
     /** The record of a choice, which is sent under the choice that it records. */
-    choice: (stamp: ConsentStamp, isPerson: boolean): Built => build("consent", {}, {}, now(), stamp, isPerson),
+    choice(stamp: ConsentStamp, isPerson: boolean): Built {
+      const made = now();
+      return [sharedContext(made[0], stamp), JSON.stringify(build("consent", {}, {}, made, isPerson))];
+    },
+    use(change: Middleware): void {
+      if (typeof change === "function") middleware.push(change);
+    },
   };
 };

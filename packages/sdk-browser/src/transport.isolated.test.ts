@@ -1,7 +1,16 @@
-import { afterEach, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { createTransport } from "./transport.ts";
 
-afterEach(() => vi.unstubAllGlobals());
+const yes = '{"accepted":1,"rejected":[]}';
+const no = '{"code":"bad","message":"","docs":""}';
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["Date"], now: Date.UTC(2026, 10, 22, 12) });
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
 
 const stubFetch = (answer: () => Response | Promise<Response>) => {
   const fetch = vi.fn<(url: string, init: RequestInit) => Promise<Response>>(async () => answer());
@@ -10,8 +19,9 @@ const stubFetch = (answer: () => Response | Promise<Response>) => {
 };
 
 it("asks for nothing that needs a preflight", async () => {
-  const fetch = stubFetch(() => new Response("{}"));
-  expect(await createTransport("https://data.example/v1/batch")("{}")).toEqual({ status: 200, retryAfterMs: 0 });
+  const fetch = stubFetch(() => new Response(yes));
+  const outcome = await createTransport("https://data.example/v1/batch")("{}");
+  expect(outcome).toEqual({ status: 200, retryAfterMs: 0, answer: yes });
   const [url, init] = fetch.mock.calls[0]!;
   expect(url).toBe("https://data.example/v1/batch");
   expect(init).toMatchObject({ method: "POST", credentials: "include", keepalive: true, body: "{}" });
@@ -20,31 +30,56 @@ it("asks for nothing that needs a preflight", async () => {
 
 it.each([
   ["120", 120_000],
+  ["0", 0],
+  ["Sun, 22 Nov 2026 12:01:30 GMT", 90_000],
   ["soon", 0],
-])("reads Retry-After %s", async (value, ms) => {
-  stubFetch(() => new Response("", { status: 429, headers: { "retry-after": value } }));
-  expect(await createTransport("/")("{}")).toEqual({ status: 429, retryAfterMs: ms });
+  ["", 0],
+])("reads Retry-After %j", async (value, ms) => {
+  stubFetch(() => new Response(no, { status: 429, headers: { "retry-after": value } }));
+  const { status, retryAfterMs } = await createTransport("/")("{}");
+  expect(status).toBe(429);
+  expect(Math.max(0, retryAfterMs)).toBe(ms);
+});
+
+it("never takes a date that is over for a wait", async () => {
+  stubFetch(() => new Response(no, { status: 503, headers: { "retry-after": "Sun, 22 Nov 2026 11:00:00 GMT" } }));
+  expect((await createTransport("/")("{}")).retryAfterMs).toBeLessThanOrEqual(0);
 });
 
 it("calls a request without an answer unknown", async () => {
   stubFetch(() => {
     throw new TypeError("Failed to fetch");
   });
-  expect(await createTransport("/")("{}")).toEqual({ status: 0, retryAfterMs: 0 });
+  expect(await createTransport("/")("{}")).toEqual({ status: 0, retryAfterMs: 0, answer: "" });
 });
 
-it("shares the keepalive budget between requests, and has it back when an answer is read", async () => {
-  const answers: ((response: Response) => void)[] = [];
-  const fetch = stubFetch(() => new Promise((resolve) => answers.push(resolve)));
+it.each([
+  [200, "<html>Please sign in</html>"],
+  [200, "{}"],
+  [204, ""],
+  [403, "<h1>Blocked</h1>"],
+  [404, "not found"],
+  [502, "Bad gateway"],
+])("calls %i with %j unknown: no collector says that", async (status, text) => {
+  stubFetch(() => new Response(text || null, { status }));
+  expect((await createTransport("/")("{}")).status).toBe(0);
+});
+
+it.each([
+  [200, yes],
+  [202, yes],
+  [400, no],
+  [401, no],
+  [413, "<h1>Request Entity Too Large</h1>"],
+])("believes %i with %j", async (status, text) => {
+  stubFetch(() => new Response(text, { status }));
+  expect((await createTransport("/")("{}")).status).toBe(status);
+});
+
+it("asks for keepalive only within its budget, which counts bytes and not characters", async () => {
+  const fetch = stubFetch(() => new Response(yes));
   const post = createTransport("/");
-  const isKeptAlive = (call: number): boolean | undefined => fetch.mock.calls[call]![1].keepalive;
-  // Two bytes a character.
-  const half = "é".repeat(16_000);
-  const first = post(half);
-  const second = post(half);
-  expect([isKeptAlive(0), isKeptAlive(1)]).toEqual([true, false]);
-  for (const answer of answers) answer(new Response("{}"));
-  await Promise.all([first, second]);
-  void post(half);
-  expect(isKeptAlive(2)).toBe(true);
+  await post("e".repeat(50_000));
+  await post("é".repeat(50_000));
+  expect(fetch.mock.calls.map(([, { keepalive }]) => keepalive)).toEqual([true, false]);
 });

@@ -36,7 +36,7 @@ function describe(consent: ConsentHere): { title: string; text: string } {
     case "refused":
       return {
         title: "This browser said no. Nothing is sent, nothing is stored.",
-        text: `All it keeps is the no itself (${monthName(consent.month)}), the same for everyone who refuses. So none of its visits appear below.`,
+        text: `All it keeps is the no itself and the 30 days it was said in (from ${dayName(consent.since)}), the same for everyone who refuses. So none of its visits appear below.`,
       };
     case "granted": {
       const refused = shownPurposes.filter((purpose) => !consent.purposes.includes(purpose));
@@ -55,7 +55,5 @@ function describe(consent: ConsentHere): { title: string; text: string } {
 const list = (words: readonly string[]): string =>
   words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 
-const monthName = (month: string): string =>
-  new Intl.DateTimeFormat("en-GB", { month: "long", year: "numeric", timeZone: "UTC" }).format(
-    Date.UTC(Number(month.slice(0, 4)), Number(month.slice(4)) - 1),
-  );
+const dayName = (at: number): string =>
+  new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeZone: "UTC" }).format(at);

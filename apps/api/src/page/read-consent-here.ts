@@ -3,7 +3,7 @@ import { choiceCookieName, decodeChoice, purposesOf, type Purpose } from "@polde
 /** What this browser chose on a site of this host. Cookies are shared by all ports of one host. */
 export type ConsentHere =
   | { kind: "none" }
-  | { kind: "refused"; month: string }
+  | { kind: "refused"; since: number }
   | { kind: "granted"; purposes: readonly Purpose[]; at: number };
 
 export function readConsentHere(cookies: string): ConsentHere {
@@ -12,7 +12,7 @@ export function readConsentHere(cookies: string): ConsentHere {
     if (pair.slice(0, at) !== choiceCookieName) continue;
     const choice = decodeChoice(pair.slice(at + 1));
     if (choice === undefined) return { kind: "none" };
-    if (choice.kind === "refused") return { kind: "refused", month: choice.month };
+    if (choice.mask === 0) return { kind: "refused", since: choice.at };
     const purposes = purposesOf(choice.mask).filter((purpose) => purpose !== "necessary");
     return { kind: "granted", purposes, at: choice.at };
   }

@@ -5,9 +5,8 @@ import { sriOf, type BrowserBundle } from "../browser-bundle.ts";
 
 const hourSeconds = 3600;
 
-/** `/polder.js`, its source map, and its hash for `integrity` attributes. */
+/** `/polder.js` and the other scripts for pages, each with its source map, and its hash for `integrity` attributes. */
 export function addBundleRoutes(app: Hono, bundle: BrowserBundle): void {
-  const sri = sriOf(bundle.script);
   // Readable from any page, or `integrity` with `crossorigin` could not check it.
   const common = {
     "access-control-allow-origin": "*",
@@ -15,13 +14,13 @@ export function addBundleRoutes(app: Hono, bundle: BrowserBundle): void {
     "timing-allow-origin": "*",
     "x-content-type-options": "nosniff",
   };
-  const served = (path: string, bytes: Uint8Array, type: string): void => {
+  const served = (path: string, bytes: Uint8Array, more: { [header: string]: string }): void => {
     const etag = `"${createHash("sha256").update(bytes).digest("base64url").slice(0, 22)}"`;
     const encoded = { br: brotliCompressSync(bytes), gzip: gzipSync(bytes, { level: 9 }) };
     app.get(path, (c) => {
       const headers: { [name: string]: string } = {
         ...common,
-        "content-type": type,
+        ...more,
         "cache-control": `public, max-age=${hourSeconds}, stale-while-revalidate=${24 * hourSeconds}`,
         etag,
         vary: "Accept-Encoding",
@@ -35,11 +34,16 @@ export function addBundleRoutes(app: Hono, bundle: BrowserBundle): void {
       return new Response(copyOf(encoded[encoding]), { headers: { ...headers, "content-encoding": encoding } });
     });
   };
-  served("/polder.js", bundle.script, "text/javascript; charset=utf-8");
-  if (bundle.sourceMap !== undefined) served("/polder.js.map", bundle.sourceMap, "application/json");
-  app.get("/polder.js.sri", () =>
-    Response.json({ integrity: sri }, { headers: { ...common, "cache-control": "public, max-age=60" } }),
-  );
+  for (const { name, script, sourceMap } of bundle) {
+    // In a header: a comment in the script would be bytes for every visitor. Beside it, also below a folder.
+    const named = sourceMap === undefined ? {} : { sourcemap: `${name}.map` };
+    served(`/${name}`, script, { "content-type": "text/javascript; charset=utf-8", ...named });
+    if (sourceMap !== undefined) served(`/${name}.map`, sourceMap, { "content-type": "application/json" });
+    const integrity = sriOf(script);
+    app.get(`/${name}.sri`, () =>
+      Response.json({ integrity }, { headers: { ...common, "cache-control": "public, max-age=60" } }),
+    );
+  }
 }
 
 // `Response` takes bytes of an ArrayBuffer only, by its type.

@@ -27,7 +27,8 @@ A port may be 0: any that is free. Other environment:
   CLICKHOUSE_URL          A ClickHouse server instead of the embedded engine, with
                           CLICKHOUSE_USER, CLICKHOUSE_PASSWORD, CLICKHOUSE_DATABASE (polder).
   POLDER_ADMIN_TOKEN, POLDER_SQL_PASSWORD
-                          What the live page and SQL ask for; needed with a host that others can reach.`;
+                          What the live page and SQL ask for; needed with a host that others can reach.
+  POLDER_LINK_SECRET      Lets links take a visitor's id from one of a site's hosts to another.`;
 
 export const startCommand: Command = {
   name: "start",

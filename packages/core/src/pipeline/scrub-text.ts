@@ -17,7 +17,7 @@ export function isSecretName(name: string): boolean {
 }
 
 const secretName =
-  /^(?:key|code|sid|sig|pin|otp|cvc|cvv|cvc2|cvv2|pass|auth|jwt|tel|mail|user|username|iban|bsn|ssn|account|dob|birthdate)$|token|passw|passphrase|pwd|secret|e-?mail|session_?(?:id|key)?$|sess(?:ion)?id|signature|credential|authori[sz]ation|api[_-]?key|private[_-]?key|phone|card[_-]?(?:number|no|nr)|credit[_-]?card|security[_-]?code/i;
+  /^(?:key|code|sid|sig|pin|otp|cvc|cvv|cvc2|cvv2|pass|auth|jwt|tel|mail|user|username|iban|bsn|ssn|account|dob|birthdate|polder_link)$|token|passw|passphrase|pwd|secret|e-?mail|session_?(?:id|key)?$|sess(?:ion)?id|signature|credential|authori[sz]ation|api[_-]?key|private[_-]?key|phone|card[_-]?(?:number|no|nr)|credit[_-]?card|security[_-]?code/i;
 
 // Bounded repeats: a hostile text must not make these quadratic.
 const mailAddress = /[a-z0-9._%+-]{1,64}(?:@|%40)[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,8}/gi;

@@ -1,16 +1,26 @@
-import { isPrivate } from "./capture.ts";
+import { secretName } from "../scrub.ts";
+import { attributeOf, pathOf, unreadable } from "./element.ts";
 
 export type Field = HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement;
 
-const secretType = /^(password|hidden|file)$/;
-const secretName = /passw|pwd|cc-|card|cvc|cvv|iban|otp|one.?time|ssn|bsn|secret|token/i;
+const typedInSecret = new WeakSet<EventTarget>();
 
-/** Fields of a form that may be looked at. Never: passwords, hidden fields, cards, one-time codes, what is private. */
+/** For every `input` event: what was unreadable while it was typed stays so. A page may show a password as text later. */
+export const rememberSecret = (event: Event): void => {
+  if (!pathOf(event)[0]) typedInSecret.add(event.target!);
+};
+
+/** Never: passwords, hidden fields, files, cards, one-time codes, what is private. */
+export const isReadable = (field: Field): boolean =>
+  !typedInSecret.has(field) &&
+  !secretName.test(`${field.autocomplete} ${field.name} ${field.id}`) &&
+  !field.closest(unreadable);
+
+/** Fields of a form that may be looked at. */
 export const readableFields = (form: HTMLFormElement): Field[] =>
-  // Not `form.elements`: a field of that name would shadow it.
-  [...form.querySelectorAll<Field>("input,select,textarea")].filter(
-    (field) =>
-      !secretType.test(field.type) &&
-      !secretName.test(`${field.autocomplete} ${field.name} ${field.id}`) &&
-      !isPrivate(field),
-  );
+  [...Element.prototype.querySelectorAll.call(form, "input,select,textarea")].filter((field) =>
+    isReadable(field as Field),
+  ) as Field[];
+
+export const formName = (form: HTMLFormElement): string | undefined =>
+  attributeOf(form, "id") || attributeOf(form, "name") || undefined;

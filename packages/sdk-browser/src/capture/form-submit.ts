@@ -1,16 +1,17 @@
-import { isPrivate, type Capture } from "./capture.ts";
+import type { Capture } from "./capture.ts";
+import { pathOf } from "./element.ts";
+import { formName, readableFields } from "./form-fields.ts";
 import { markedEvent, markedProperties } from "./marked.ts";
-import { readableFields } from "./form-fields.ts";
 
 /** Submitted forms: which form and which fields, never what was typed. */
 export const captureFormSubmits: Capture = ({ record, on }) => {
-  on(document, "submit", ({ target }) => {
-    const form = target as HTMLFormElement;
-    if (isPrivate(form)) return;
+  on(document, "submit", (event) => {
+    const form = pathOf(event)[0] as HTMLFormElement | undefined;
+    if (!form) return;
     record("track", {
-      event: markedEvent(form) ?? "Form Submitted",
+      event: markedEvent(form) || "Form Submitted",
       properties: {
-        form: form.getAttribute("id") ?? form.getAttribute("name") ?? undefined,
+        form: formName(form),
         fields: [...new Set(readableFields(form).map(({ name }) => name))].filter((name) => name),
         ...markedProperties(form),
       },

@@ -1,31 +1,26 @@
-import { attempt } from "../device-storage.ts";
 import type { Capture } from "./capture.ts";
+import { onRoute } from "./on-route.ts";
 
 /** A page view for every address that is shown: loads, routes of single-page apps, returns out of the back/forward cache. */
-export const capturePageViews: Capture = ({ record, hasViewed, viewAgain, on, onChoice }) => {
+export const capturePageViews: Capture = (tools) => {
+  const { record, currentPage, decision, on, onChoice } = tools;
+  let viewed: object | undefined;
   const count = (): void => {
+    const page = currentPage();
     // A prerendered page may never be looked at.
-    if (!(document as { prerendering?: boolean }).prerendering && !hasViewed()) record("page", {});
+    const { prerendering } = document as { prerendering?: boolean };
+    if (!prerendering && viewed !== page && record("page", {})) viewed = page;
   };
-
-  const { navigation } = window as { navigation?: EventTarget };
-  if (navigation) on(navigation, "currententrychange", count);
-  else {
-    for (const method of ["pushState", "replaceState"] as const) {
-      const original = history[method];
-      history[method] = function (...args) {
-        original.apply(this, args);
-        attempt(count);
-      };
-    }
-    on(window, "popstate", count);
-  }
+  const countAgain = (): void => {
+    viewed = undefined;
+    count();
+  };
+  onRoute(tools, count);
   on(document, "prerenderingchange", count);
   on(window, "pageshow", (event) => {
-    if (!(event as PageTransitionEvent).persisted) return;
-    viewAgain();
-    count();
+    if ((event as PageTransitionEvent).persisted) countAgain();
   });
-  onChoice(count);
+  // Whoever says no and then yes begins anew.
+  onChoice(() => (decision().mask ? count() : countAgain()));
   count();
 };

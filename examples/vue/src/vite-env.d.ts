@@ -1,0 +1,4 @@
+interface ImportMetaEnv {
+  readonly VITE_POLDER_HOST: string;
+  readonly VITE_POLDER_KEY: string;
+}
