@@ -30,6 +30,8 @@ export {
 export { createRecordEncoder } from "./pipeline/log-record.ts";
 export { repairs, stepNames, type Repair, type RequestContext, type StepName } from "./pipeline/step.ts";
 export { scrubUrlText } from "./pipeline/scrub-text.ts";
+export { findJsonFault } from "./config/find-json-fault.ts";
+export { nearestName } from "./config/nearest-name.ts";
 export { parseConfig, type ConfigResult } from "./config/parse-config.ts";
 export { type ConfigProblem } from "./config/read-by-rule.ts";
 export { type PolderConfig, type SiteConfig } from "./config/config-rule.ts";

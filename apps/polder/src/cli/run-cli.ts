@@ -7,6 +7,7 @@ import { keyCommand } from "./key.ts";
 import { migrateCommand } from "./migrate.ts";
 import { sqlCommand } from "./sql.ts";
 import { startCommand } from "./start.ts";
+import { typesCommand } from "./types.ts";
 
 export const commands: readonly Command[] = [
   initCommand,
@@ -15,6 +16,7 @@ export const commands: readonly Command[] = [
   sqlCommand,
   doctorCommand,
   keyCommand,
+  typesCommand,
 ];
 
 /** Never throws: what went wrong is told on the terminal. Resolves with the exit code. */
