@@ -27,6 +27,8 @@ export interface PolderOptions {
   cookieDomain?: string;
   /** What of an address makes another page: its path alone, with its query, or with query and hash. `query` when absent. */
   pageBy?: PageBy;
+  /** When a session ends: after half an hour without events (`idle`, when absent), or also at the visitor's midnight. A new campaign ends it in either case. */
+  sessionEnd?: "idle" | "midnight";
   /** How long events wait for others to travel with, in milliseconds. */
   flushAfterMs?: number;
 }
@@ -85,7 +87,7 @@ export interface TraceEntry {
  * @param moment where and when a call counts as made; here and now when it gives nothing. For calls that waited for us to be there.
  */
 export const createPolder = <Plan extends TrackingPlan = TrackingPlan>(
-  { site, host, capture, beforeChoice, cookieDomain = "", pageBy, flushAfterMs = 200 }: PolderOptions,
+  { site, host, capture, beforeChoice, cookieDomain = "", pageBy, sessionEnd, flushAfterMs = 200 }: PolderOptions,
   moment?: () => Moment | undefined,
 ): Polder<Plan> => {
   const trace: TraceEntry[] = [];
@@ -130,7 +132,16 @@ export const createPolder = <Plan extends TrackingPlan = TrackingPlan>(
       sender.wake(shared);
     },
   };
-  const tracker = createTracker(consent, currentPage, receipt, line, log, beforeChoice === "buffer", moment);
+  const tracker = createTracker(
+    consent,
+    currentPage,
+    receipt,
+    line,
+    log,
+    beforeChoice === "buffer",
+    sessionEnd === "midnight",
+    moment,
+  );
 
   const listeners = new Set<(status: ConsentStatus) => void>();
   const onChange: Polder["consent"]["onChange"] = (listen) => {

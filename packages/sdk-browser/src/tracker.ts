@@ -50,6 +50,7 @@ export const createTracker = (
   log: Log,
   /** Keep what happens before a choice in memory, until there is one. */
   isBuffering: boolean,
+  endsAtMidnight: boolean,
   moment?: () => Moment | undefined,
 ) => {
   let buffer: [at: number, send: () => void][] = [];
@@ -84,7 +85,7 @@ export const createTracker = (
     isPerson: boolean,
   ) =>
     ({
-      context: { ...(isPerson && { session: nextSession(at, page.url!) }), ...context },
+      context: { ...(isPerson && { session: nextSession(at, page.url!, endsAtMidnight) }), ...context },
       type,
       messageId: eventId(),
       timestamp: new Date(timestamp ?? at),
