@@ -120,7 +120,105 @@ test("a function of the page changes or drops events, and one that throws lets n
     expect(context.consent.id).toBe(collector.accepted()[0]!.context.consent.id);
   }
   const { dropped } = collector.requests.at(-1)!.body.receipt;
-  expect(dropped).toEqual({ middleware: 2 });
+  expect(dropped).toEqual({ middleware: 1, not_written: 1 });
+});
+
+test("a function may give back what cannot be changed, and what is no event is dropped", async ({ page }) => {
+  await visit(page, `${site.origin}/shop.html`);
+  await sayYes(page);
+  await page.evaluate(() => {
+    window.polder.use((event) =>
+      event.event === "Late"
+        ? (Promise.resolve(event) as never)
+        : Object.freeze({ ...event, context: Object.freeze(event.context) }),
+    );
+    window.polder.track("Frozen");
+    window.polder.track("Late");
+    history.pushState({}, "", "/route");
+    window.polder.track("On the route");
+    document.title = "Title of the route";
+  });
+  await flush(page);
+  const [frozen, later] = collector.accepted().filter(({ type }) => type === "track");
+  expect([frozen!.event, later!.event]).toEqual(["Frozen", "On the route"]);
+  expect(later!.context.page).toMatchObject({ path: "/route", title: "Title of the route" });
+  expect(frozen!.context.consent.id).toBe(collector.accepted()[0]!.context.consent.id);
+  expect(collector.requests.at(-1)!.body.receipt.dropped).toEqual({ middleware: 1 });
+});
+
+test("a trait that a function of the page held back is told when it no longer does", async ({ page }) => {
+  await visit(page, `${site.origin}/shop.html`);
+  await sayYes(page);
+  await page.evaluate(() => {
+    let isHeldBack = true;
+    window.polder.use(() => (isHeldBack ? null : undefined));
+    window.polder.identify("u-1", { plan: "free" });
+    isHeldBack = false;
+    window.polder.identify("u-1", { plan: "free" });
+  });
+  await flush(page);
+  expect(identifies()).toEqual([{ userId: "u-1", traits: { plan: "free" } }]);
+});
+
+test("what cannot be written is counted, and takes nothing along", async ({ page }) => {
+  site.tag = 'data-capture="" data-before-choice="buffer"';
+  await visit(page, `${site.origin}/shop.html`);
+  await page.evaluate(() => {
+    const track = window.polder.track as (...args: unknown[]) => void;
+    track("Early");
+    track("Early too", {}, { context: { n: 1n } });
+    track("Early as well");
+    window.polder.consent.set("all");
+    track("Big", { n: 1n });
+    const loop: { self?: unknown } = {};
+    loop.self = loop;
+    track("Loop", loop);
+    track("No options", {}, null);
+    (window.polder.identify as (id: unknown) => void)(Object.create(null));
+  });
+  await flush(page);
+  await page.evaluate(() => window.polder.consent.set({ measurement: true, profile: true }));
+  await flush(page);
+  expect(collector.accepted().map(({ type, event }) => event ?? type)).toEqual([
+    "consent",
+    "Early",
+    "Early as well",
+    "No options",
+    "identify",
+    "consent",
+  ]);
+  const receipts = collector.requests.map(({ body }) => body.receipt);
+  expect(receipts[0]!.dropped).toEqual({ not_written: 3 });
+  const queued = receipts.reduce((sum, receipt) => sum + receipt.queued, 0);
+  expect(queued).toBe(collector.accepted().length + 3);
+});
+
+test("where localStorage is full the visitor is still one, in one session", async ({ page }) => {
+  await visit(page, `${site.origin}/shop.html`);
+  await page.evaluate(() => {
+    for (let size = 2 ** 20; size >= 1; size /= 2) {
+      try {
+        for (;;) localStorage.setItem(`fill-${Math.random()}`, "x".repeat(size));
+      } catch {
+        // Full for this size.
+      }
+    }
+  });
+  await sayYes(page);
+  await page.evaluate(() => window.polder.track("One"));
+  await flush(page);
+  await page.evaluate(() => window.polder.track("Two"));
+  await page.evaluate(() => window.polder.identify("u-1", { plan: "free" }));
+  await page.evaluate(() => window.polder.reset());
+  await page.evaluate(() => window.polder.track("Somebody else"));
+  await flush(page);
+  const [, one, two, identify, other] = collector.accepted();
+  expect(two!.anonymousId).toBe(one!.anonymousId);
+  expect(identify!.anonymousId).toBe(one!.anonymousId);
+  expect(two!.context.session!.id).toBe(one!.context.session!.id);
+  expect(other!.event).toBe("Somebody else");
+  expect(other!.anonymousId).not.toBe(one!.anonymousId);
+  expect(other!.userId).toBeUndefined();
 });
 
 test("debug says what was queued, sent, answered and refused, from before it was called too", async ({ page }) => {

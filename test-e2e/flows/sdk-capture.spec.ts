@@ -82,6 +82,24 @@ for (const way of ["the Navigation API", "the history alone"]) {
   });
 }
 
+test("a page that cleans its campaign out of the address is the same page", async ({ page }) => {
+  const campaign = "utm_source=letter&gclid=1";
+  await visit(page, `${site.origin}/clicks.html?page=2&${campaign}`);
+  await page.evaluate(() => {
+    history.replaceState({}, "", "?page=2");
+    window.polder.track("Cleaned");
+    history.replaceState({}, "", "?page=3");
+  });
+  await flush(page);
+  const addressOf = ({ context }: SeenEvent): string => context.page.url.slice(site.origin.length);
+  expect(seen("page").slice(1).map(addressOf)).toEqual([`/clicks.html?page=2&${campaign}`, "/clicks.html?page=3"]);
+  expect(
+    seen("track")
+      .filter(({ event }) => event === "Cleaned")
+      .map(addressOf),
+  ).toEqual([`/clicks.html?page=2&${campaign}`]);
+});
+
 test("a title that comes after the address belongs to the new page, also in a batch with the old one", async ({
   page,
 }) => {
@@ -169,6 +187,15 @@ test("a click says whether it downloads, and where on the page it was, without n
     ["html > body > div > button.buy", undefined, undefined],
   ]);
   expect(sentText()).not.toMatch(/for=someone|css-1x|sc-bd|:r1:/);
+});
+
+test("a link tells no mail address in its path", async ({ page }) => {
+  await page.evaluate(() => {
+    document.querySelector<HTMLAnchorElement>("#away")!.href = "https://away.example/u/canary@example.com/reset";
+  });
+  await page.click("#away");
+  await flush(page);
+  expect(tracked("Clicked").map(({ href }) => href)).toEqual(["https://away.example/u/[email]/reset"]);
 });
 
 test("clicks never tell a card number or what is private", async ({ page }) => {
@@ -284,6 +311,38 @@ test("a form that is named in the tag is read like a marked one, with telephone 
   await collector.until(() => seen("identify").length === 1);
   expect(seen("identify")[0]!.traits).toEqual({ email: "jane@example.com", phone: "+31612345678", firstName: "Jane" });
   expect(sentText()).not.toContain("canary");
+});
+
+/** Puts fields into the form for the newsletter and sends it, on a page that stays. */
+const submitFields = async (page: Page, fields: string): Promise<void> => {
+  await page.evaluate((html) => {
+    document.querySelector("#newsletter")!.insertAdjacentHTML("afterbegin", html);
+    addEventListener("submit", (event) => event.preventDefault());
+  }, fields);
+  await page.click("#subscribe");
+  await flush(page);
+};
+
+test("a code is no telephone number, and the clearest of the fields says what is one", async ({ page }) => {
+  await submitFields(
+    page,
+    `<input type="tel" name="registration" value="87654321">
+    <input type="tel" name="mobile" autocomplete="tel" value="0612345678">
+    <input type="tel" name="code" value="98765432">
+    <input type="tel" name="pin" value="87654321">
+    <input type="tel" name="verification_code" value="76543219">
+    <input type="tel" name="cvv" value="9876543">
+    <input type="email" name="email" value="first@example.com">
+    <input type="email" name="email" value="second@example.com">`,
+  );
+  expect(seen("identify").map(({ traits }) => traits)).toEqual([{ phone: "0612345678", email: "first@example.com" }]);
+  expect(tracked("Form Submitted")[0]!.fields).toEqual(["registration", "mobile", "email", "first", "company"]);
+});
+
+test("codes that are no secrets are told by name", async ({ page }) => {
+  const names = ["postcode", "zipcode", "promo_code", "discountcode"];
+  await submitFields(page, names.map((name) => `<input name="${name}">`).join(""));
+  expect(tracked("Form Submitted")[0]!.fields).toEqual([...names, "email", "first", "company"]);
 });
 
 test("a marked login identifies the user, on this page and the next", async ({ page }) => {

@@ -231,3 +231,33 @@ test("Global Privacy Control takes advertising out of every yes", async ({ page 
   expect(consent).toMatchObject({ gpc: true, purposes: { profile: "granted", ads: "denied" } });
   expect(await page.evaluate(() => window.polder.consent.get().purposes.ads)).toBe(false);
 });
+
+test("a withdrawal is told although the collector has asked to wait, when the page is left", async ({ page }) => {
+  await visit(page, `${site.origin}/shop.html`);
+  collector.answer(() => ({ status: 429, retryAfterSeconds: 600 }));
+  await sayYes(page);
+  await page.evaluate(() => window.polder.flush());
+  const before = collector.requests.length;
+  collector.answer(() => ({ status: 200 }));
+  await page.evaluate(() => window.polder.consent.withdraw());
+  await page.goto(`${site.otherOrigin}/blank.html`);
+  await collector.until(() => collector.requests.length > before);
+  expect(collector.accepted().map(({ type }) => type)).toEqual(["consent"]);
+  expect(collector.accepted()[0]!.context.consent.purposes["profile"]).toBe("withdrawn");
+  await page.goto(`${site.origin}/blank.html`);
+  expect(await keptBy(page)).toMatchObject({ local: [expect.stringMatching(refusal)], databases: [] });
+});
+
+test("what waits for a choice is gone when the page is left, also when it comes back", async ({ page }) => {
+  site.tag = 'data-before-choice="buffer"';
+  await visit(page, `${site.origin}/shop.html`);
+  await page.evaluate(() => {
+    window.polder.track("Before");
+    // As the back/forward cache does.
+    window.dispatchEvent(new PageTransitionEvent("pagehide", { persisted: true }));
+    window.dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true }));
+    window.polder.consent.set("all");
+  });
+  await page.evaluate(() => window.polder.flush());
+  expect(collector.accepted().map(({ type, event }) => event ?? type)).toEqual(["consent", "page"]);
+});

@@ -134,6 +134,45 @@ test("the link in the page stays as it was, so that a copy of it carries nobody"
   expect(href[1]).toBe(`${shop}/plain`);
 });
 
+test("what the page itself makes of the link when it is clicked stays", async () => {
+  await arriveOnBlog();
+  await hover("#plain");
+  const href = await page.evaluate(async () => {
+    const link = document.querySelector<HTMLAnchorElement>("#plain")!;
+    link.addEventListener("click", (event) => {
+      link.href = "/of-the-page";
+      event.preventDefault();
+    });
+    link.click();
+    await new Promise((resolve) => setTimeout(resolve)); // not a wait: the task after the click
+    return link.getAttribute("href");
+  });
+  expect(href).toBe("/of-the-page");
+});
+
+test("cookies are looked at for links to other hosts alone", async () => {
+  await page.addInitScript(() => {
+    const { get } = Object.getOwnPropertyDescriptor(Document.prototype, "cookie")!;
+    Object.defineProperty(document, "cookie", {
+      get() {
+        document.documentElement.dataset["reads"] = `${Number(document.documentElement.dataset["reads"] ?? 0) + 1}`;
+        return get!.call(document) as string;
+      },
+      set() {},
+    });
+  });
+  await arriveOnBlog();
+  const readsAfter = (selector: string): Promise<number> =>
+    page.evaluate((name) => {
+      const { dataset } = document.documentElement;
+      const before = Number(dataset["reads"]);
+      document.querySelector(name)!.dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
+      return Number(dataset["reads"]) - before;
+    }, selector);
+  for (const selector of ["body", "#own", "#unlisted"]) expect(await readsAfter(selector)).toBe(0);
+  expect(await readsAfter("#link")).toBeGreaterThan(0);
+});
+
 test("a form sent with GET takes the visitor along as well", async () => {
   const id = await arriveOnBlog();
   await hover("#search");
@@ -184,6 +223,29 @@ test("nobody is taken along without a yes to a profile", async () => {
   await page.hover("#plain");
   expect((await clickThrough("#link")).search).toBe("?a=1&b=%20x");
   expect(asked).toEqual([]);
+});
+
+test("a visitor is taken over where localStorage is full, too", async () => {
+  await visit(page, `${shop}/`);
+  await page.evaluate(() => {
+    for (let chunk = "x".repeat(1 << 20), i = 0; chunk; i++) {
+      try {
+        localStorage.setItem(`own${i}`, chunk);
+      } catch {
+        chunk = chunk.slice(chunk.length / 2 + 1);
+      }
+    }
+  });
+  const id = await arriveOnBlog();
+  await hover("#plain");
+  await clickThrough("#plain");
+  const sent = page.waitForRequest((request) => request.url().endsWith("/v1/batch"));
+  await sayYes(page);
+  const body = (await sent).postDataJSON() as { batch: { type: string; anonymousId: string }[] };
+  expect(body.batch.map(({ type, anonymousId }) => [type, anonymousId])).toEqual([
+    ["consent", id],
+    ["page", id],
+  ]);
 });
 
 test("nobody is taken over without a yes to a profile, and nothing is asked", async () => {

@@ -1,7 +1,9 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { expect, test, type BrowserContext, type Frame, type Page } from "@playwright/test";
+import { build } from "esbuild";
 import { startPageServer, type PageServer } from "../support/page-server.ts";
 import { startCollector, type RecordingCollector, type SeenEvent } from "../support/recording-collector.ts";
 import { keptBy } from "../support/visitor.ts";
@@ -105,9 +107,12 @@ for (const [how, head] of [
   ["as a module", 'type="module" src'],
 ] as const) {
   test(`the tag ${how}`, async ({ page }) => {
-    site.serve("/", html(`<script ${head}="${collector.origin}/polder.js" data-site="pk_test"></script>`));
+    // Another's script has an attribute of that name.
+    const other = '<script type="text/plain" data-site="42"></script>';
+    site.serve("/", html(`${other}<script ${head}="${collector.origin}/polder.js" data-site="pk_test"></script>`));
     await page.goto(site.origin);
     await expectOneView(page);
+    expect(collector.requests[0]!.body.writeKey).toBe("pk_test");
   });
 }
 
@@ -152,6 +157,66 @@ test("the stub keeps each call with the address, title, referrer and time of its
   expect(named("Early")).toHaveLength(1);
   expect(JSON.stringify(collector.requests)).not.toContain("s3cret");
   expect(faults).toEqual([]);
+});
+
+test("data-capture takes names with spaces, and says which it does not know", async ({ page }) => {
+  const said: string[] = [];
+  page.on("console", (message) => message.type() === "warning" && said.push(message.text()));
+  site.serve("/", html(tag('data-capture=" page, clicks  click"'), '<button id="button">Buy</button>'));
+  await page.goto(site.origin);
+  await expectOneView(page);
+  await page.click("#button");
+  await collector.until(() => named("Clicked").length > 0);
+  expect(said).toHaveLength(1);
+  expect(said[0]).toContain("clicks");
+});
+
+test("data-capture without names captures nothing and says nothing", async ({ page }) => {
+  const said: string[] = [];
+  page.on("console", (message) => said.push(message.text()));
+  site.serve("/", html(tag('data-capture=""')));
+  await page.goto(site.origin);
+  await isThere(page);
+  await page.evaluate(() => {
+    window.polder.consent.set("all");
+    window.polder.track("Later");
+  });
+  await collector.until(() => named("Later").length > 0);
+  expect(views()).toEqual([]);
+  expect(said).toEqual([]);
+});
+
+for (const [value, isOn] of [
+  ["", true],
+  ["true", true],
+  ["false", false],
+] as const) {
+  test(`data-debug="${value}" is ${isOn ? "on" : "off"}`, async ({ page }) => {
+    const said: string[] = [];
+    page.on("console", (message) => said.push(message.text()));
+    site.serve("/", html(tag(`data-debug="${value}"`)));
+    await page.goto(site.origin);
+    await expectOneView(page);
+    expect(said.length > 0).toBe(isOn);
+  });
+}
+
+test("an element with the id polder does not keep the stub away", async ({ page }) => {
+  const { stub } = (await import(new URL("browser.js", dist).href)) as { stub: string };
+  site.serve("/", html("", `<div id="polder"></div><script>${stub};polder.track("Early")</script>${tag()}`));
+  await page.goto(site.origin);
+  await expectOneView(page);
+});
+
+test("a bundler keeps the files for tags", async () => {
+  for (const name of ["polder.js", "polder.all.js", "polder-overlay.js"]) {
+    const { outputFiles } = await build({
+      stdin: { contents: `import "@polder/browser/${name}"`, resolveDir: fileURLToPath(dist) },
+      bundle: true,
+      write: false,
+    });
+    expect(outputFiles[0]!.text.length, name).toBeGreaterThan(1000);
+  }
 });
 
 test("the stub has every call that Polder has, but the one that needs an answer", async ({ page }) => {
@@ -266,6 +331,7 @@ test.describe("under the site's own name", () => {
       () => `src="/assets/shop.js" data-host="/metrics-folder"`,
     ],
     ["an address with a path", () => `src="/assets/shop.js" data-host="${site.otherOrigin}/metrics-folder"`],
+    ["an address that ends with a slash", () => `src="/assets/shop.js" data-host="/metrics-folder/"`],
     ["everything of the collector below a folder", () => `src="/metrics-folder/polder.js"`],
   ];
   for (const [name, attributes] of cases) {
@@ -527,7 +593,7 @@ test.describe("a page that is in the way", () => {
       "/",
       html(
         "",
-        `<div id="polder"></div><div id="navigation"></div>
+        `<form id="polder"><input name="q"></form><div id="navigation"></div>
         <form name="title"></form><img name="cookie"><form name="referrer"></form><img name="currentScript">
         <form name="hidden"></form>${tag()}`,
       ),

@@ -98,6 +98,17 @@ test("shows the choice, and what becomes of events and why", async ({ page }) =>
   await expect(row.locator("pre")).toContainText('"order_id": "7"');
 });
 
+test("shows which events of a 200 were rejected, and why", async ({ page }) => {
+  await open(page);
+  const rejected = { index: 0, messageId: "m-1", reason: "name_too_long", detail: "Give track a shorter `event`." };
+  collector.answer(() => ({ status: 200, body: JSON.stringify({ accepted: 1, rejected: [rejected] }) }));
+  await sayYes(page);
+  await flush(page);
+  const row = rows(page).filter({ hasText: "answered 200, 1 event rejected: name_too_long" }).first();
+  await row.locator("summary").click();
+  await expect(row.locator("pre")).toContainText('"messageId": "m-1"');
+});
+
 test("shows what happened before it was opened", async ({ page }) => {
   await arrive(page);
   await sayYes(page);

@@ -14,7 +14,7 @@ const parcel = (title: string, ...names: string[]): Parcel => ({
       event,
     }),
   ),
-  chars: 0,
+  bytes: 0,
 });
 
 const read = (parcels: Parcel[], counts = {}) => {

@@ -12,7 +12,7 @@ import {
   type PurposeMask,
   type StoredChoice,
 } from "@polder/protocol";
-import { recall, writeCookie, writeLocal } from "./device-storage.ts";
+import { recall, removeCookie, writeCookie, writeLocal } from "./device-storage.ts";
 import { randomId } from "./random-id.ts";
 
 export type Choice = "all" | "none" | { [P in Purpose]?: boolean };
@@ -66,7 +66,11 @@ export const createConsent = (cookieDomain: string, gpc: boolean) => {
   /** Read from the device every time: another tab may have made a choice. */
   const current = (): Decision => {
     const text = recall(choiceCookieName);
-    if (text !== last.text) last = decide(text);
+    if (text !== last.text) {
+      last = decide(text);
+      // Where the cookie goes first, its mirror must not know an older choice.
+      writeLocal(choiceCookieName, text);
+    }
     return last;
   };
 
@@ -88,6 +92,8 @@ export const createConsent = (cookieDomain: string, gpc: boolean) => {
     keep(decision: Decision): void {
       last = decision;
       writeLocal(choiceCookieName, last.text);
+      // One for another domain, as from before the setting was changed, might be read first.
+      removeCookie(choiceCookieName);
       writeCookie(choiceCookieName, last.text, cookieDomain);
     },
     status(): ConsentStatus {

@@ -2,7 +2,7 @@ import type { EventType } from "@polder/protocol";
 import type { Capture } from "./capture/capture.ts";
 import { createConsent, type Choice, type ConsentStatus, type Decision, type Notice } from "./consent.ts";
 import { attempt } from "./device-storage.ts";
-import { forgetIdentity, userId } from "./identity.ts";
+import { changeIdentity, forgetIdentity, userId } from "./identity.ts";
 import { maxTraced } from "./limits.ts";
 import { createOutbox } from "./outbox.ts";
 import { createPageContext, type PageBy } from "./page-context.ts";
@@ -41,7 +41,7 @@ export type TrackArguments<Properties> = {} extends Properties
   : [properties: Properties, options?: CallOptions];
 type Traits = { [name: string]: unknown };
 
-export interface Polder<Plan extends TrackingPlan = TrackingPlan> {
+export interface Polder<Plan extends object = TrackingPlan> {
   track<Name extends keyof Plan & string>(event: Name, ...rest: TrackArguments<Plan[Name]>): void;
   /** One text is the name; two are the category and the name. */
   page(name?: string, properties?: object, options?: CallOptions): void;
@@ -86,10 +86,11 @@ export interface TraceEntry {
  * Exceptions of ours never reach the page: they end in the console, when `debug` is on.
  * @param moment where and when a call counts as made; here and now when it gives nothing. For calls that waited for us to be there.
  */
-export const createPolder = <Plan extends TrackingPlan = TrackingPlan>(
-  { site, host, capture, beforeChoice, cookieDomain = "", pageBy, sessionEnd, flushAfterMs = 200 }: PolderOptions,
+export const createPolder = <Plan extends object = TrackingPlan>(
+  { site, host: base, capture, beforeChoice, cookieDomain = "", pageBy, sessionEnd, flushAfterMs = 200 }: PolderOptions,
   moment?: () => Moment | undefined,
 ): Polder<Plan> => {
+  const host = base.replace(/\/+$/, "");
   const trace: TraceEntry[] = [];
   let tell: ((entry: TraceEntry) => void) | undefined;
   const log = (what: string, detail?: unknown): void => {
@@ -187,8 +188,11 @@ export const createPolder = <Plan extends TrackingPlan = TrackingPlan>(
 
   /** One "person" called `null` would join thousands. */
   const isId = (id: unknown): boolean => {
-    const isOne = id instanceof Object || !/^(|null|undefined|nan|\[object.*)$/i.test(String(id).trim());
-    if (!isOne) console.warn("[polder] call left out, no id:", id);
+    const isOne = Object(id) === id || !/^(|null|undefined|nan|\[object.*)$/i.test(String(id).trim());
+    if (!isOne) {
+      log("refused", "not_an_id");
+      console.warn("[polder] call left out, no id:", id);
+    }
     return isOne;
   };
 
@@ -199,7 +203,7 @@ export const createPolder = <Plan extends TrackingPlan = TrackingPlan>(
       const texts = args.filter(isText);
       const [object, details] = args.filter((arg, i) => !isText(arg) && (i || arg)) as [object?, CallOptions?];
       if (content === "traits" && !isId(args[0])) return;
-      tracker.record(type, { [name]: texts.pop(), category: texts.pop(), [content]: object }, details);
+      tracker.record(type, { [name]: texts.pop(), category: texts.pop(), [content]: object }, details ?? {});
     });
 
   const polder: Polder = {
@@ -208,9 +212,10 @@ export const createPolder = <Plan extends TrackingPlan = TrackingPlan>(
     identify: call("identify", "traits", "userId"),
     group: call("group", "traits", "groupId"),
     alias: safely(
-      (to, previousId = userId(), details) => isId(to) && tracker.record("alias", { userId: to, previousId }, details),
+      (to, previousId = userId(), details) =>
+        isId(to) && tracker.record("alias", { userId: to, previousId }, details ?? {}),
     ),
-    reset: forgetIdentity,
+    reset: safely(() => (consent.current().isPerson ? changeIdentity() : forgetIdentity())),
     consent: {
       get: () => {
         safely(heed)();
@@ -236,13 +241,25 @@ export const createPolder = <Plan extends TrackingPlan = TrackingPlan>(
     const tools = { ...tracker, site, host, currentPage, decision: consent.current, line, on, onChoice: onChange };
     for (const start of capture) safely(start)(tools);
     // Not first: what the captures record while the page leaves still goes along.
-    on(window, "pagehide", () => sender.leave(), false);
+    on(
+      window,
+      "pagehide",
+      () => {
+        tracker.leave();
+        sender.leave();
+      },
+      false,
+    );
     on(window, "visibilitychange", () => document.hidden && sender.flush(), false);
     on(window, "pageshow", (event) => (event as PageTransitionEvent).persisted && sender.comeBack());
     on(window, "online", sender.comeBack);
     on(window, "storage", () => heed());
+    const { mask, isPerson } = heed();
     // Pages that are gone may have left something.
-    if (heed().mask) sender.wake();
+    if (mask) sender.wake();
+    // Also what should be gone: a choice on another subdomain, or an answer that was under way.
+    else outbox.wipe();
+    if (!isPerson) forgetIdentity();
   };
   // In a task of its own: the first look at cookies and storage waits for other processes. A page may be gone before that.
   setTimeout(safely(begin));

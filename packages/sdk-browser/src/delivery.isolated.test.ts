@@ -24,7 +24,7 @@ afterEach(() => {
 interface Batch {
   batch: { i: number }[];
   context: object;
-  receipt: { queued: number; sent: number; retried: number; dropped: object };
+  receipt: { queued: number; sent: number; retried: number; dropped: { [reason: string]: number } };
 }
 
 const ascending = (a: number, b: number): number => a - b;
@@ -295,7 +295,8 @@ it("stays within what the device can spare, and counts the oldest that had to go
   expect(kept.length).toBeLessThan(200);
   expect(JSON.parse(kept[0]!.events[0]!)).toMatchObject({ i: 210 - kept.length });
   await page.sender.flush();
-  expect(page.requests[0]!.receipt.dropped).toEqual({ outbox_full: 210 - kept.length });
+  const told = page.requests.map(({ receipt }) => receipt.dropped["outbox_full"] ?? 0);
+  expect(told.reduce((sum, count) => sum + count)).toBe(210 - kept.length);
 });
 
 it("forgets everything when it is wiped, and does not bring it back", async () => {

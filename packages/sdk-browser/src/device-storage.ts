@@ -9,19 +9,28 @@ export const attempt = <T>(run: () => T): T | undefined => {
   }
 };
 
+/** What localStorage does not take, because it is blocked or full: lasts as long as the page. */
+const memory: { [key: string]: string } = {};
 let kept: { [key: string]: string } | undefined;
-/** localStorage; where it is blocked, a memory that lasts as long as the page. Not before it is needed: the first access waits for the disk. */
-const local = (): { [key: string]: string } => (kept ??= attempt(() => localStorage) ?? {});
+/** Not before it is needed: the first access waits for the disk. */
+const local = (): { [key: string]: string } => (kept ??= attempt(() => localStorage) ?? memory);
 
 /** "" when there is nothing. */
-export const readLocal = (key: string): string => local()[key] ?? "";
+export const readLocal = (key: string): string => memory[key] ?? local()[key] ?? "";
 
-/** Does nothing when storage is full. @param value "" removes. */
+/** @param value "" removes. */
 export const writeLocal = (key: string, value: string): void => {
-  attempt(() => (value ? (local()[key] = value) : delete local()[key]));
+  delete memory[key];
+  try {
+    if (value) local()[key] = value;
+    else delete local()[key];
+  } catch {
+    memory[key] = value;
+  }
 };
 
-export const localKeys = (prefix: string): string[] => Object.keys(local()).filter((key) => key.startsWith(prefix));
+export const localKeys = (prefix: string): string[] =>
+  Object.keys({ ...local(), ...memory }).filter((key) => key.startsWith(prefix));
 
 // Reading costs a round trip to another process: once a task is enough, and no other tab can be missed for longer.
 let cookies: string | undefined;
@@ -30,9 +39,11 @@ const readCookies = (): string => {
   return (cookies ??= document.cookie);
 };
 
+export const readCookie = (name: string): string | undefined =>
+  attempt(() => readCookies().match(`(^|; )${name}=([^;]*)`)?.[2]);
+
 /** The cookie, or its mirror in localStorage: the cookie wins, because it is the one that subdomains share. */
-export const recall = (name: string): string =>
-  attempt(() => readCookies().match(`(^|; )${name}=([^;]*)`)?.[2]) ?? readLocal(name);
+export const recall = (name: string): string => readCookie(name) ?? readLocal(name);
 
 /** @param value "" removes. @param domain "" is this host alone. */
 export const writeCookie = (name: string, value: string, domain: string): void => {

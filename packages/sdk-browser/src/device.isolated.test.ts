@@ -108,6 +108,30 @@ describe("identity", () => {
     expect((await identity()).anonymousId()).toBe("cookie");
   });
 
+  it("lets the newer of two ids win: an answer that was under way may bring an older cookie back", async () => {
+    const { anonymousId, changeIdentity, keepUserId, userId } = await identity();
+    const first = anonymousId();
+    const cookie = device.local.polder_aid!;
+    keepUserId("jane");
+    changeIdentity();
+    const second = anonymousId();
+    expect(second).not.toBe(first);
+    device.cookies.set("polder_aid", cookie);
+    await Promise.resolve();
+    expect(anonymousId()).toBe(second);
+    expect(userId()).toBeUndefined();
+    expect(device.cookies.has("polder_aid")).toBe(false);
+  });
+
+  it("knows no user where the id is another: a subdomain that has not heard of a reset", async () => {
+    const { keepUserId, userId } = await identity();
+    keepUserId("jane");
+    expect(userId()).toBe("jane");
+    device.cookies.set("polder_aid", `other.${Math.floor(start / 1000 + 60).toString(36)}`);
+    await Promise.resolve();
+    expect(userId()).toBeUndefined();
+  });
+
   it("takes another one after thirteen months, however often it was used", async () => {
     const { anonymousId } = await identity();
     const first = anonymousId();
@@ -122,7 +146,7 @@ describe("identity", () => {
     const { nextSession } = await import("./session.ts");
     const first = anonymousId();
     keepUserId("jane");
-    const session = nextSession(start, "https://shop.example/");
+    const session = nextSession(start, "https://shop.example/", "v");
     device.cookies.set("polder_aid", `${first}.t1kabc`);
     forgetIdentity();
     await Promise.resolve();
@@ -130,15 +154,15 @@ describe("identity", () => {
     expect(device.local).toEqual({});
     expect(userId()).toBeUndefined();
     expect(anonymousId()).not.toBe(first);
-    expect(nextSession(start, "https://shop.example/")).toMatchObject({ seq: 0 });
-    expect(nextSession(start, "https://shop.example/").id).not.toBe(session.id);
+    expect(nextSession(start, "https://shop.example/", "v")).toMatchObject({ seq: 0 });
+    expect(nextSession(start, "https://shop.example/", "v").id).not.toBe(session.id);
   });
 });
 
 describe("session", () => {
   const minute = 60_000;
   const nextSession = async (at: number, url = "https://shop.example/") =>
-    (await import("./session.ts")).nextSession(at, url);
+    (await import("./session.ts")).nextSession(at, url, "v");
 
   it("numbers its events, over pages", async () => {
     const first = await nextSession(start);
@@ -166,6 +190,30 @@ describe("session", () => {
     const other = await nextSession(start, "https://shop.example/?gclid=abc");
     expect([same.id, none.id]).toEqual([first.id, first.id]);
     expect(other.id).not.toBe(first.id);
+  });
+
+  it("of two tabs with a campaign each goes on, whichever is used", async () => {
+    const first = (await import("./session.ts")).nextSession;
+    const inFirst = () => first(start, "https://shop.example/?utm_content=one", "v");
+    const one = inFirst();
+    await Promise.resolve();
+    vi.resetModules();
+    const second = (await import("./session.ts")).nextSession;
+    const inSecond = () => second(start, "https://shop.example/?utm_content=two", "v");
+    const two = inSecond();
+    expect(two.id).not.toBe(one.id);
+    await Promise.resolve();
+    const more = [inFirst().id];
+    await Promise.resolve();
+    more.push(inSecond().id);
+    await Promise.resolve();
+    expect([...more, inFirst().id]).toEqual([two.id, two.id, two.id]);
+  });
+
+  it("is another one when somebody else is here", async () => {
+    const { nextSession: next } = await import("./session.ts");
+    const one = next(start, "https://shop.example/", "v");
+    expect(next(start, "https://shop.example/", "w").id).not.toBe(one.id);
   });
 
   it("survives what somebody else wrote into its place", async () => {

@@ -12,11 +12,13 @@ export const maxBufferedEvents = 50;
 export const maxBufferedMs = 30 * 60_000;
 
 /** Two parcels fit into one request; one is a small write. */
-export const maxParcelChars = 27_000;
+export const maxParcelBytes = 27_000;
+/** About what the context takes that the events of a parcel share. */
+export const sharedBytes = 1000;
 /** Of everything that waits on the device. */
-export const maxStoredChars = 4_000_000;
+export const maxStoredBytes = 4_000_000;
 /** Of one request: what the browser finishes after the page is gone, see `keepaliveBytes`. */
-export const maxBatchChars = 54_500;
+export const maxBatchBytes = 54_500;
 /** All keepalive requests of a page share 64 KiB, other scripts' included, until their answers have been read. */
 export const keepaliveBytes = 60_000;
 

@@ -37,13 +37,15 @@ export const linkDomains =
     let askedAt = 0;
     const follow = (event: Event): void => {
       const element = pathOf(event).find((each) => is(each, "a[href],form"));
-      const id = decision().isPerson && ownId();
-      if (!element || !id) return;
+      if (!element) return;
       const href = attributeOf(element, "href");
       const url = new URL(href || attributeOf(element, "action"), document.baseURI);
       const to = url.hostname;
       const isListed = hosts.some((name) => (name[0] === "*" ? to.endsWith(name.slice(1)) : to === name));
       if (!isListed || to === location.hostname) return;
+      // Last: it reads cookies, which costs the page time.
+      const id = decision().isPerson && ownId();
+      if (!id) return;
 
       // A click cannot wait for an answer: it is asked for when something looks as if it will be clicked.
       const wanted = to + id;
@@ -60,8 +62,8 @@ export const linkDomains =
       if (href && /click/.test(type) && button < 2) {
         url.search += `${url.search && "&"}polder_link=${token}`;
         element.setAttribute("href", url.href);
-        // At once: an address that is copied, or read by the page, shall not carry the visitor.
-        setTimeout(() => element.setAttribute("href", href));
+        // At once: an address that is copied, or read by the page, shall not carry the visitor. What the page made of it meanwhile stays.
+        setTimeout(() => attributeOf(element, "href") === url.href && element.setAttribute("href", href));
       }
       if (formData && /^(get)?$/i.test(attributeOf(element, "method"))) formData.append("polder_link", token);
     };
@@ -88,7 +90,7 @@ export const linkDomains =
       const idOf = (text: string): string => text.split(".")[0]!;
       const own = idOf(ownId());
       if (taken) writeLocal(deviceIdCookieName, taken);
-      for (const [shared, event] of waiting) queue(shared, event.replace(own, idOf(taken) || own));
+      for (const [shared, event] of waiting) queue(shared, own ? event.replace(own, idOf(taken) || own) : event);
     };
     const decide = (): void => {
       const { status, isPerson } = decision();

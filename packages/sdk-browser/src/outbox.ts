@@ -1,7 +1,7 @@
 import { choiceCookieName } from "@polder/protocol";
 import { promisifyRequest } from "idb-keyval";
 import { attempt, localKeys, readLocal, writeLocal } from "./device-storage.ts";
-import { databaseTimeoutMs, maxParcelChars, maxStoredChars } from "./limits.ts";
+import { databaseTimeoutMs, maxParcelBytes, maxStoredBytes, sharedBytes } from "./limits.ts";
 import { randomId } from "./random-id.ts";
 import type { Counts, ReceiptBook } from "./receipt.ts";
 
@@ -13,8 +13,8 @@ export interface Parcel {
   shared: object;
   /** As JSON. */
   events: string[];
-  /** Length of the events. */
-  chars: number;
+  /** Of the events, in UTF-8. */
+  bytes: number;
   /** What had been counted when it was sealed: kept, handed on and sent with it. */
   counts?: Counts | undefined;
   /** The database has confirmed it. Said in memory only. */
@@ -22,6 +22,10 @@ export interface Parcel {
 }
 
 const handOffPrefix = "polder_out.";
+
+// Mostly ASCII, which need not be encoded to be counted.
+const sizeOf = (text: string): number =>
+  /[^\0-\x7f]/.test(text) ? new TextEncoder().encode(text).length : text.length;
 
 /**
  * Where events wait: in memory, and from the end of the task that made them in IndexedDB: one transaction for all of a burst, a record a
@@ -86,11 +90,20 @@ export const createOutbox = (name: string, mayStore: () => boolean, receipt: Rec
   };
 
   const put = (key: string, shared: object, event: string, counts?: Counts): Parcel =>
-    (known[key] = { key, shared, events: [event], chars: event.length, counts });
+    (known[key] = { key, shared, events: [event], bytes: sizeOf(event), counts });
 
   const drop = (gone: Parcel[], reason: string): Promise<void> => {
     receipt.gather(gone, reason);
     return write(gone);
+  };
+
+  /** The oldest go when there is too much, as while a collector is away for long. */
+  const makeRoom = (): void => {
+    let room = maxStoredBytes;
+    const gone = seal()
+      .reverse()
+      .filter(({ bytes }) => (room -= bytes + sharedBytes) < 0);
+    if (gone[0]) void drop(gone, "outbox_full");
   };
 
   return {
@@ -104,10 +117,11 @@ export const createOutbox = (name: string, mayStore: () => boolean, receipt: Rec
     add(shared: object, event: string): void {
       // Runs after this task, for all that it adds.
       if (!open) void write();
-      if (open?.shared === shared && open.chars + event.length < maxParcelChars) {
+      if (open?.shared === shared && open.bytes + sizeOf(event) < maxParcelBytes) {
         open.events.push(event);
-        open.chars += event.length;
+        open.bytes += sizeOf(event);
       } else {
+        makeRoom();
         // Never the same twice, nor lower: that is what keeps the order.
         order = Math.max(order + 1, Date.now());
         open = put(order + handOffKey, shared, event);
@@ -150,11 +164,7 @@ export const createOutbox = (name: string, mayStore: () => boolean, receipt: Rec
         known = {};
         for (const parcel of found) known[parcel.key] = before[parcel.key] ?? { ...parcel, isSaved: true };
       }
-      let room = maxStoredChars;
-      const gone = seal()
-        .reverse()
-        .filter(({ chars }) => (room -= chars) < 0);
-      if (gone[0]) void drop(gone, "outbox_full");
+      makeRoom();
       return seal();
     },
 

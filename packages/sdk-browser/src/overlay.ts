@@ -39,7 +39,9 @@ const refusals: { readonly [reason: string]: string } = {
   no_consent: "the visitor said no to measurement and profile",
   no_profile_consent: "it says who the visitor is, and they said no to profile",
   told_already: "these traits have been told today",
+  not_an_id: "no id was given, or something like null",
   middleware: "a function given to polder.use dropped it",
+  not_written: "something in it is no JSON, or a function given to polder.use failed",
   event_too_large: "it is larger than 32,000 characters",
 };
 
@@ -180,7 +182,7 @@ function describe(what: string, detail: unknown): string {
       return eventsText(Number(detail) || 0);
     case "answered":
       if (!status) return "nothing: the collector was not reached, so it is sent again";
-      return `${status}${isDone(detail) ? "" : ", not stored"}${retryAfterMs ? `, wait ${seconds(retryAfterMs)}` : ""}`;
+      return `${status}${isDone(detail) ? rejectedText(detail) : ", not stored"}${retryAfterMs ? `, wait ${seconds(retryAfterMs)}` : ""}`;
     case "waiting":
       return `${seconds(Number(detail) || 0)} before the next attempt`;
     case "error":
@@ -201,16 +203,28 @@ const dropOf = (detail: unknown): { count: number; reason: string } => {
   return { count: Number(count), reason };
 };
 
+/** Events that arrived and were not stored: a 200 may hold some. */
+const rejectedOf = (detail: unknown): { reason: string }[] =>
+  (parse((detail as { answer?: unknown } | undefined)?.answer) as { rejected?: { reason: string }[] } | undefined)
+    ?.rejected ?? [];
+
+const rejectedText = (detail: unknown): string => {
+  const rejected = rejectedOf(detail);
+  const reasons = new Set(rejected.map(({ reason }) => reason));
+  return rejected.length === 0 ? "" : `, ${eventsText(rejected.length)} rejected: ${[...reasons].join(", ")}`;
+};
+
 const isDone = (detail: unknown): boolean => {
   const { status = 0 } = (detail ?? {}) as { status?: number };
   return status >= 200 && status < 300;
 };
 
-/** What there is to unfold: the event, or where an error comes from. */
+/** What there is to unfold: the event, where an error comes from, or what was rejected. */
 function wholeText(detail: unknown): string | undefined {
   if (detail instanceof Error) return detail.stack;
-  const event = parse(detail);
-  return typeof event === "object" && event !== null ? JSON.stringify(event, undefined, 2) : undefined;
+  const rejected = rejectedOf(detail);
+  const whole = rejected.length > 0 ? rejected : parse(detail);
+  return typeof whole === "object" && whole !== null ? JSON.stringify(whole, undefined, 2) : undefined;
 }
 
 function parse(detail: unknown): unknown {

@@ -1,11 +1,14 @@
 import type { EventContext } from "@polder/protocol";
-import { scrubUrl } from "./scrub.ts";
+import { campaignParameters, scrubUrl } from "./scrub.ts";
 
 /** The page that events happened on. One object a page, shared by its events and written when they are sealed. */
 export type PageContext = NonNullable<EventContext["page"]>;
 
 /** What of an address makes another page: its path alone, with its query, or with query and hash. */
 export type PageBy = "path" | "query" | "hash";
+
+/** What is left tells pages apart: a site may clean the rest out of its address. */
+const withoutCampaign = (url = ""): string => url.replace(campaignParameters, "").replace(/[?&]/g, "");
 
 /** Follows the address: in a single-page app the referrer of a page is the page before it. */
 export const createPageContext = (pageBy: PageBy = "query") => {
@@ -17,9 +20,10 @@ export const createPageContext = (pageBy: PageBy = "query") => {
     // Taking an address apart is the dear part of a call.
     if (location.href !== href) {
       ({ href } = location);
-      const { origin, pathname: path, search, hash } = location;
-      const url = scrubUrl(origin + path + search + (pageBy === "hash" ? hash : ""));
-      if (pageBy === "path" ? page.path !== path : page.url !== url) {
+      const { origin, pathname, search, hash } = location;
+      const path = scrubUrl(pathname);
+      const url = scrubUrl(origin + pathname + search + (pageBy === "hash" ? hash : ""));
+      if (pageBy === "path" ? page.path !== path : withoutCampaign(page.url) !== withoutCampaign(url)) {
         page = { url, path, referrer: page.url ?? scrubUrl(String(said.referrer)) };
       }
     }

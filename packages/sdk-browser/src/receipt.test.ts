@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import type { Parcel } from "./outbox.ts";
 import { createReceiptBook, type Counts } from "./receipt.ts";
 
-const parcel = (counts: Counts, events: string[]): Parcel => ({ key: "", shared: {}, events, chars: 0, counts });
+const parcel = (counts: Counts, events: string[]): Parcel => ({ key: "", shared: {}, events, bytes: 0, counts });
 
 it("starts again when it is taken, and loses nothing when it is gathered again", () => {
   const book = createReceiptBook(() => {});

@@ -21,7 +21,7 @@ export const createReceiptBook = (log: Log) => {
     /** Counts again what these carry. @param reason for which they are dropped, if they are. */
     gather(carriers: Pick<Parcel, "counts" | "events">[], reason?: string): void {
       for (const { counts: carried, events } of carriers) {
-        for (const kind in carried) count(kind, carried[kind]);
+        for (const kind of Object.keys(carried ?? {})) count(kind, carried![kind]);
         if (reason) {
           count(reason, events.length);
           log("dropped", `${events.length} ${reason}`);

@@ -1,6 +1,6 @@
 import { batchBody } from "./batch-body.ts";
 import { readLocal, writeLocal } from "./device-storage.ts";
-import { lockTimeoutMs, maxBackoffMs, maxBatchChars, maxPauseMs } from "./limits.ts";
+import { lockTimeoutMs, maxBackoffMs, maxBatchBytes, maxPauseMs } from "./limits.ts";
 import type { Outbox, Parcel } from "./outbox.ts";
 import type { ReceiptBook } from "./receipt.ts";
 import type { Log } from "./tracker.ts";
@@ -22,7 +22,7 @@ export const createSender = (
   flushAfterMs: number,
   log: Log,
 ) => {
-  let maxChars = maxBatchChars;
+  let maxBytes = maxBatchBytes;
   let failures = 0;
   let pausedUntil = 0;
   let hasLeft = false;
@@ -38,8 +38,8 @@ export const createSender = (
   };
 
   /** The first of them that have room together; always one, however long it is. */
-  const fit = (parcels: Parcel[], room = maxChars): Parcel[] =>
-    parcels.filter(({ chars }, i) => (room -= chars) > 0 || !i);
+  const fit = (parcels: Parcel[], room = maxBytes): Parcel[] =>
+    parcels.filter(({ bytes }, i) => (room -= bytes) > 0 || !i);
 
   const deliver = async (parcels: Parcel[]): Promise<void> => {
     const count = parcels.flatMap(({ events }) => events).length;
@@ -66,7 +66,7 @@ export const createSender = (
     // Waited for: whoever is next must not find them.
     if (status < 300) return outbox.remove(parcels);
     if (status !== 413) return outbox.drop(parcels, "refused");
-    maxChars >>= 1;
+    maxBytes >>= 1;
     await (count > 1 ? outbox.cut(parcels) : outbox.drop(parcels, "too_large"));
   };
 
@@ -124,7 +124,8 @@ export const createSender = (
       beforeSending();
       outbox.handOff();
       const parcels = fit(outbox.seal());
-      if (parcels[0] && pauseMs() <= 0) void deliver(parcels);
+      // A withdrawal cannot wait: nothing of it may stay on the device.
+      if (parcels[0] && (pauseMs() <= 0 || !outbox.mayStore())) void deliver(parcels);
       hasLeft = true;
       letGo();
     },

@@ -16,7 +16,7 @@ const sessionsAt = async (times: number[], endsAtMidnight: boolean) => {
   const { nextSession } = await import("./session.ts");
   const sessions = [];
   for (const at of times) {
-    sessions.push(nextSession(at, url, endsAtMidnight));
+    sessions.push(nextSession(at, url, "v", endsAtMidnight));
     await Promise.resolve();
   }
   return sessions;

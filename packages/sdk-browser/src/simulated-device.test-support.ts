@@ -92,6 +92,7 @@ export function createDevice(supports: { locks: boolean; database: boolean }) {
       AbortSignal,
       crypto,
       btoa,
+      TextEncoder,
       localStorage: new Proxy(local, {
         set: (target, key: string, value: string) => !tab.isOpen || Reflect.set(target, key, value),
         deleteProperty: (target, key) => !tab.isOpen || Reflect.deleteProperty(target, key),

@@ -14,31 +14,40 @@ const start = (
   first?: (options: DOMStringMap) => Capture[],
 ): void => {
   const here = window as unknown as { polder?: Partial<Polder> & { q?: EarlyCall[] } };
-  const early = here.polder?.q;
-  // An element with that id is no Polder.
-  if (here.polder?.track && !early) return console.debug("[polder] loaded twice: the first one runs");
-  // There is none for a module, and an element with that name is none.
+  // An element with that id is no Polder, whatever is in it.
+  const there = here.polder?.track && here.polder;
+  const early = there?.q;
+  if (there && !early) return console.debug("[polder] loaded twice: the first one runs");
+  // There is none for a module, and an element with that name is none. Others' scripts may have a `data-site` too.
   const tag = document.currentScript;
   const script =
-    tag instanceof HTMLScriptElement ? tag : document.querySelector<HTMLScriptElement>("script[data-site]");
+    tag instanceof HTMLScriptElement ? tag : document.querySelector<HTMLScriptElement>("script[data-site^=pk_]");
   if (!script?.dataset.site) throw new Error("the tag needs data-site, the public key of the site");
   // The attributes are named as the options are.
-  const { capture = byDefault, debug, identifyForms, ...options } = script.dataset;
+  const {
+    capture = byDefault,
+    debug = "false",
+    // The folder it came from: the collector, or what a path of the site leads to.
+    host = new URL(".", script.src).href,
+    identifyForms,
+    ...options
+  } = script.dataset;
   let moment: Moment | undefined;
   const polder = createPolder(
     {
-      // The folder it came from: the collector, or what a path of the site leads to.
-      host: new URL(".", script.src).href.slice(0, -1),
       ...options,
+      host,
       capture: [
         ...(first?.(options) ?? []),
-        ...capture.split(",").flatMap((name) => captures[name] ?? []),
+        ...capture
+          .split(/[\s,]+/)
+          .flatMap((name) => captures[name] ?? ((name && console.warn("[polder] no such capture:", name)) || [])),
         ...(identifyForms ? [createFormIdentify(identifyForms)] : []),
       ],
     } as unknown as PolderOptions,
     () => moment,
   );
-  polder.debug(debug !== undefined);
+  polder.debug(debug !== "false");
   here.polder = polder;
   if (!early) return;
   const replay = ([method, args, ...made]: EarlyCall): void => {

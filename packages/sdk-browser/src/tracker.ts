@@ -54,15 +54,15 @@ export const createTracker = (
   moment?: () => Moment | undefined,
 ) => {
   let buffer: [at: number, send: () => void][] = [];
-  let shared: EventContext = {};
+  let current: EventContext = {};
   const middleware: Middleware[] = [];
   // What events share where a middleware may change all the rest: the choice is not for it to change.
   let bare: EventContext = {};
 
-  const sharedContext = (page: PageContext, stamp: ConsentStamp): object => {
-    if (shared.page !== page || shared.consent !== stamp) {
+  const sharedContext = (page: PageContext, stamp: ConsentStamp): EventContext => {
+    if (current.page !== page || current.consent !== stamp) {
       const { width, height } = screen;
-      shared = {
+      current = {
         page,
         consent: stamp,
         locale: navigator.language,
@@ -74,7 +74,7 @@ export const createTracker = (
         library: { name: "polder.js", version },
       };
     }
-    return shared;
+    return current;
   };
 
   const build = (
@@ -83,15 +83,34 @@ export const createTracker = (
     { context, timestamp }: CallOptions,
     [page, at]: Moment,
     isPerson: boolean,
-  ) =>
-    ({
-      context: { ...(isPerson && { session: nextSession(at, page.url!, endsAtMidnight) }), ...context },
+  ) => {
+    const who = isPerson && anonymousId();
+    return {
+      context: { ...(who && { session: nextSession(at, page.url!, who, endsAtMidnight) }), ...context },
       type,
       messageId: eventId(),
       timestamp: new Date(timestamp ?? at),
-      ...(isPerson && { anonymousId: anonymousId(), userId: user ?? userId() }),
+      ...(who && { anonymousId: who, userId: user ?? userId(who) }),
       ...fields,
-    }) as unknown as PolderEvent;
+    } as unknown as PolderEvent;
+  };
+
+  /** What the middleware makes of an event; null drops it. */
+  const apply = (event: PolderEvent, shared: EventContext): Built | null => {
+    // A copy of the page, which goes on to be everybody's.
+    let changed: PolderEvent | null = { ...event, context: { ...shared, page: { ...shared.page }, ...event.context } };
+    for (const run of middleware) {
+      const result: PolderEvent | null | void = changed && run(changed);
+      if (result !== undefined) changed = result;
+    }
+    // Without a type it is no event: a promise, say.
+    if (!changed?.type) return null;
+    const { page, consent: _, ...context } = changed.context ?? {};
+    const isSamePage = JSON.stringify(page) === JSON.stringify(shared.page);
+    const rest = isSamePage ? shared.page : undefined;
+    if (bare.consent !== shared.consent || bare.page !== rest) bare = { consent: shared.consent!, page: rest! };
+    return [bare, JSON.stringify({ ...changed, context: isSamePage ? context : { ...context, page } })];
+  };
 
   const now = (): Moment => [currentPage(), Date.now()];
 
@@ -102,13 +121,15 @@ export const createTracker = (
       const send = (): unknown => {
         const { mask, isPerson, stamp } = consent.current();
         if (!isPerson && !hasPurpose(mask, "measurement")) return log("refused", "no_consent");
+        let keep: (() => void) | undefined;
         if (isPerson && type === "identify") {
           if (fields.userId) keepUserId(fields.userId as string);
           // Told again every day: what was lost on the way is mended then.
           const scope = [userId(), options.context?.origin, new Date(at).toDateString()].join();
           const traits = changedTraits(fields.traits ?? {}, scope);
           if (!traits) return log("refused", "told_already");
-          fields = { ...fields, traits };
+          keep = traits[1];
+          fields = { ...fields, traits: traits[0] };
         }
         receipt.count("queued");
         const drop = (reason: string): void => {
@@ -116,25 +137,16 @@ export const createTracker = (
           log("dropped", reason);
         };
         if (!isPerson && /^[agi]/.test(type)) return drop("no_profile_consent");
-        let context = sharedContext(page, stamp);
-        let event: PolderEvent | null | void = build(type, fields, options, made, isPerson);
-        if (middleware[0]) {
-          // A copy of the page, which goes on to be everybody's.
-          event.context = { ...context, page: { ...page }, ...event.context };
-          if (bare.consent !== stamp) bare = { consent: stamp };
-          context = bare;
-          event = attempt(() =>
-            middleware.reduce<PolderEvent | null>((kept, change) => {
-              const changed = kept && change(kept);
-              return changed === undefined ? kept : changed;
-            }, event as PolderEvent),
-          );
-          if (!event) return drop("middleware");
-          delete event.context?.consent;
-        }
-        const text = JSON.stringify(event);
-        if (text.length > maxEventChars) return drop("event_too_large");
-        line.queue(context, text);
+        const shared = sharedContext(page, stamp);
+        // A middleware may throw, and what a page passes may be nothing that can be written.
+        const built = attempt((): Built | null => {
+          const event = build(type, fields, options, made, isPerson);
+          return middleware[0] ? apply(event, shared) : [shared, JSON.stringify(event)];
+        });
+        if (!built) return drop(built === null ? "middleware" : "not_written");
+        if (built[1].length > maxEventChars) return drop("event_too_large");
+        line.queue(...built);
+        keep?.();
         return true;
       };
       if (consent.current().status !== "unset") return send();
@@ -146,7 +158,12 @@ export const createTracker = (
     },
     /** The choice has been made: what waited for it is sent with its own times, or gone. */
     release(): void {
-      for (const [at, send] of buffer) if (Date.now() - at < maxBufferedMs) send();
+      const waited = buffer;
+      buffer = [];
+      for (const [at, send] of waited) if (Date.now() - at < maxBufferedMs) send();
+    },
+    /** The page is left: what waited for a choice is gone. */
+    leave(): void {
       buffer = [];
     },
     /** The record of a choice, which is sent under the choice that it records. */

@@ -10,16 +10,18 @@ const hash = (text: string): number => {
 };
 
 /**
- * The traits that differ from what this device told before, of which it keeps hashes; undefined when there is nothing new.
+ * The traits that differ from what this device told before, of which it keeps hashes, and what keeps them; undefined when nothing is new.
  * @param scope what they were told under: in another one all of them are new.
  */
-export const changedTraits = (traits: object, scope: string): { [name: string]: unknown } | undefined => {
+export const changedTraits = (
+  traits: object,
+  scope: string,
+): [changed: { [name: string]: unknown }, keep: () => void] | undefined => {
   let told = attempt(() => JSON.parse(readLocal(traitsKey)) as { [name: string]: unknown });
   const isNew = told?.[""] !== scope;
   if (isNew) told = { "": scope };
   const changed = Object.entries(traits).filter(
     ([name, value]) => told![name] !== (told![name] = hash(JSON.stringify(value) ?? "")),
   );
-  writeLocal(traitsKey, JSON.stringify(told));
-  return isNew || changed[0] ? Object.fromEntries(changed) : undefined;
+  if (isNew || changed[0]) return [Object.fromEntries(changed), () => writeLocal(traitsKey, JSON.stringify(told))];
 };

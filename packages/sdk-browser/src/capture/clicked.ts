@@ -1,5 +1,5 @@
 import { maxTextChars } from "../limits.ts";
-import { scrub } from "../scrub.ts";
+import { scrub, scrubUrl } from "../scrub.ts";
 import { attributeOf, is, pathOf, unreadable } from "./element.ts";
 
 const clickable =
@@ -42,7 +42,7 @@ export const describe = (path: Element[]): { [name: string]: unknown } => {
     text: scrub(text.slice(0, maxReadChars).replace(/\s+/g, " ").trim()).slice(0, maxTextChars) || undefined,
     // Queries and mail addresses may hold personal data: of a link only where it leads.
     ...(protocol && {
-      href: isWeb ? `${origin}${pathname}` : protocol,
+      href: isWeb ? scrubUrl(origin + pathname) : protocol,
       outbound: isWeb && host !== location.host,
       download: is(element, "[download]") || fileName.test(pathname),
     }),

@@ -13,10 +13,17 @@ const traits: { [name: string]: string } = {
   tel: "phone",
 };
 
-const traitOf = (field: Field): string | undefined =>
-  attributeOf(field, "data-polder-trait") ||
-  // `autocomplete` may say more than that, as in `shipping tel`.
-  [...field.autocomplete.split(" "), field.name, field.type].map((name) => traits[name]).find((trait) => trait);
+/** What may be in a field, the surest sign first. */
+const guesses = (field: Field): (string | undefined)[] => [
+  attributeOf(field, "data-polder-trait"),
+  // It may say more than that, as in `shipping tel`.
+  field.autocomplete
+    .split(" ")
+    .map((name) => traits[name])
+    .find((trait) => trait),
+  traits[field.name],
+  traits[field.type],
+];
 
 /**
  * What a visitor typed into a form that the page marked, as traits. Other forms are never read.
@@ -31,16 +38,19 @@ export const createFormIdentify =
       const form = pathOf(event)[0] as HTMLFormElement | undefined;
       if (!form || !is(form, selector)) return;
       const found: { [trait: string]: string | boolean } = {};
+      const ranks: { [trait: string]: number } = {};
       for (const field of readableFields(form)) {
         const { type, checked } = field as HTMLInputElement;
-        const trait = traitOf(field);
-        if (!trait || (type === "radio" && !checked)) continue;
-        if (type === "checkbox") found[trait] = checked;
-        else {
-          // What is not shown was not typed by the visitor, but maybe filled in by the browser.
-          const value = field.offsetParent && traitValue(trait, field.value);
-          if (value) found[trait] = value;
-        }
+        const signs = guesses(field);
+        const rank = signs.findIndex((trait) => trait);
+        const trait = signs[rank];
+        // Of fields for one trait the surest counts, then the first.
+        if (!trait || ranks[trait]! <= rank || (type === "radio" && !checked)) continue;
+        // What is not shown was not typed by the visitor, but maybe filled in by the browser.
+        const value = type === "checkbox" ? checked : field.offsetParent && traitValue(trait, field.value);
+        if (value === "" || value === null) continue;
+        found[trait] = value;
+        ranks[trait] = rank;
       }
       if (!Object.keys(found).length) return;
       // A login says who it is: by the field for it, else by e-mail.
