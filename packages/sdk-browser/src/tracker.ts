@@ -118,8 +118,7 @@ export const createTracker = (
     record(type: EventType, fields: Fields, options: CallOptions = {}, made: Moment = moment?.() ?? now()) {
       const [page, at] = made;
       /** @returns whether it is kept. */
-      const send = (): unknown => {
-        const { mask, isPerson, stamp } = consent.current();
+      const send = ({ mask, isPerson, stamp } = consent.current()): unknown => {
         if (!isPerson && !hasPurpose(mask, "measurement")) return log("refused", "no_consent");
         let keep: (() => void) | undefined;
         if (isPerson && type === "identify") {
@@ -149,7 +148,8 @@ export const createTracker = (
         keep?.();
         return true;
       };
-      if (consent.current().status !== "unset") return send();
+      const decision = consent.current();
+      if (decision.status !== "unset") return send(decision);
       if (!isBuffering) return log("refused", "no_choice");
       // The page may go on to change what it passed.
       fields = JSON.parse(JSON.stringify(fields)) as Fields;
