@@ -22,8 +22,10 @@ const stored = { key: "k", shared: "s", events: "e", bytes: "c", counts: "n" };
 const options = (names) => ({
   bundle: true,
   minifySyntax: true,
-  mangleProps: new RegExp(`^(${[...Object.keys(stored), ...names].join(" ").replaceAll(" ", "|")})$`),
-  mangleCache: stored,
+  ...(names && {
+    mangleProps: new RegExp(`^(${[...Object.keys(stored), ...names].join(" ").replaceAll(" ", "|")})$`),
+    mangleCache: stored,
+  }),
   target,
   format: "esm",
   // From source: the file never holds a stale build of the protocol.
@@ -61,7 +63,7 @@ async function buildForTag(entry, name, names = [...internal, ...internalOfTags]
 const hashes = [
   await buildForTag("src/auto.ts", "polder.js"),
   await buildForTag("src/auto-all.ts", "polder.all.js"),
-  await buildForTag("src/overlay-auto.ts", "polder-overlay.js", []),
+  await buildForTag("src/overlay-auto.ts", "polder-overlay.js", null),
 ];
 await writeFile(new URL("polder.sri.json", dist), `${JSON.stringify(Object.fromEntries(hashes), undefined, 2)}\n`);
 

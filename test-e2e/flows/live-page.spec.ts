@@ -1,11 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { createRequire } from "node:module";
-import { readFileSync } from "node:fs";
 import { expect, test, type Page } from "@playwright/test";
+import { accessibilityFaults } from "../support/accessibility-faults.ts";
 import { grantedConsent } from "../support/load.ts";
 import { startStack, type Stack } from "../support/stack.ts";
-
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 // What names no browser is taken for a bot, and bots have no profile.
 const browserName = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
@@ -35,26 +32,12 @@ const post = async (...events: object[]): Promise<void> => {
 const listed = (page: Page, text: string) =>
   page.getByRole("region", { name: "Events as they arrive" }).getByRole("row").filter({ hasText: text });
 
-/** Violations of WCAG 2.2 AA and of good practice, as `rule: element`. */
-async function faultsOf(page: Page): Promise<string[]> {
-  const session = await page.context().newCDPSession(page);
-  // Not as a script of the page: its policy rightly refuses that.
-  await session.send("Runtime.evaluate", { expression: axe });
-  const { result } = await session.send("Runtime.evaluate", {
-    awaitPromise: true,
-    returnByValue: true,
-    expression: `axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] })
-      .then(({ violations }) => violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => id + ": " + html)))`,
-  });
-  return result.value as string[];
-}
-
 test("an empty page says what to do and leads to the shop", async ({ page }) => {
   await page.goto(stack.apiUrl);
   await expect(page.getByRole("heading", { name: "no events yet" })).toBeVisible();
   await expect(page.getByRole("link", { name: "Open the demo shop" })).toHaveAttribute("href", stack.shopUrl);
   await expect(page.getByText("No choice yet: nothing is sent.")).toBeVisible();
-  expect(await faultsOf(page)).toEqual([]);
+  expect(await accessibilityFaults(page)).toEqual([]);
 });
 
 test("nothing comes from elsewhere, and the policy says so", async ({ page }) => {
@@ -168,7 +151,7 @@ for (const colorScheme of ["light", "dark"] as const) {
       await page.goto(stack.apiUrl);
       await post({ type: "page", anonymousId: "live-visitor-3" });
       await expect(page.getByRole("region", { name: /^Person \d+/ })).toBeVisible();
-      expect(await faultsOf(page)).toEqual([]);
+      expect(await accessibilityFaults(page)).toEqual([]);
       expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
       await context.close();
     });

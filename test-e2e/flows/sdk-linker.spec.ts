@@ -1,7 +1,6 @@
-import { once } from "node:events";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer } from "node:http";
 import { expect, test, type BrowserContext, type Page, type Request } from "@playwright/test";
+import { listen, type Listening } from "../support/listen.ts";
 import type { SeenEvent } from "../support/recording-collector.ts";
 import { eventually, startStack, type Stack } from "../support/stack.ts";
 import { testConfig } from "../support/test-config.ts";
@@ -10,25 +9,25 @@ import { sayNo, sayYes, visit } from "../support/visitor.ts";
 // One site with pages on two hosts, and the real collector between them.
 
 let stack: Stack;
-let server: Server;
+let server: Listening;
 let blog: string;
 let shop: string;
 const { writeKey } = testConfig([]);
 
 test.beforeAll(async () => {
-  server = createServer((_, response) => {
-    response.setHeader("content-type", "text/html; charset=utf-8").end(pageOf());
-  }).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  [blog, shop] = [`http://localhost:${port}`, `http://127.0.0.1:${port}`];
+  server = await listen(
+    createServer((_, response) => {
+      response.setHeader("content-type", "text/html; charset=utf-8").end(pageOf());
+    }),
+  );
+  ({ otherOrigin: blog, origin: shop } = server);
   stack = await startStack({
     config: () => testConfig([blog, shop]).config,
     env: { POLDER_LINK_SECRET: "only for this test, and long enough" },
   });
 });
 test.afterAll(async () => {
-  server.close();
+  await server.close();
   await stack.remove();
 });
 

@@ -1,17 +1,12 @@
-import { once } from "node:events";
-import { readFileSync } from "node:fs";
-import { createServer, type Server } from "node:http";
-import { createRequire } from "node:module";
-import type { AddressInfo } from "node:net";
+import { createServer } from "node:http";
 import { expect, test, type Page } from "@playwright/test";
+import { accessibilityFaults } from "../support/accessibility-faults.ts";
+import { listen, type Listening } from "../support/listen.ts";
 import { startCollector, type RecordingCollector } from "../support/recording-collector.ts";
 import { sayYes } from "../support/visitor.ts";
 
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-
 let collector: RecordingCollector;
-let site: Server;
-let siteUrl: string;
+let site: Listening;
 test.beforeEach(async () => {
   collector = await startCollector();
   // A page as strict as they come.
@@ -22,19 +17,18 @@ test.beforeEach(async () => {
     `connect-src ${collector.origin}`,
     "require-trusted-types-for 'script'",
   ];
-  site = createServer((_, response) =>
+  const server = createServer((_, response) =>
     response
       .setHeader("content-security-policy", policy.join("; "))
       .setHeader("content-type", "text/html; charset=utf-8")
       .end(`<!doctype html><html lang="en"><title>Strict</title><link rel="icon" href="data:,">
 <main><h1>Strict</h1><button id="other">Other</button></main>
 <script async src="${collector.origin}/polder.js" data-site="pk_test"></script>`),
-  ).listen(0, "127.0.0.1");
-  await once(site, "listening");
-  siteUrl = `http://127.0.0.1:${(site.address() as AddressInfo).port}/`;
+  );
+  site = await listen(server);
 });
 test.afterEach(async () => {
-  site.close();
+  await site.close();
   await collector.close();
 });
 
@@ -44,7 +38,7 @@ const flush = (page: Page): Promise<void> => page.evaluate(() => window.polder.f
 
 /** Waits for Polder in a way that the policy lets through: `waitForFunction` evaluates text. */
 async function arrive(page: Page): Promise<void> {
-  await page.goto(siteUrl);
+  await page.goto(`${site.origin}/`);
   await expect.poll(() => page.evaluate(() => "polder" in window)).toBe(true);
 }
 
@@ -188,14 +182,5 @@ test("has no faults that a checker finds", async ({ page }) => {
   await page.evaluate(() => window.polder.track("Order Completed", { order_id: "7" }));
   await flush(page);
   await expect(rows(page).filter({ hasText: "answered 200" })).not.toHaveCount(0);
-  const session = await page.context().newCDPSession(page);
-  // Not as a script of the page: its policy rightly refuses that.
-  await session.send("Runtime.evaluate", { expression: axe });
-  const { result } = await session.send("Runtime.evaluate", {
-    awaitPromise: true,
-    returnByValue: true,
-    expression: `axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] })
-      .then(({ violations }) => violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => id + ": " + html)))`,
-  });
-  expect(result.value).toEqual([]);
+  expect(await accessibilityFaults(page)).toEqual([]);
 });

@@ -1,17 +1,11 @@
-import { once } from "node:events";
 import { createServer, request as send, type IncomingHttpHeaders } from "node:http";
-import type { AddressInfo } from "node:net";
+import { listen, type Listening } from "./listen.ts";
 
 /** A site whose pages a test writes itself. */
-export interface PageServer {
-  /** `http://127.0.0.1:…` */
-  origin: string;
-  /** The same pages as another site. */
-  otherOrigin: string;
+export interface PageServer extends Listening {
   serve(path: string, body: string, headers?: { [name: string]: string }): void;
   /** As a reverse proxy does: everything below the folder is answered by the other server. */
   proxy(folder: string, origin: string): void;
-  close(): Promise<void>;
 }
 
 export async function startPageServer(): Promise<PageServer> {
@@ -33,11 +27,8 @@ export async function startPageServer(): Promise<PageServer> {
       request.pipe(onward);
     } else response.writeHead(404).end();
   });
-  await once(server.listen(0, "127.0.0.1"), "listening");
-  const { port } = server.address() as AddressInfo;
   return {
-    origin: `http://127.0.0.1:${port}`,
-    otherOrigin: `http://localhost:${port}`,
+    ...(await listen(server)),
     serve(path, body, headers = {}) {
       const type = path.endsWith(".js") ? "text/javascript" : "text/html; charset=utf-8";
       pages.set(path, { body, headers: { "content-type": type, ...headers } });
@@ -45,10 +36,5 @@ export async function startPageServer(): Promise<PageServer> {
     proxy(folder, origin) {
       proxied = { folder, origin };
     },
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
   };
 }

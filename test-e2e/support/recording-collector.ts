@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { listen, type Listening } from "./listen.ts";
 
 const sdk = new URL("../../packages/sdk-browser/dist/", import.meta.url);
 const pages = new URL("../pages/", import.meta.url);
@@ -96,9 +96,9 @@ export async function startCollector(): Promise<RecordingCollector> {
     if (request.method === "POST") void takeBatch(request, response);
     else void serveFile(new URL(`.${request.url}`, sdk), "text/javascript", response);
   });
-  const close = await listen(server);
+  const { origin, close } = await listen(server);
   return {
-    origin: originOf(server),
+    origin,
     requests,
     accepted: () => requests.filter(({ status }) => status >= 200 && status < 300).flatMap(({ events }) => events),
     answer: (answer) => {
@@ -118,14 +118,10 @@ export async function startCollector(): Promise<RecordingCollector> {
   };
 }
 
-export interface Site {
-  /** `http://127.0.0.1:…` */
-  origin: string;
-  /** The same pages as another site, so that going there leaves the first one. */
-  otherOrigin: string;
+/** Going to its other origin leaves the first one. */
+export interface Site extends Listening {
   /** Attributes of the tag of `polder.js`, beside the write key. */
   tag: string;
-  close(): Promise<void>;
 }
 
 /** Serves the pages of `test-e2e/pages`, with the tag of `polder.js` where they say `{{polder}}`. */
@@ -140,26 +136,9 @@ export async function startSite(collectorOrigin: string): Promise<Site> {
       ),
     );
   });
-  const close = await listen(server);
-  const site: Site = {
-    origin: originOf(server),
-    otherOrigin: originOf(server).replace("127.0.0.1", "localhost"),
-    tag: "",
-    close,
-  };
+  const site: Site = { ...(await listen(server)), tag: "" };
   return site;
 }
-
-async function listen(server: Server): Promise<() => Promise<void>> {
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return () =>
-    new Promise((resolve) => {
-      server.close(() => resolve());
-      server.closeAllConnections();
-    });
-}
-
-const originOf = (server: Server): string => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 
 async function serveFile(
   file: URL,

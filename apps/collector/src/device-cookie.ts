@@ -7,6 +7,7 @@ import {
   type DeviceId,
 } from "@polder/protocol";
 import type { Site } from "@polder/core";
+import { cookieValues } from "./cookie-values.ts";
 
 /** The id that our HttpOnly cookie holds, if it is one that has not outlived its 13 months. */
 export function readDeviceCookie(cookieHeader: string | undefined, nowMs: number): DeviceId | undefined {
@@ -72,14 +73,9 @@ function isFirstParty({ site, host, origin }: CookieQuestion): boolean {
 }
 
 function readCookie(header: string | undefined, name: string, nowMs: number): DeviceId | undefined {
-  if (header === undefined) return undefined;
-  for (const part of header.split(";")) {
-    const equals = part.indexOf("=");
-    if (equals === -1 || part.slice(0, equals).trim() !== name) continue;
-    const device = decodeDeviceId(part.slice(equals + 1).trim());
-    if (device !== undefined && deviceIdExpiresAt(device, nowMs) > nowMs) return device;
-  }
-  return undefined;
+  return cookieValues(header, name)
+    .map(decodeDeviceId)
+    .find((device) => device !== undefined && deviceIdExpiresAt(device, nowMs) > nowMs);
 }
 
 function isOfOneSite(site: Site, host: string, pageHost: string): boolean {

@@ -21,6 +21,7 @@ import {
 import { refuse, type Refusal } from "./answer.ts";
 import type { ClientAddress } from "./client-address.ts";
 import { deviceCookies, expiredDeviceCookies, readDeviceCookie } from "./device-cookie.ts";
+import { isOriginOf } from "./is-origin-of.ts";
 import type { CollectorMetrics } from "./metrics.ts";
 import { createBodyJudge, refusedItem, toRejectedRecord } from "./rejected-record.ts";
 import type { RequestHead } from "./request-head.ts";
@@ -217,8 +218,7 @@ function judgeKey(key: SiteKey, { route, head, allowServerKey }: Arrival): Refus
       : refuse("origin_refused", "A server key must not be part of an address: use a write key.");
   }
   if (route === "import") return refuse("server_key_required", "/v1/import needs a server key.");
-  const { origins } = key.site;
-  if (origin === undefined || origins.includes(origin) || origins.includes("*")) return undefined;
+  if (origin === undefined || isOriginOf(key.site, origin)) return undefined;
   return refuse(
     "origin_refused",
     "This origin may not use the key: add it to the site's origins in polder.config.json.",

@@ -157,7 +157,8 @@ it("does not try without a network, and tries as soon as there is one", async ()
   expect(page.sent()).toEqual([[1]]);
 });
 
-it("keeps the order over pages, and sends what is oldest first", async () => {
+/** The page after one that was left with 1, 2 and 3, which the collector could not take. */
+async function pageAfterOutage() {
   const site = siteOfItsOwn();
   const page = await createPage(site, () => ({ status: 503 }));
   page.add(1, 2);
@@ -165,21 +166,18 @@ it("keeps the order over pages, and sends what is oldest first", async () => {
   page.add(3);
   page.sender.leave();
   vi.setSystemTime(Date.now() + 5_000);
-  const next = await createPage(site, () => ({}));
+  return createPage(site, () => ({}));
+}
+
+it("keeps the order over pages, and sends what is oldest first", async () => {
+  const next = await pageAfterOutage();
   next.add(4);
   await next.sender.flush();
   expect(next.sent()).toEqual([[1, 2, 3, 4]]);
 });
 
 it("counts over pages: what the first one could not say, the next one says", async () => {
-  const site = siteOfItsOwn();
-  const page = await createPage(site, () => ({ status: 503 }));
-  page.add(1, 2);
-  await page.sender.flush();
-  page.add(3);
-  page.sender.leave();
-  vi.setSystemTime(Date.now() + 5_000);
-  const next = await createPage(site, () => ({}));
+  const next = await pageAfterOutage();
   await next.sender.flush();
   expect(next.requests[0]!.receipt).toMatchObject({ queued: 3, sent: 3 });
 });

@@ -30,6 +30,8 @@ export const maxBackoffMs = 300_000;
 /** A later end than this is a clock that was wrong. */
 export const maxPauseMs = 86_400_000;
 
+/** Of a text that may be a whole page: more is not looked at. */
+export const maxReadChars = 999;
 /** Of what a clicked element says. */
 export const maxTextChars = 80;
 

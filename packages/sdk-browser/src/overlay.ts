@@ -118,14 +118,14 @@ export function showOverlay(polder: Polder): void {
     const pause = nextAttemptAt > Date.now() ? `, the next attempt at ${clock(nextAttemptAt)}` : "";
     waiting.textContent = queued === 0 ? "Nothing" : `${eventsText(queued)} of this page${pause}`;
     rows.prepend(rowOf(at, what, detail));
-    if (rows.childElementCount > maxRows) rows.lastElementChild?.replaceWith();
+    if (rows.childElementCount > maxRows) rows.lastElementChild?.remove();
   };
 
   const isOver = polder.consent.onChange(showChoice);
   const end = (): void => {
     isOver();
     polder.debug(false);
-    host.replaceWith();
+    host.remove();
     focusedBefore?.focus();
   };
   close.addEventListener("click", end);
@@ -134,7 +134,7 @@ export function showOverlay(polder: Polder): void {
     fold.textContent = body.hidden ? "Unfold" : "Fold";
     fold.ariaExpanded = String(!body.hidden);
   });
-  panel.addEventListener("keydown", ({ code }) => code === "Escape" && end());
+  panel.addEventListener("keydown", ({ key }) => key === "Escape" && end());
 
   showChoice();
   waiting.textContent = "Nothing";

@@ -1,6 +1,8 @@
 import type { Site, SiteDirectory } from "@polder/core";
 import { choiceCookieName, decodeChoice, decodeDeviceId, deviceIdExpiresAt, hasPurpose } from "@polder/protocol";
 import { refuse, type Refusal } from "../answer.ts";
+import { cookieValues } from "../cookie-values.ts";
+import { isOriginOf } from "../is-origin-of.ts";
 import { createLinkTokens } from "../link-token.ts";
 import type { RequestHead } from "../request-head.ts";
 
@@ -33,7 +35,7 @@ export function createLinkAnswers({
     const key = typeof writeKey === "string" ? sites.findKey(writeKey) : undefined;
     if (key?.kind !== "write") return refuse("unknown_key", "Send a write key that somebody has.");
     const origin = header("origin") ?? "";
-    if (!isPageOf(key.site, origin))
+    if (origin === "" || !isOriginOf(key.site, origin))
       return refuse(
         "origin_refused",
         "Only a page of the site may ask: add it to the site's origins in polder.config.json.",
@@ -67,17 +69,13 @@ function readQuestion(text: string): Question {
   }
 }
 
-const isPageOf = ({ origins }: Site, origin: string): boolean =>
-  origin !== "" && (origins.includes(origin) || origins.includes("*"));
-
 const isHostOf = ({ origins }: Site, host: string): boolean =>
   origins.some((origin) => origin === "*" || hostOf(origin) === host);
 
 const hostOf = (origin: string): string => (URL.canParse(origin) ? new URL(origin).hostname : "");
 
 /** Where the choice reaches us in its cookie, and is no yes to a profile. Elsewhere the page is asked to know. */
-function hasRefused(cookieHeader = ""): boolean {
-  const [, text = ""] = new RegExp(`(?:^|; )${choiceCookieName}=([^;]*)`).exec(cookieHeader) ?? [];
-  const choice = decodeChoice(text);
+function hasRefused(cookieHeader: string | undefined): boolean {
+  const choice = decodeChoice(cookieValues(cookieHeader, choiceCookieName)[0] ?? "");
   return choice !== undefined && !hasPurpose(choice.mask, "profile");
 }

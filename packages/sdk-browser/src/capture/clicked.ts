@@ -1,4 +1,4 @@
-import { maxTextChars } from "../limits.ts";
+import { maxReadChars, maxTextChars } from "../limits.ts";
 import { scrub, scrubUrl } from "../scrub.ts";
 import { attributeOf, is, pathOf, unreadable } from "./element.ts";
 
@@ -8,8 +8,6 @@ const fileName = /\.(pdf|zip|rar|dmg|exe|apk|csv|epub|mp[34]|(doc|xls|ppt)x?)$/i
 /** An id or a first class that a person gave: what a build or a framework makes has digits or, in classes, capitals. */
 const stableName = /(#[A-Za-z_-]+|\.[a-z_-]+)(?= )/;
 const selectorLevels = 4;
-/** Of a text that may be a whole page: more is not looked at. */
-const maxReadChars = 999;
 
 /** `nav#menu > ul.links > li > a`. */
 export const selectorOf = (path: Element[]): string =>

@@ -1,8 +1,7 @@
+import { maxReadChars } from "../limits.ts";
 import { scrub } from "../scrub.ts";
 
 const maxMessageChars = 200;
-/** Of a message that may be a whole document: more is not looked at. */
-const maxReadChars = 999;
 
 export interface ErrorReport {
   message: string;
