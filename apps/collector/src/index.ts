@@ -4,3 +4,4 @@ export { readCountryTable } from "./country-table.ts";
 export { ConfigFileError, readConfigFile, watchConfigFile, type ConfigWatch } from "./config-file.ts";
 export { type EdgeSettings } from "./client-address.ts";
 export { createMessageId } from "./message-id.ts";
+export { openConsentLedger, type OpenConsentLedgerOptions } from "./open-consent-ledger.ts";
