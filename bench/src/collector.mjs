@@ -17,7 +17,10 @@ const rounds = 4;
 export async function run({ args, kafka }) {
   const brokers = args.includes("kafka") ? await kafka() : undefined;
   await withTemporaryFolder(async (folder) => {
-    const ours = await startServer("./collector-server.mjs", [brokers ? `kafka:${brokers}` : join(folder, "log")]);
+    const ours = await startServer("./collector-server.mjs", [
+      brokers ? `kafka:${brokers}` : join(folder, "log"),
+      join(folder, "consent"),
+    ]);
     const reference = await startServer("./reference-server.mjs");
     try {
       const rows = [];

@@ -9,6 +9,7 @@ export interface ProcessSettings {
   adminToken: string | undefined;
   shopUrl: string | undefined;
   sqlUrl: string | undefined;
+  collectorUrl: string | undefined;
 }
 
 export const usage = `Usage: node main.js
@@ -23,6 +24,7 @@ Environment
   POLDER_API_PORT      port to listen on, 8082 when not given
   POLDER_ADMIN_TOKEN   what callers send as Authorization: Bearer; needed to listen on more than the loopback
   POLDER_SHOP_URL      link on the live page while nothing has happened yet
+  POLDER_COLLECTOR_URL a collector, as http://collector:8081: visitors then see and change their own choices at /v1/consent
   POLDER_SQL_URL       where people ask ClickHouse: link on the live page
 `;
 
@@ -42,5 +44,6 @@ export function readProcessSettings(env: { readonly [name: string]: string | und
     adminToken: env["POLDER_ADMIN_TOKEN"] || undefined,
     shopUrl: env["POLDER_SHOP_URL"] || undefined,
     sqlUrl: env["POLDER_SQL_URL"] || undefined,
+    collectorUrl: env["POLDER_COLLECTOR_URL"] || undefined,
   };
 }

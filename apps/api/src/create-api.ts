@@ -16,6 +16,7 @@ import { createPage } from "./page-files.ts";
 import * as schemas from "./schemas.ts";
 import { dayIn } from "./site-day.ts";
 import { toLiveEvent } from "./to-live-event.ts";
+import { addVisitorRoutes, type VisitorOptions } from "./visitor/visitor-routes.ts";
 
 export interface ApiOptions {
   queries: ReadQueries;
@@ -32,6 +33,8 @@ export interface ApiOptions {
   adminToken?: string;
   /** Shown on the live page. */
   shopUrl?: string;
+  /** For the visitor's own page, `/v1/consent`; not there without it. */
+  visitor?: Omit<VisitorOptions, "now">;
   sqlUrl?: string;
   pollMs?: number;
 }
@@ -218,6 +221,8 @@ export function createApi(options: ApiOptions): Api {
       return context.json(answer, 200, private_);
     },
   );
+
+  if (options.visitor !== undefined) addVisitorRoutes(app, { ...options.visitor, now });
 
   app.get(
     "/openapi.json",

@@ -1,9 +1,9 @@
-import { createClickHouse, createReadQueries } from "@polder/clickhouse";
+import { createClickHouse, createConsentQueries, createReadQueries } from "@polder/clickhouse";
 import { createJsonLogger } from "@polder/core";
 import { Registry, collectDefaultMetrics } from "prom-client";
 import { readProcessSettings, usage, type ProcessSettings } from "./config.ts";
 import { createApi } from "./create-api.ts";
-import { createSitesOfFile } from "./sites-of-file.ts";
+import { createDirectoryOfFile } from "./directory-of-file.ts";
 
 if (process.argv.includes("--help")) {
   process.stdout.write(usage);
@@ -19,20 +19,23 @@ try {
 }
 
 async function start(settings: ProcessSettings): Promise<void> {
-  const { adminToken, shopUrl, sqlUrl } = settings;
+  const { adminToken, shopUrl, sqlUrl, collectorUrl } = settings;
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
-  const sites = createSitesOfFile(settings.configPath, logger);
+  const directory = createDirectoryOfFile(settings.configPath, logger);
   const clickhouse = createClickHouse({ ...settings.clickhouse, logger });
   const api = createApi({
     queries: createReadQueries(clickhouse),
-    sites,
+    sites: directory.sites,
     logger,
     registry,
     isStoreReachable: clickhouse.isReachable,
     ...(adminToken !== undefined && { adminToken }),
     ...(shopUrl !== undefined && { shopUrl }),
     ...(sqlUrl !== undefined && { sqlUrl }),
+    ...(collectorUrl !== undefined && {
+      visitor: { directory, queries: createConsentQueries(clickhouse), collectorUrl: () => collectorUrl },
+    }),
   });
   const { port } = await api.listen(settings);
   logger.info("the api answers", { host: settings.host, port });

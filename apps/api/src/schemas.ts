@@ -187,3 +187,98 @@ export const personQuery = v.object({
     v.description("What the id is. any: a user id if there is one, else an anonymous id, else a person's number"),
   ),
 });
+
+const state = v.object({
+  measurement: text,
+  profile: text,
+  personalisation: text,
+  prediction: text,
+  ads: text,
+});
+
+/** What a visitor is told of their own choices. */
+export const visitorConsent = v.object({
+  site: text,
+  state: v.pipe(
+    state,
+    v.description("By purpose: granted, denied, withdrawn, opted_out, expired (a yes that is too old) or unset"),
+  ),
+  history: v.pipe(
+    v.array(
+      v.object({
+        id: text,
+        at: time,
+        receivedAt: time,
+        choices: v.array(
+          v.object({
+            purpose,
+            state: text,
+            title: v.pipe(text, v.description("As it was shown; empty when that was not stated")),
+            text,
+          }),
+        ),
+        language: text,
+        variant: text,
+        regime: text,
+        gpc: v.boolean(),
+      }),
+    ),
+    v.description("Newest first"),
+  ),
+  receipt: v.pipe(
+    v.nullable(
+      v.object({
+        doneAt: time,
+        tables: v.array(
+          v.object({
+            table: text,
+            rows: v.pipe(count, v.description("Rows of this visitor that were there")),
+            remaining: v.pipe(count, v.description("Of these, how many still said who it was")),
+          }),
+        ),
+      }),
+    ),
+    v.description("Of the withdrawal that was asked for; null when there is none, or it is not done yet"),
+  ),
+});
+export type VisitorConsent = v.InferOutput<typeof visitorConsent>;
+
+const shortText = v.pipe(text, v.maxLength(200));
+
+/** What a visitor chooses. */
+export const visitorChoice = v.object(
+  {
+    writeKey: v.pipe(shortText, v.description("The public key of the site")),
+    purposes: v.pipe(
+      v.strictObject({
+        necessary: v.optional(v.boolean()),
+        measurement: v.optional(v.boolean()),
+        profile: v.optional(v.boolean()),
+        personalisation: v.optional(v.boolean()),
+        prediction: v.optional(v.boolean()),
+        ads: v.optional(v.boolean()),
+      }),
+      v.description("True: yes. False or absent: no"),
+    ),
+    notice: v.optional(
+      v.object({
+        version: shortText,
+        hash: v.optional(shortText),
+        language: v.optional(shortText),
+        variant: v.optional(shortText),
+      }),
+    ),
+    texts: v.optional(
+      v.pipe(v.record(text, shortText), v.description("By purpose, the hash of the text that was shown")),
+    ),
+  },
+  "Send an object with writeKey and purposes",
+);
+
+export const visitorChoiceAnswer = v.object({
+  site: text,
+  id: v.pipe(text, v.description("Of this choice; after a withdrawal it opens the receipt")),
+  at: time,
+  state,
+});
+export type VisitorChoiceAnswer = v.InferOutput<typeof visitorChoiceAnswer>;

@@ -1,4 +1,5 @@
 import type { EventLog, EventRow, LogRecord, Logger, RejectedRow, SiteKey, Topic } from "@polder/core";
+import { createMemoryConsentLedger } from "@polder/core/contracts";
 import { buildSite, builtAt } from "@polder/testing";
 import type { BatchAnswer, ErrorAnswer } from "@polder/protocol";
 import { Registry } from "prom-client";
@@ -72,6 +73,7 @@ export function buildCollector(
   const registry = overrides.registry ?? new Registry();
   let made = 0;
   const collector = createCollector({
+    ledger: createMemoryConsentLedger(),
     sites: { findKey: (key) => keys[key], findSite: () => site, sites: () => [site] },
     countryOf: () => "NL",
     now: () => Date.parse(builtAt),

@@ -1,7 +1,14 @@
 import type { AddressInfo } from "node:net";
 import type { Server } from "node:http";
 import { createAdaptorServer } from "@hono/node-server";
-import { createPipeline, topics, type EventLog, type Logger, type SiteDirectory } from "@polder/core";
+import {
+  createPipeline,
+  loadedTopics,
+  type ConsentLedger,
+  type EventLog,
+  type Logger,
+  type SiteDirectory,
+} from "@polder/core";
 import { limits, openApi, postRoutes, type RequestRoute } from "@polder/protocol";
 import { Hono, type Context } from "hono";
 import type { Registry } from "prom-client";
@@ -24,6 +31,8 @@ import { segmentSettings } from "./routes/segment-settings.ts";
 export interface CollectorDeps {
   /** Stays the caller's: {@link Collector.close} leaves it open. */
   log: EventLog;
+  /** What visitors chose. Stays the caller's, too. */
+  ledger: ConsentLedger;
   sites: SiteDirectory;
   /** ISO 3166 alpha-2 of an address, empty when unknown. */
   countryOf: (ip: string) => string;
@@ -93,11 +102,11 @@ const noEdge: EdgeSettings = { trustedProxies: [] };
 
 /** HTTP to {@link EventLog}: parses, judges, and answers 200 only after the log has confirmed. */
 export function createCollector(deps: CollectorDeps): Collector {
-  const { log, sites, now, clock, logger } = deps;
+  const { log, ledger, sites, now, clock, logger } = deps;
   const options = { ...defaults, ...deps.options };
   const inFlight = createInFlight({ maxRequests: options.maxInFlightRequests, maxBytes: options.maxInFlightBytes });
   const metrics = createMetrics({ registry: deps.registry, inFlight, clock });
-  const [events, rejected] = topics.map((topic) =>
+  const [events, rejected] = loadedTopics.map((topic) =>
     createCoalescer({
       append: (records) => log.append(topic, records),
       clock,
@@ -110,14 +119,15 @@ export function createCollector(deps: CollectorDeps): Collector {
   ) as [Coalescer, Coalescer];
   const prepare = createPrepare({
     sites,
-    pipeline: createPipeline({ countryOf: deps.countryOf, newId: deps.newId, observer: metrics.observer }),
+    pipeline: createPipeline({ ledger, countryOf: deps.countryOf, newId: deps.newId, observer: metrics.observer }),
+    ledger,
     metrics,
     logger,
     newId: deps.newId,
     clock,
     rateShare: options.rateShare,
   });
-  const ingest = createIngest({ events, rejected, metrics, logger });
+  const ingest = createIngest({ events, rejected, ledger, metrics, logger });
   const readClient = createClientAddressReader(deps.edge ?? (() => noEdge));
   let isDraining = false;
 

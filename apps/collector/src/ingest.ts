@@ -1,4 +1,4 @@
-import { LogUnavailableError, type Logger } from "@polder/core";
+import { LogUnavailableError, type ConsentLedger, type Logger } from "@polder/core";
 import { refuse, type Outcome, type Refusal } from "./answer.ts";
 import type { Coalescer } from "./coalescer.ts";
 import { add, type CollectorMetrics } from "./metrics.ts";
@@ -8,10 +8,11 @@ import type { Prepared } from "./prepare.ts";
 export function createIngest(deps: {
   events: Coalescer;
   rejected: Coalescer;
+  ledger: Pick<ConsentLedger, "record">;
   metrics: CollectorMetrics;
   logger: Logger;
 }): (prepared: Prepared | Refusal) => Promise<Outcome> {
-  const { events, rejected, metrics, logger } = deps;
+  const { events, rejected, ledger, metrics, logger } = deps;
   let isLogAway = false;
 
   function logUnavailable(error: unknown): Outcome {
@@ -28,11 +29,16 @@ export function createIngest(deps: {
 
   return async (prepared) => {
     if (!prepared.ok) return prepared;
-    const { records, refusals, answer } = prepared;
+    const { records, refusals, choices, answer } = prepared;
     let isSpooled = false;
     try {
-      if (refusals.length === 0) isSpooled = (await events.append(records)) === "spooled";
-      else isSpooled = (await Promise.all([events.append(records), rejected.append(refusals)])).includes("spooled");
+      if (refusals.length === 0 && choices.length === 0) isSpooled = (await events.append(records)) === "spooled";
+      else {
+        // The ledger first: it counts from here on, for every request that is judged later.
+        const recorded = choices.length === 0 ? undefined : ledger.record(choices);
+        const outcomes = await Promise.all([recorded, events.append(records), rejected.append(refusals)]);
+        isSpooled = outcomes.includes("spooled");
+      }
     } catch (error) {
       return logUnavailable(error);
     }
@@ -43,6 +49,7 @@ export function createIngest(deps: {
     const counts = metrics.ofSite(prepared.site);
     counts.received += answer.accepted + answer.rejected.length;
     counts.accepted += answer.accepted;
+    counts.choices += choices.length;
     for (const reason of prepared.rejectedFor) add(counts.rejected, reason, 1);
     for (const reason of prepared.droppedFor) add(counts.dropped, reason, 1);
     if (prepared.receipt !== undefined) metrics.receipt(prepared.site, prepared.receipt);

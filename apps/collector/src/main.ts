@@ -17,6 +17,7 @@ import { logFolder, readProcessSettings, spoolFolder, usage, type ProcessSetting
 import { readCountryTable } from "./country-table.ts";
 import { createCollector } from "./create-collector.ts";
 import { createMessageId } from "./message-id.ts";
+import { openConsentLedger } from "./open-consent-ledger.ts";
 import { createSharedMetrics, runWorkers } from "./workers.ts";
 
 const logger = createJsonLogger({
@@ -49,8 +50,15 @@ async function serve(settings: ProcessSettings): Promise<void> {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const log = await openLog(settings, config, logger);
+  const ledger = await openConsentLedger({
+    dataPath: settings.dataPath,
+    sharedBy: settings.kafka && log,
+    now: () => Date.now(),
+    logger,
+  });
   const collector = createCollector({
     log,
+    ledger,
     sites,
     countryOf: readCountryTable(),
     now: () => Date.now(),
@@ -79,6 +87,7 @@ async function serve(settings: ProcessSettings): Promise<void> {
   logger.info("stopping: answering what is on its way");
   watch.stop();
   await collector.close();
+  await ledger.close();
   await log.close();
   logger.info("stopped");
   // The channel to the primary would keep a worker alive.

@@ -7,6 +7,8 @@ export interface SiteCounts {
   /** By reason. */
   rejected: { [reason: string]: number };
   dropped: { [reason: string]: number };
+  /** Choices of visitors recorded in the ledger. */
+  choices: number;
 }
 
 export interface CollectorMetrics {
@@ -70,6 +72,9 @@ export function createMetrics(deps: {
   counter("events_dropped_total", "Events of which nothing was kept, by reason.", ["site", "reason"], function* () {
     for (const [site, { dropped }] of sites)
       for (const [reason, count] of Object.entries(dropped)) yield [{ site, reason }, count];
+  });
+  counter("choices_recorded_total", "Choices of visitors, recorded before the answer.", ["site"], function* () {
+    for (const [site, { choices }] of sites) yield [{ site }, choices];
   });
   counter("requests_refused_total", "Requests refused as a whole, by code.", ["code"], function* () {
     for (const [code, count] of Object.entries(refusals)) yield [{ code }, count];
@@ -153,7 +158,8 @@ export function createMetrics(deps: {
     },
     ofSite(site) {
       let counts = sites.get(site);
-      if (counts === undefined) sites.set(site, (counts = { received: 0, accepted: 0, rejected: {}, dropped: {} }));
+      if (counts === undefined)
+        sites.set(site, (counts = { received: 0, accepted: 0, rejected: {}, dropped: {}, choices: 0 }));
       return counts;
     },
     entered: () => void entered++,

@@ -1,5 +1,6 @@
 import {
   createRecordEncoder,
+  type ConsentLedger,
   type LogRecord,
   type Logger,
   type Pipeline,
@@ -7,6 +8,7 @@ import {
   type Site,
   type SiteDirectory,
   type SiteKey,
+  type VisitorChoices,
 } from "@polder/core";
 import {
   hasPurpose,
@@ -47,6 +49,8 @@ export interface Prepared {
   site: string;
   records: LogRecord[];
   refusals: LogRecord[];
+  /** To be recorded in the ledger. */
+  choices: readonly VisitorChoices[];
   answer: BatchAnswer;
   cookies: readonly string[];
   /** Why events are stored as rejected, and why nothing is kept of others. */
@@ -58,6 +62,8 @@ export interface Prepared {
 export interface PrepareDeps {
   sites: SiteDirectory;
   pipeline: Pipeline;
+  /** That of the pipeline. */
+  ledger: Pick<ConsentLedger, "latest">;
   metrics: CollectorMetrics;
   logger: Logger;
   newId: () => string;
@@ -100,7 +106,7 @@ export function createPrepare(deps: PrepareDeps): (arrival: Arrival) => Prepared
   };
 }
 
-function createItemProcessor({ pipeline, metrics, logger, newId }: PrepareDeps) {
+function createItemProcessor({ pipeline, ledger, metrics, logger, newId }: PrepareDeps) {
   const toRecord = createRecordEncoder();
 
   return (arrival: Arrival, { items, sentAt, receipt }: ParsedRequest, key: SiteKey): Prepared => {
@@ -116,12 +122,14 @@ function createItemProcessor({ pipeline, metrics, logger, newId }: PrepareDeps) 
       userAgent: header("user-agent") ?? "",
       gpc: header("sec-gpc") === "1",
       cookieAnonymousId: () => (key.kind === "write" && readDeviceCookie(cookieHeader, receivedAt)?.anonymousId) || "",
+      choices: [],
     };
     const prepared: Prepared = {
       ok: true,
       site: key.site.id,
       records: [],
       refusals: [],
+      choices: context.choices,
       answer: { accepted: 0, rejected: [] },
       cookies: none,
       rejectedFor: [],
@@ -135,7 +143,7 @@ function createItemProcessor({ pipeline, metrics, logger, newId }: PrepareDeps) 
 
     const reject = (item: RefusedItem): void => {
       const { index, messageId, reason, detail } = item;
-      mayKeepBody ??= createBodyJudge(arrival.text, arrival.route, context);
+      mayKeepBody ??= createBodyJudge(arrival.text, arrival.route, context, ledger);
       answer.rejected.push({ index, messageId, reason, detail });
       prepared.refusals.push(toRejectedRecord(item, context, mayKeepBody(index), newId));
       prepared.rejectedFor.push(reason);

@@ -1,8 +1,23 @@
-import { ruleVersion, scrubUrlText, type LogRecord, type RejectedRow, type RequestContext } from "@polder/core";
+import {
+  narrowByRecord,
+  recordedChoice,
+  regimeIn,
+  ruleVersion,
+  scrubUrlText,
+  visitorOf,
+  type ConsentLedger,
+  type LogRecord,
+  type RejectedRow,
+  type RequestContext,
+} from "@polder/core";
 import {
   consentOf,
   hasPurpose,
+  limits,
+  maskOf,
   permittedPurposes,
+  tighterRegime,
+  underCurrentTexts,
   type PolderEvent,
   type RefusedItem,
   type RejectReason,
@@ -45,31 +60,53 @@ export function toRejectedRecord(
 
 /**
  * Whether what was sent may be kept with its refusal: only where the sender's events could have been stored as they are, so with
- * consent for a profile, by the event, its batch or the key. Reads the request again, which is fine for what is rare.
+ * consent for a profile, by the event, its batch or the key, and no recorded no. Reads the request again, which is fine for what is rare.
  */
 export function createBodyJudge(
   text: string,
   route: RequestRoute,
   context: RequestContext,
+  ledger: Pick<ConsentLedger, "latest">,
 ): (index: number) => boolean {
   let root: Loose | undefined;
   return (index) => {
     root ??= JSON.parse(text) as Loose;
     const isBatch = route === "batch" || route === "import";
     const event = isBatch ? (root["batch"] as unknown[])[index] : root;
-    const own = isObject(event) ? event["context"] : undefined;
-    const stamp = consentOf(own, timeOf(event)) ?? (isBatch ? consentOf(root["context"], timeOf(event)) : undefined);
-    const { key, gpc, receivedAt } = context;
-    if (stamp === undefined && key.basis !== undefined) return key.basis.purposes.includes("profile");
-    return hasPurpose(permittedPurposes({ stamp, regime: key.site.regime, gpc, now: receivedAt }), "profile");
+    const fields: Loose = isObject(event) ? event : {};
+    const time = timeOf(fields);
+    const stamp = consentOf(fields["context"], time) ?? (isBatch ? consentOf(root["context"], time) : undefined);
+    const { key, gpc, receivedAt: now } = context;
+    const basis = stamp === undefined ? key.basis : undefined;
+    const { grantLifetimeMs, currentTexts } = key.site;
+    // Where the visitor is, is not known here: the strictest of what could hold.
+    const strictest = regimeIn(key.site, "");
+    const regime = tighterRegime(strictest, stamp?.regime ?? strictest);
+    const counted = stamp && underCurrentTexts(stamp, currentTexts);
+    const own =
+      basis === undefined
+        ? permittedPurposes({ stamp: counted, regime, gpc, now, grantLifetimeMs })
+        : maskOf(basis.purposes);
+    const visitor = visitorOf(
+      { anonymousId: idText(fields["anonymousId"]), userId: idText(fields["userId"]) },
+      context,
+    );
+    const recorded = visitor === "" ? undefined : recordedChoice(visitor, context, ledger);
+    return hasPurpose(narrowByRecord(own, recorded, { basis, regime, now, grantLifetimeMs }), "profile");
   };
 }
 
 type Loose = { readonly [key: string]: unknown };
 const isObject = (value: unknown): value is Loose => typeof value === "object" && value !== null;
 
-const timeOf = (event: unknown): string | undefined =>
-  isObject(event) && typeof event["timestamp"] === "string" ? event["timestamp"] : undefined;
+const timeOf = (event: Loose): string | undefined =>
+  typeof event["timestamp"] === "string" ? event["timestamp"] : undefined;
+
+/** As the parser reads an id; one that it would not take is nobody's. */
+function idText(value: unknown): string {
+  const text = typeof value === "string" || typeof value === "number" ? String(value) : "";
+  return text.length > limits.maxIdLength ? "" : text;
+}
 
 const maxBodyBytes = 2048;
 

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createMemoryConsentLedger } from "@polder/core/contracts";
 import { createKafkaLog } from "@polder/kafka";
 import { createSpooledLog } from "@polder/lmdb";
 import { buildEvent, buildSite } from "@polder/testing";
@@ -35,6 +36,7 @@ describe.skipIf(!hasBroker)(
       const site = buildSite({ origins: ["*"] });
       const collector = createCollector({
         log,
+        ledger: createMemoryConsentLedger(),
         sites: { findKey: () => ({ site, kind: "write" }), findSite: () => site, sites: () => [site] },
         countryOf: () => "",
         now: () => Date.now(),

@@ -19,7 +19,7 @@ it("is one site with a fresh key, where nothing counts without a yes", async () 
   expect(config.sites[0]).toMatchObject({
     id: demoSiteId,
     origins: ["http://localhost:8080", "http://127.0.0.1:8080"],
-    regime: "opt_in",
+    consent: { regimes: { default: "opt_in" } },
     timezone: "Europe/Amsterdam",
     currency: "EUR",
   });

@@ -22,7 +22,7 @@ export async function ensureDemoConfig(path: string, shopPort: number): Promise<
           timezone: "Europe/Amsterdam",
           origins: originsOfPort(shopPort),
           writeKeys: [{ key: newWriteKey(), name: "shop pages" }],
-          regime: "opt_in",
+          consent: { regimes: { default: "opt_in" } },
           currency: "EUR",
         },
       ],

@@ -1,4 +1,4 @@
-import { topics, type EventLog } from "@polder/core";
+import { loadedTopics, type EventLog } from "@polder/core";
 import { Gauge, type Registry } from "prom-client";
 
 /** The group that `createLoader` reads as when none is given. */
@@ -6,9 +6,9 @@ const loaderGroup = "polder.loader";
 
 const lookEveryMs = 1_000;
 
-/** Records of all topics that wait to be loaded. */
+/** Records that wait to be loaded. */
 export async function recordsBehind(log: EventLog): Promise<number> {
-  const counts = await Promise.all(topics.map((topic) => behindIn(log, topic)));
+  const counts = await Promise.all(loadedTopics.map((topic) => behindIn(log, topic)));
   return counts.reduce((sum, count) => sum + count, 0);
 }
 
@@ -44,7 +44,7 @@ export function watchLag({
     labelNames: ["topic"],
     registers,
     async collect() {
-      for (const topic of topics) records.set({ topic }, await behindIn(log, topic).catch(() => Number.NaN));
+      for (const topic of loadedTopics) records.set({ topic }, await behindIn(log, topic).catch(() => Number.NaN));
     },
   });
   const seconds = new Gauge({
@@ -58,7 +58,7 @@ export function watchLag({
   return { ageMs, stop: () => clearInterval(timer) };
 }
 
-async function behindIn(log: EventLog, topic: (typeof topics)[number]): Promise<number> {
+async function behindIn(log: EventLog, topic: (typeof loadedTopics)[number]): Promise<number> {
   let sum = 0;
   for (const count of (await log.lag(topic, loaderGroup)).values()) sum += count;
   return sum;

@@ -1,16 +1,24 @@
 import { randomInt } from "node:crypto";
 import { createApi, createSqlProxy } from "@polder/api";
-import { createEventStore, createIdentityStore, createReadQueries } from "@polder/clickhouse";
+import {
+  createConsentQueries,
+  createConsentRecordStore,
+  createEventStore,
+  createIdentityStore,
+  createReadQueries,
+  createWithdrawalStore,
+} from "@polder/clickhouse";
 import {
   createCollector,
   createMessageId,
+  openConsentLedger,
   readBrowserBundle,
   readCountryTable,
   watchConfigFile,
 } from "@polder/collector";
 import { createReloadableDirectory, type Logger, type PolderConfig } from "@polder/core";
 import { createLoader } from "@polder/loader";
-import { createWorker } from "@polder/worker";
+import { createConsentRecorder, createWithdrawer, createWorker } from "@polder/worker";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import type { Progress } from "./cli/progress.ts";
 import { readConfigFile } from "./config-file.ts";
@@ -84,7 +92,13 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
   const lag = watchLag({ log, registry, clock });
   endings.add(lag.stop);
 
-  const worker = createWorker({ store: createIdentityStore(clickhouse), logger: loggerOf("worker"), registry });
+  const worker = createWorker({
+    store: createIdentityStore(clickhouse),
+    consent: createConsentRecorder({ store: createConsentRecordStore(clickhouse), now, sites: sites.sites }),
+    withdrawer: createWithdrawer({ store: createWithdrawalStore({ clickhouse }), now }),
+    logger: loggerOf("worker"),
+    registry,
+  });
   const loader = createLoader({ log, store: createEventStore({ clickhouse }), logger: loggerOf("loader"), registry });
   const failed = new Promise<unknown>((resolve) => {
     worker.run().catch(resolve);
@@ -94,8 +108,16 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
   endings.add(loader.stop);
 
   const addresses: RunningPolder["addresses"] = { api: "", collector: "", sql: settings.clickhouse?.url ?? "" };
+  const ledger = await openConsentLedger({
+    dataPath: settings.dataPath,
+    sharedBy: settings.kafka && log,
+    now: () => now().getTime(),
+    logger: loggerOf("consent"),
+  });
+  endings.add(() => ledger.close());
   const collector = createCollector({
     log,
+    ledger,
     sites,
     countryOf: readCountryTable(),
     now: () => now().getTime(),
@@ -157,6 +179,11 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
       lag: lag.ageMs,
       isStoreReachable: clickhouse.isReachable,
       sqlUrl: addresses.sql,
+      visitor: {
+        directory: sites,
+        queries: createConsentQueries(clickhouse),
+        collectorUrl: () => addresses.collector,
+      },
       ...(addresses.shop !== undefined && { shopUrl: addresses.shop }),
       ...(settings.adminToken !== undefined && { adminToken: settings.adminToken }),
     });

@@ -1,1 +1,3 @@
+export { createConsentRecorder, type ConsentRecorder, type ConsentRecorderOptions } from "./create-consent-recorder.ts";
+export { createWithdrawer, type Withdrawer, type WithdrawerOptions } from "./create-withdrawer.ts";
 export { createWorker, type Worker, type WorkerOptions } from "./create-worker.ts";

@@ -1,9 +1,18 @@
 import { serve } from "@hono/node-server";
-import { createClickHouse, createIdentityStore, migrate } from "@polder/clickhouse";
+import {
+  createClickHouse,
+  createConsentRecordStore,
+  createIdentityStore,
+  createWithdrawalStore,
+  migrate,
+} from "@polder/clickhouse";
 import { createHealthHandler, createJsonLogger } from "@polder/core";
 import { Registry, collectDefaultMetrics } from "prom-client";
 import { readProcessSettings, usage, type ProcessSettings } from "./config.ts";
+import { createConsentRecorder } from "./create-consent-recorder.ts";
+import { createWithdrawer } from "./create-withdrawer.ts";
 import { createWorker } from "./create-worker.ts";
+import { createSitesOfFile } from "./sites-of-file.ts";
 
 if (process.argv.includes("--help")) {
   process.stdout.write(usage);
@@ -21,9 +30,20 @@ try {
 async function start(settings: ProcessSettings): Promise<void> {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  const sites = settings.configPath === undefined ? undefined : createSitesOfFile(settings.configPath, logger);
   const clickhouse = createClickHouse({ ...settings.clickhouse, logger });
   await migrate(clickhouse);
-  const worker = createWorker({ store: createIdentityStore(clickhouse), logger, registry });
+  const worker = createWorker({
+    store: createIdentityStore(clickhouse),
+    consent: createConsentRecorder({
+      store: createConsentRecordStore(clickhouse),
+      now: () => new Date(),
+      ...(sites && { sites }),
+    }),
+    withdrawer: createWithdrawer({ store: createWithdrawalStore({ clickhouse }), now: () => new Date() }),
+    logger,
+    registry,
+  });
   const health = createHealthHandler({
     ready: async () => ((await clickhouse.isReachable()) ? undefined : "ClickHouse does not answer"),
     metrics: () => registry.metrics(),

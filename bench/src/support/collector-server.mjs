@@ -1,13 +1,13 @@
 import { createCollector, createMessageId, readBrowserBundle, readCountryTable } from "@polder/collector";
 import { createSiteDirectory, parseConfig } from "@polder/core";
 import { createKafkaLog } from "@polder/kafka";
-import { createLmdbLog } from "@polder/lmdb";
+import { createLmdbConsentLedger, createLmdbLog } from "@polder/lmdb";
 import { Registry } from "prom-client";
 import { benchConfig } from "./bench-config.mjs";
 import { quiet } from "./temporary-folder.mjs";
 
-// The collector as it is in production, with its log: a folder, or brokers after "kafka:".
-const where = process.argv[2];
+// The collector as it is in production, with its log (a folder, or brokers after "kafka:") and the folder of its ledger.
+const [where, ledgerPath] = process.argv.slice(2);
 const log = where.startsWith("kafka:")
   ? createKafkaLog({
       brokers: where.slice("kafka:".length).split(","),
@@ -19,8 +19,10 @@ const log = where.startsWith("kafka:")
       logger: quiet,
     })
   : createLmdbLog({ path: where, logger: quiet });
+const ledger = createLmdbConsentLedger({ path: ledgerPath, now: () => Date.now(), logger: quiet });
 const collector = createCollector({
   log,
+  ledger,
   sites: createSiteDirectory(parseConfig(JSON.stringify(benchConfig)).config),
   countryOf: readCountryTable(),
   now: () => Date.now(),
@@ -34,6 +36,7 @@ process.send(await collector.listen({ host: "127.0.0.1", port: 0 }));
 process.on("SIGTERM", () => {
   void collector
     .close()
+    .then(() => ledger.close())
     .then(() => log.close())
     .then(() => process.exit(0));
 });

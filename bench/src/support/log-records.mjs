@@ -8,7 +8,11 @@ export function logRecords(count) {
   const parsed = parseConfig(JSON.stringify(benchConfig));
   const key = createSiteDirectory(parsed.config).findKey(writeKey);
   let made = 0;
-  const pipeline = createPipeline({ countryOf: () => "NL", newId: () => `id-${made++}` });
+  const pipeline = createPipeline({
+    ledger: { latest: () => undefined, timesOf: () => undefined },
+    countryOf: () => "NL",
+    newId: () => `id-${made++}`,
+  });
   const toRecord = createRecordEncoder();
   const records = [];
   for (const body of requestBodies({ writeKey, count: Math.ceil(count / 10), perRequest: 10 })) {
@@ -23,6 +27,7 @@ export function logRecords(count) {
         userAgent: browserHeaders["user-agent"],
         gpc: false,
         cookieAnonymousId: () => "",
+        choices: [],
       });
       if (!result.ok) throw new Error(`the benchmark's own event was refused: ${result.reason}`);
       records.push(toRecord(result.row));

@@ -14,6 +14,9 @@ export { renderMigrations, type RenderOptions } from "./migrations/render-migrat
 export { reloadIdentities } from "./reload-identities.ts";
 export { connectionFromEnv, type Connection } from "./connection-from-env.ts";
 export { createIdentityStore } from "./identity-store.ts";
+export { createWithdrawalStore } from "./withdrawal-store.ts";
+export { createConsentRecordStore } from "./consent-record-store.ts";
+export { createConsentQueries, type ConsentQueries, type EventConsent, type FiledText } from "./queries/consent.ts";
 export { createReadQueries } from "./queries/create-read-queries.ts";
 export {
   type AudienceCount,

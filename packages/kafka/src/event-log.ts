@@ -54,7 +54,9 @@ export function createKafkaLog(options: KafkaLogOptions): KafkaLog {
 
   const prepared = () => {
     preparing ??= admin
-      .ask((asked) => prepareTopics(asked, topics.map(nameOf), { ...options, partitions }))
+      .ask((asked) =>
+        prepareTopics(asked, topics.map(nameOf), { ...options, partitions, compacted: [nameOf("polder.consent")] }),
+      )
       .catch((error: unknown) => {
         preparing = undefined;
         throw error;

@@ -3,6 +3,7 @@ import { LogMisconfiguredError } from "@polder/core";
 import kafkajs, { type Admin, type ITopicConfig } from "kafkajs";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { createKafkaLog, type KafkaLog, type KafkaLogOptions } from "./event-log.ts";
+import { compactedKeptMs } from "./topics.ts";
 
 const brokers = process.env.KAFKA_BROKERS?.split(",");
 const logger = { info() {}, warn() {}, error() {} };
@@ -32,7 +33,7 @@ describe.skipIf(!brokers)(brokers ? "topics at the start" : "skipped, KAFKA_BROK
     return (error as Error).message;
   };
   const make = async (config: Partial<ITopicConfig>) => {
-    const topics = ["polder.events", "polder.rejected"].map((name) => ({
+    const topics = ["polder.events", "polder.rejected", "polder.consent"].map((name) => ({
       topic: `${topicPrefix}${name}`,
       numPartitions: 3,
       replicationFactor: 1,
@@ -54,6 +55,14 @@ describe.skipIf(!brokers)(brokers ? "topics at the start" : "skipped, KAFKA_BROK
     opened = [];
   });
 
+  const configOf = async (name: string) => {
+    const { resources } = await admin.describeConfigs({
+      includeSynonyms: false,
+      resources: [{ type: kafkajs.ConfigResourceTypes.TOPIC, name: `${topicPrefix}${name}` }],
+    });
+    return new Map(resources[0]!.configEntries.map(({ configName, configValue }) => [configName, configValue]));
+  };
+
   it("makes them when allowed, also when two processes start at once, and finds them the next time", async () => {
     await Promise.all([open().prepareTopics(), open().prepareTopics()]);
     const { topics } = await admin.fetchTopicMetadata({ topics: [`${topicPrefix}polder.events`] });
@@ -61,11 +70,18 @@ describe.skipIf(!brokers)(brokers ? "topics at the start" : "skipped, KAFKA_BROK
     const again = open({ createTopics: false });
     await again.prepareTopics();
     expect(await again.partitionCount("polder.rejected")).toBe(3);
+    expect((await configOf("polder.events")).get("cleanup.policy")).toBe("delete");
+    const consent = await configOf("polder.consent");
+    expect(consent.get("cleanup.policy")).toBe("compact,delete");
+    expect(Number(consent.get("retention.ms"))).toBe(compactedKeptMs);
   });
 
   it("says what to make when they are missing and may not be made", async () => {
     const message = await refusal(open({ createTopics: false }));
-    expect(message).toContain(`no topic ${topicPrefix}polder.events, ${topicPrefix}polder.rejected`);
+    expect(message).toContain(
+      `no topic ${topicPrefix}polder.events, ${topicPrefix}polder.rejected, ${topicPrefix}polder.consent`,
+    );
+    expect(message).toContain(`${topicPrefix}polder.consent with cleanup.policy compact,delete`);
     expect(message).toContain("3 partitions, replication factor 1 and min.insync.replicas 1");
     expect(await admin.listTopics()).not.toContain(`${topicPrefix}polder.events`);
   });
@@ -96,6 +112,14 @@ describe.skipIf(!brokers)(brokers ? "topics at the start" : "skipped, KAFKA_BROK
     const message = await refusal(open());
     expect(message).toContain("min.insync.replicas 2 but 1 replica(s)");
     expect(message).toContain("is compacted");
+  });
+
+  it("refuses a topic of choices that would forget them, and one that would keep every one of them", async () => {
+    await make({ configEntries: [{ name: "retention.ms", value: "86400000" }] });
+    const message = await refusal(open());
+    expect(message).toContain("polder.consent is not compacted");
+    expect(message).toContain("polder.consent forgets choices after 86400000 ms");
+    expect(message).not.toContain("polder.events");
   });
 
   it("tells an append what is wrong, too", async () => {

@@ -3,10 +3,15 @@ import { LogMisconfiguredError } from "@polder/core";
 import kafkajs, { type Admin } from "kafkajs";
 
 export interface TopicRequirements {
+  /** Which of the names keep the last record of every key, whatever its age, for {@link compactedKeptMs}; the others keep all records for a while. */
+  compacted: readonly string[];
   partitions: number;
   replicationFactor: number;
   createTopics: boolean;
 }
+
+/** Longer than a record of a visitor's choices can matter: ids of devices live 395 days, events may be 30 days old. */
+export const compactedKeptMs: number = 430 * 24 * 3_600_000;
 
 /**
  * Makes the topics that are missing, when allowed, and checks the others.
@@ -29,17 +34,31 @@ const leastInSync = ({ replicationFactor }: TopicRequirements) => (replicationFa
 
 async function create(admin: Admin, names: readonly string[], required: TopicRequirements): Promise<void> {
   const { partitions, replicationFactor } = required;
-  const wanted = `${partitions} partitions, replication factor ${replicationFactor} and min.insync.replicas ${leastInSync(required)}`;
+  const isCompacted = (name: string): boolean => required.compacted.includes(name);
+  const compacted = names.filter(isCompacted);
+  const wanted =
+    `${partitions} partitions, replication factor ${replicationFactor} and min.insync.replicas ${leastInSync(required)}` +
+    (compacted.length === 0
+      ? ""
+      : `; ${compacted.join(", ")} with cleanup.policy compact,delete and retention.ms ${compactedKeptMs}`);
   if (!required.createTopics) {
     throw new LogMisconfiguredError(
       `Kafka has no topic ${names.join(", ")}: make it with ${wanted}, or allow Polder to create topics.`,
     );
   }
-  const configEntries = [
-    { name: "min.insync.replicas", value: String(leastInSync(required)) },
-    { name: "cleanup.policy", value: "delete" },
+  const inSync = { name: "min.insync.replicas", value: String(leastInSync(required)) };
+  const deleting = [inSync, { name: "cleanup.policy", value: "delete" }];
+  const compacting = [
+    inSync,
+    { name: "cleanup.policy", value: "compact,delete" },
+    { name: "retention.ms", value: String(compactedKeptMs) },
   ];
-  const topics = names.map((topic) => ({ topic, numPartitions: partitions, replicationFactor, configEntries }));
+  const topics = names.map((topic) => ({
+    topic,
+    numPartitions: partitions,
+    replicationFactor,
+    configEntries: isCompacted(topic) ? compacting : deleting,
+  }));
   try {
     // False when another process was faster: the check that follows tells whether it wanted the same.
     await admin.createTopics({ topics, waitForLeaders: true });
@@ -74,7 +93,7 @@ async function findFaults(admin: Admin, names: readonly string[], required: Topi
     resources: names.map((name) => ({
       type: kafkajs.ConfigResourceTypes.TOPIC,
       name,
-      configNames: ["min.insync.replicas", "cleanup.policy"],
+      configNames: ["min.insync.replicas", "cleanup.policy", "retention.ms"],
     })),
   });
   const faults: string[] = [];
@@ -100,9 +119,17 @@ async function findFaults(admin: Admin, names: readonly string[], required: Topi
     if (inSync > replicas) {
       fault(`has min.insync.replicas ${inSync} but ${replicas} replica(s): nothing could ever be written. Lower it.`);
     }
-    if (config.get("cleanup.policy")?.includes("compact")) {
-      fault("is compacted: records would vanish before they are loaded. Set cleanup.policy to delete.");
+    const policy = config.get("cleanup.policy") ?? "delete";
+    if (!required.compacted.includes(name)) {
+      if (policy.includes("compact"))
+        fault("is compacted: records would vanish before they are loaded. Set cleanup.policy to delete.");
+      continue;
     }
+    if (!policy.includes("compact"))
+      fault("is not compacted: it would grow with every choice. Set cleanup.policy to compact,delete.");
+    const keptMs = Number(config.get("retention.ms") ?? -1);
+    if (policy.includes("delete") && keptMs >= 0 && keptMs < compactedKeptMs)
+      fault(`forgets choices after ${keptMs} ms, while they still count. Set retention.ms to ${compactedKeptMs}.`);
   }
   return faults;
 }

@@ -1,4 +1,3 @@
-import { mkdirSync } from "node:fs";
 import {
   LogMisconfiguredError,
   LogUnavailableError,
@@ -7,7 +6,8 @@ import {
   type CommittedPosition,
   type Topic,
 } from "@polder/core";
-import { open, type Database, type RootDatabase } from "lmdb";
+import type { Database } from "lmdb";
+import { openRoot, writeError } from "./open-root.ts";
 
 type StateKey = (string | number)[];
 
@@ -50,7 +50,8 @@ export interface Environment {
 /** @throws {LogMisconfiguredError} when the folder cannot be used, or holds a log with another number of partitions. */
 export function openEnvironment(options: { path: string; partitions: number; maxBytes: number }): Environment {
   const { path, partitions } = options;
-  const root = openRoot(path, options.maxBytes);
+  // With room for deleting when appends are refused.
+  const root = openRoot("log", path, options.maxBytes * 2 + 2 ** 30);
   const tables = new Map<Topic, RecordTable>();
   for (const topic of topics) tables.set(topic, root.openDB(`records/${topic}`, { encoding: "binary" }));
   const state: Database<unknown, StateKey> = root.openDB("state", { encoding: "json" });
@@ -112,7 +113,8 @@ export function openEnvironment(options: { path: string; partitions: number; max
       try {
         return await transaction;
       } catch (error) {
-        throw await asLogError(error, path);
+        if (error instanceof LogUnavailableError || error instanceof NotAssignedError) throw error;
+        throw await writeError("log", path, error);
       } finally {
         underWay.delete(transaction);
       }
@@ -129,43 +131,8 @@ export function openEnvironment(options: { path: string; partitions: number; max
 // Another process may get the number of a dead one, but not the moment of its start as well.
 export const processStartedAt: number = Math.round(performance.timeOrigin);
 
-function openRoot(path: string, maxBytes: number): RootDatabase<Buffer, string> {
-  try {
-    mkdirSync(path, { recursive: true });
-    return open<Buffer, string>({
-      path,
-      // A commit is then pages, fdatasync, meta page through O_DSYNC (liblmdb, mdb_txn_commit), and lmdb-js settles a `transaction` only after
-      // that returned (src/writer.cpp, TXN_COMMITTED). With overlappingSync only `flushed` promises it, and hangs when the commit fails.
-      overlappingSync: false,
-      // Batching by event turn leaves a promise of lmdb's own unhandled when a commit fails: a full disk would end the process.
-      eventTurnBatching: false,
-      noSubdir: false,
-      encoding: "binary",
-      // Address space, not disk. Fixed, so that no process has to follow another one's growth; with room for deleting when appends are refused.
-      mapSize: Math.ceil((maxBytes * 2 + 2 ** 30) / 2 ** 20) * 2 ** 20,
-    });
-  } catch (error) {
-    throw new LogMisconfiguredError(
-      `The log folder ${path} cannot be used: ${(error as Error).message}. Give a folder on a local disk that this user may write.`,
-      { cause: error },
-    );
-  }
-}
-
 function readerPids(list: string): Set<number> {
   const pids = new Set<number>();
   for (const row of list.matchAll(/^\s*(\d+) /gm)) pids.add(Number(row[1]));
   return pids;
-}
-
-async function asLogError(error: unknown, path: string): Promise<Error> {
-  if (error instanceof LogUnavailableError || error instanceof NotAssignedError) return error;
-  // lmdb tells why a commit failed through a promise of its own, that would end the process if nobody looked at it.
-  const { commitError } = error as { commitError?: Promise<never> };
-  const cause = commitError ? await commitError.catch((reason: unknown) => reason) : error;
-  const why = cause instanceof Error ? cause.message : String(cause);
-  return new LogUnavailableError(
-    `The log in ${path} could not be written: ${why}. See whether its disk is full or failing.`,
-    { cause },
-  );
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { consentOf, readConsentStamp } from "./consent-stamp.ts";
+import { purposes } from "./purpose.ts";
 
 const at = "2026-11-22T20:15:00.000Z";
 const allDenied = {
@@ -25,8 +26,21 @@ describe("a consent object", () => {
       at,
       gpc: true,
       notice: { version: "3", hash: "abc", language: "nl", variant: "bar" },
+      texts: { measurement: "0".repeat(64), ads: "f".repeat(64) },
     };
     expect(readConsentStamp(stamp)).toEqual(stamp);
+  });
+
+  it.each([
+    [
+      { ads: "F".repeat(64), profile: 1, newsletter: "0".repeat(64) },
+      { ads: "unreadable", profile: "unreadable" },
+    ],
+    ["0".repeat(64), Object.fromEntries(purposes.map((purpose) => [purpose, "unreadable"]))],
+    [{ ads: null }, undefined],
+    [null, undefined],
+  ])("that names the text shown as %j passes for no text of today", (texts, read) => {
+    expect(readConsentStamp({ v: 1, id: "c", purposes: { ads: "granted" }, texts })?.texts).toEqual(read);
   });
 
   it.each([undefined, null, {}])("that says nothing is nothing known: %j", (value) => {
@@ -50,8 +64,8 @@ describe("a consent object", () => {
   });
 
   it("with an unknown state says no for that purpose", () => {
-    const purposes = { measurement: "GRANTED", profile: true, ads: "granted", prediction: null, newsletter: "granted" };
-    expect(readConsentStamp({ v: 1, id: "c", purposes })?.purposes).toEqual({
+    const given = { measurement: "GRANTED", profile: true, ads: "granted", prediction: null, newsletter: "granted" };
+    expect(readConsentStamp({ v: 1, id: "c", purposes: given })?.purposes).toEqual({
       measurement: "denied",
       profile: "denied",
       ads: "granted",

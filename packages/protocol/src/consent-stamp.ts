@@ -52,8 +52,26 @@ function readOwn(value: Loose): ConsentStamp {
     ...(typeof value.at === "string" && { at: value.at }),
     ...(value.gpc !== undefined && value.gpc !== null && { gpc: value.gpc !== false }),
     ...readNotice(value.notice),
+    ...readTexts(value.texts),
   };
 }
+
+const hashForm = /^[0-9a-f]{64}$/;
+
+/** What is no hash is kept as one that no text has, so that it cannot pass for the text of today. */
+function readTexts(value: unknown): Pick<ConsentStamp, "texts"> {
+  if (value === undefined || value === null) return {};
+  const given: Loose = isObject(value) ? value : Object.fromEntries(purposes.map((purpose) => [purpose, false]));
+  const texts: { [P in Purpose]?: string } = {};
+  for (const purpose of purposes) {
+    const hash = given[purpose];
+    if (hash !== undefined && hash !== null)
+      texts[purpose] = typeof hash === "string" && hashForm.test(hash) ? hash : unreadableText;
+  }
+  return Object.keys(texts).length === 0 ? {} : { texts };
+}
+
+const unreadableText = "unreadable";
 
 function readNotice(value: unknown): Pick<ConsentStamp, "notice"> {
   if (!isObject(value) || typeof value.version !== "string") return {};

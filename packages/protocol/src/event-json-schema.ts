@@ -43,6 +43,14 @@ export const consentSchema: JsonObject = {
         ["version", "hash", "language", "variant"].map((name): [string, Json] => [name, { type: "string" }]),
       ),
     },
+    texts: {
+      type: "object",
+      description:
+        "By purpose, the hash of the text that was shown for it. A grant for another text than today's does not count.",
+      properties: Object.fromEntries(
+        purposes.map((purpose): [string, Json] => [purpose, { type: "string", pattern: "^[0-9a-f]{64}$" }]),
+      ),
+    },
   },
 };
 

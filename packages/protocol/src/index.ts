@@ -38,6 +38,7 @@ export {
 } from "./parse-request.ts";
 export { browserScripts, postRoutes } from "./routes.ts";
 export { consentOf, readConsentStamp } from "./consent-stamp.ts";
+export { canonicalText, underCurrentTexts, type CurrentTexts, type PurposeText } from "./purpose-text.ts";
 export {
   defaultGrantLifetimeMs,
   grantedPurposes,
@@ -45,6 +46,19 @@ export {
   tighterRegime,
   type PermitInput,
 } from "./permitted.ts";
+export {
+  choiceTimesLength,
+  choiceTimesOf,
+  gpcTimesOf,
+  isSameTimes,
+  joinChoices,
+  newestOf,
+  recordedChoiceOf,
+  stricterOf,
+  type ChoiceAct,
+  type ChoiceTimes,
+  type RecordedChoice,
+} from "./recorded-choice.ts";
 export { choiceCookieName, decodeChoice, encodeChoice, refusalPeriodMs, type StoredChoice } from "./choice-cookie.ts";
 export {
   decodeDeviceId,

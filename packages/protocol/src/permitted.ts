@@ -5,7 +5,7 @@ import { maskOf, purposes, type PurposeMask } from "./purpose.ts";
 export const defaultGrantLifetimeMs = 365 * 24 * 3_600_000;
 
 /** A choice may come from a clock this much ahead of ours; later ones have no age that can be known. */
-const clockToleranceMs = 24 * 3_600_000;
+export const clockToleranceMs: number = 24 * 3_600_000;
 
 export interface PermitInput {
   /** As {@link readConsentStamp} gives it; undefined: nothing is known. */

@@ -17,7 +17,7 @@ export const rejectReasons = [
   "origin_not_allowed",
   "refused_by_store",
 ] as const;
-export const dropReasons = ["no_consent", "no_profile_consent"] as const;
+export const dropReasons = ["no_consent", "no_profile_consent", "consent_withdrawn"] as const;
 
 export type RejectReason = (typeof rejectReasons)[number];
 export type DropReason = (typeof dropReasons)[number];

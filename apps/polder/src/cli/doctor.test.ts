@@ -195,7 +195,7 @@ describe("consent", () => {
   it.each([
     ["pages anywhere", { origins: ["*"] }, "wrong", /anywhere/],
     ["pages without encryption", { origins: ["http://shop.example"] }, "wrong", /not encrypted/],
-    ["another regime", { regime: "opt_out" }, "note", /opt_out/],
+    ["another regime", { consent: { regimes: { US: "opt_out" } } }, "note", /opt_out/],
     [
       "consent from elsewhere",
       {

@@ -99,10 +99,12 @@ export function checkConsent(config: PolderConfig): Finding[] {
     if (site.origins.includes("*")) {
       found.push(wrong(`Site ${site.id} takes events from pages anywhere (origins "*"). List its own origins.`));
     }
-    if (site.regime !== "opt_in") {
+    for (const [place, regime] of Object.entries(site.consent.regimes)) {
+      if (regime === "opt_in") continue;
+      const where = place === "default" ? "everywhere else" : `in ${place}`;
       found.push(
         note(
-          `Site ${site.id} has the regime ${site.regime}: visitors who have not chosen are counted. That is not allowed in the EU.`,
+          `Site ${site.id} has the regime ${regime} ${where}: visitors who have not chosen are counted. That is not allowed in the EU.`,
         ),
       );
     }

@@ -117,7 +117,7 @@ export const initCommand: Command = {
       origins,
       writeKeys: [{ key: writeKey, name: "pages" }],
       serverKeys: [{ hash: hashOfKey(serverKey), name: "server", basis }],
-      regime: "opt_in",
+      consent: { regimes: { default: "opt_in" } },
       currency: given.currency ?? "EUR",
       // The collector has a name beside the pages': without their parent domain it may set no cookie for them.
       ...(isDomain && new URL(collector).hostname.endsWith(`.${siteHost}`) && { cookieDomain: siteHost }),

@@ -92,7 +92,7 @@ describe("init", () => {
       name: "Shop",
       timezone: "Europe/Amsterdam",
       origins: ["https://shop.example"],
-      regime: "opt_in",
+      consent: { regimes: { default: "opt_in" } },
     });
     expect(out).toContain(
       `<script async src="https://data.shop.example/polder.js" data-site="${site?.writeKeys[0]?.key}"></script>`,

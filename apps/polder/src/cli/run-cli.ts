@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { Command, CommandContext } from "./command.ts";
+import { consentCommand } from "./consent.ts";
 import { doctorCommand } from "./doctor.ts";
 import { CommandError, exitCode, messageOf, UsageError } from "./exit-code.ts";
 import { initCommand } from "./init.ts";
@@ -15,6 +16,7 @@ export const commands: readonly Command[] = [
   migrateCommand,
   sqlCommand,
   doctorCommand,
+  consentCommand,
   keyCommand,
   typesCommand,
 ];

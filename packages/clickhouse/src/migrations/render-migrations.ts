@@ -3,6 +3,7 @@ import { tables } from "./0001-tables.ts";
 import { people } from "./0002-people.ts";
 import { materializedViews } from "./0003-materialized-views.ts";
 import { views } from "./0004-views.ts";
+import { consentRecord } from "./0005-consent-record.ts";
 
 /** SQL as written in this folder: statements that each end with a semicolon at the end of a line, with the places below to fill in. */
 export interface Migration {
@@ -26,7 +27,7 @@ export interface RenderedMigration {
 }
 
 /** In order, never renumbered, never changed once released. */
-export const migrations: readonly Migration[] = [tables, people, materializedViews, views];
+export const migrations: readonly Migration[] = [tables, people, materializedViews, views, consentRecord];
 
 export const renderMigrations = (options: RenderOptions): RenderedMigration[] =>
   migrations.map((migration) => ({

@@ -117,7 +117,49 @@ const site = {
       pattern: /^(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z0-9][a-z0-9-]*$/,
       expected: "a domain in small letters without a leading dot, as example.com",
     },
-    regime: { type: "one_of", about: "What holds without a choice.", values: regimes, default: "opt_in" },
+    consent: {
+      type: "object",
+      about: "What visitors are asked, and what holds before they answer.",
+      default: {},
+      fields: {
+        regimes: {
+          type: "map",
+          about:
+            "What holds without a choice, by country of the visitor (ISO 3166, as US), and `default` for all others: opt_in when absent. Where countries are named and a visitor's is not known, the strictest of all of these holds.",
+          names: { pattern: /^(?:default|[A-Z]{2})$/, expected: "default, or a country in two capitals, as US" },
+          of: { type: "one_of", about: "A regime.", values: regimes },
+          default: {},
+        },
+        grantDays: {
+          type: "number",
+          about: "Days that a yes counts; then the visitor has to be asked again.",
+          min: 1,
+          max: 365,
+          default: 365,
+        },
+        purposes: {
+          type: "map",
+          about:
+            "What visitors are told about each purpose, by language (BCP 47, as nl). Kept for ever by its hash. A changed text takes back the yes to that purpose, and to no other, from choices that say which text they were made under.",
+          names: { pattern: new RegExp(`^(?:${purposes.join("|")})$`), expected: `one of ${purposes.join(", ")}` },
+          of: {
+            type: "map",
+            about: "Texts of a purpose, by language.",
+            names: { pattern: /^[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*$/, expected: "a language, as nl or pt-BR" },
+            isNotEmpty: true,
+            of: {
+              type: "object",
+              about: "The text in one language.",
+              fields: {
+                title: { type: "text", about: "Name of the purpose.", pattern: /\S/, expected: "a text" },
+                text: { type: "text", about: "What is done with the data.", pattern: /\S/, expected: "a text" },
+              },
+            },
+          },
+          default: {},
+        },
+      },
+    },
     currency: {
       type: "text",
       about: "ISO 4217 currency of amounts that name none.",

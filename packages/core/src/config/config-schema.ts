@@ -32,6 +32,8 @@ function schemaOf(rule: Rule): JsonObject {
         type: "object",
         ...common,
         additionalProperties: schemaOf(rule.of),
+        ...(rule.names !== undefined && { propertyNames: { pattern: rule.names.pattern.source } }),
+        ...(rule.isNotEmpty === true && { minProperties: 1 }),
       };
     case "object": {
       const fields = Object.entries(rule.fields);

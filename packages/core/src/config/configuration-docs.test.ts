@@ -18,7 +18,9 @@ interface Schema {
   additionalProperties?: Schema | boolean;
 }
 
-const kindOf = ({ type, enum: values, items, minimum, maximum }: Schema): string => {
+const kindOf = ({ type, enum: values, items, minimum, maximum, additionalProperties }: Schema): string => {
+  if (typeof additionalProperties === "object" && additionalProperties.enum !== undefined)
+    return `object of ${kindOf(additionalProperties)}`;
   if (values) return values.map((value) => `\`${String(value)}\``).join(", ");
   if (items) return items.type === "object" ? "list" : `list of ${kindOf(items)}`;
   const range = minimum === undefined || maximum === undefined ? "" : ` from ${minimum} to ${maximum}`;
@@ -40,10 +42,16 @@ function rowsOf(schema: Schema, path: string): string[] {
       row,
       ...rowsOf(field, place),
       ...(field.items ? rowsOf(field.items, `${place}[]`) : []),
-      ...(map ? rowsOf(map, `${place}.<name>`) : []),
+      ...(map ? rowsOfMap(map, `${place}.<name>`) : []),
     ];
   });
 }
+
+/** A map of maps has a row for what its maps hold. */
+const rowsOfMap = (values: Schema, place: string): string[] =>
+  values.properties === undefined && typeof values.additionalProperties === "object"
+    ? rowsOfMap(values.additionalProperties, `${place}.<name>`)
+    : rowsOf(values, place);
 
 it("stand in docs/configuration.md", async () => {
   const page = `# polder.config.json

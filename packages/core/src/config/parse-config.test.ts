@@ -36,7 +36,7 @@ describe("a configuration", () => {
             origins: ["https://shop.example"],
             writeKeys: [{ key: "pk_12345678" }],
             serverKeys: [],
-            regime: "opt_in",
+            consent: { regimes: {}, grantDays: 365, purposes: {} },
             currency: "EUR",
             allowThirdParty: false,
             maxEventsPerSecond: 5000,
@@ -72,7 +72,16 @@ describe("a configuration", () => {
             }),
           ],
           cookieDomain: "shop.example",
-          regime: "notice",
+          consent: {
+            regimes: { default: "notice", DE: "opt_in" },
+            grantDays: 180,
+            purposes: {
+              measurement: {
+                en: { title: "Counting", text: "We count visits." },
+                nl: { title: "Tellen", text: "Wij tellen bezoeken." },
+              },
+            },
+          },
           currency: "USD",
           allowThirdParty: true,
           maxEventsPerSecond: 10,
@@ -85,6 +94,12 @@ describe("a configuration", () => {
       retention: { logBytes: 33_554_432 },
     };
     expect(parse(config)).toEqual({ ok: true, config });
+  });
+
+  it("that says `regime` of a site, as files of an earlier version do, is read as if it said the new setting", () => {
+    expect(parse({ sites: [site({ regime: "opt_out" })] })).toEqual(
+      parse({ sites: [site({ consent: { regimes: { default: "opt_out" } } })] }),
+    );
   });
 
   it.each([
@@ -128,7 +143,54 @@ describe("a configuration", () => {
       { sites: [site({ cookieDomain: ".shop.example" })] },
       "sites[0].cookieDomain: must be a domain in small letters without a leading dot, as example.com.",
     ],
-    [{ sites: [site({ regime: "strict" })] }, "sites[0].regime: must be one of opt_in, opt_out, notice."],
+    [
+      { sites: [site({ consent: { regimes: { default: "strict" } } })] },
+      "sites[0].consent.regimes.default: must be one of opt_in, opt_out, notice.",
+    ],
+    [
+      { sites: [site({ consent: { regimes: { us: "opt_out" } } })] },
+      "sites[0].consent.regimes.us: is no name that counts here: it must be default, or a country in two capitals, as US.",
+    ],
+    [
+      { sites: [site({ consent: { grantDays: 366 } })] },
+      "sites[0].consent.grantDays: must be a whole number from 1 to 365.",
+    ],
+    [
+      { sites: [site({ consent: { purposes: { marketing: { en: { title: "a", text: "b" } } } } })] },
+      "sites[0].consent.purposes.marketing: is no name that counts here: it must be one of necessary, measurement, profile, personalisation, prediction, ads.",
+    ],
+    [
+      { sites: [site({ consent: { purposes: { ads: { English: { title: "a", text: "b" } } } } })] },
+      "sites[0].consent.purposes.ads.English: is no name that counts here: it must be a language, as nl or pt-BR.",
+    ],
+    [{ sites: [site({ consent: { purposes: { ads: {} } } })] }, "sites[0].consent.purposes.ads: needs at least one."],
+    [
+      { sites: [site({ consent: { purposes: { ads: { en: { title: " ", text: "b" } } } } })] },
+      "sites[0].consent.purposes.ads.en.title: must be a text.",
+    ],
+    [
+      {
+        sites: [
+          site({
+            consent: {
+              purposes: {
+                ads: { en: { title: "a", text: "b" } },
+                profile: { nl: { title: "a", text: "b" }, en: { title: "a", text: "b" } },
+              },
+            },
+          }),
+        ],
+      },
+      "sites[0].consent.purposes.ads: has no text in nl, which other purposes have: every purpose needs the same languages.",
+    ],
+    [
+      { sites: [site({ regime: "opt_in", consent: {} })] },
+      "sites[0].regime: is no setting: use one of id, name, timezone, origins, writeKeys, serverKeys, cookieDomain, consent, currency, allowThirdParty, maxEventsPerSecond, traits.",
+    ],
+    [
+      { sites: [site({ regime: "strict" })] },
+      "sites[0].consent.regimes.default: must be one of opt_in, opt_out, notice.",
+    ],
     [{ sites: [site({ currency: "eur" })] }, "sites[0].currency: must be an ISO 4217 code, as EUR."],
     [
       { sites: [site({ maxEventsPerSecond: 0.5 })] },
@@ -226,7 +288,15 @@ describe("the schema of the configuration", () => {
     const bare = JSON.stringify(schema, (_, value: unknown) => value).match(/"description":""/g);
     expect(bare).toBeNull();
     expect(schema.properties.sites?.items?.properties).toMatchObject({
-      regime: { enum: ["opt_in", "opt_out", "notice"], default: "opt_in", description: expect.any(String) as string },
+      consent: {
+        properties: {
+          regimes: {
+            additionalProperties: { enum: ["opt_in", "opt_out", "notice"] },
+            propertyNames: { pattern: "^(?:default|[A-Z]{2})$" },
+          },
+          purposes: { additionalProperties: { minProperties: 1 } },
+        },
+      },
     });
   });
 });

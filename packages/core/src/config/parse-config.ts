@@ -1,5 +1,6 @@
 import { configRule, type PolderConfig, type SiteConfig } from "./config-rule.ts";
 import { findJsonFault } from "./find-json-fault.ts";
+import { moveSettings } from "./move-settings.ts";
 import { readByRule, type ConfigProblem } from "./read-by-rule.ts";
 
 export type ConfigResult = { ok: true; config: PolderConfig } | { ok: false; problems: readonly ConfigProblem[] };
@@ -15,7 +16,7 @@ export function parseConfig(text: string): ConfigResult {
     return { ok: false, problems: [{ path: "", message: `is not JSON: ${explain(json)}` }] };
   }
   const problems: ConfigProblem[] = [];
-  const config = readByRule(configRule, value, "", problems) as PolderConfig;
+  const config = readByRule(configRule, moveSettings(value), "", problems) as PolderConfig;
   // Only a configuration of the right shape can be looked through as a whole.
   if (problems.length === 0) findContradictions(config, problems);
   return problems.length === 0 ? { ok: true, config } : { ok: false, problems };
@@ -46,6 +47,7 @@ function findContradictions(config: PolderConfig, problems: ConfigProblem[]): vo
         });
       }
     });
+    findMissingTexts(site.consent.purposes, `${path}.consent.purposes`, problems);
     if (site.origins.includes("*") && site.origins.length > 1) {
       problems.push({
         path: `${path}.origins`,
@@ -53,6 +55,19 @@ function findContradictions(config: PolderConfig, problems: ConfigProblem[]): vo
       });
     }
   });
+}
+
+/** A visitor reads one language: a purpose without it would have to be agreed to unread. */
+function findMissingTexts(texts: SiteConfig["consent"]["purposes"], path: string, problems: ConfigProblem[]): void {
+  const languages = new Set(Object.values(texts).flatMap((ofPurpose) => Object.keys(ofPurpose)));
+  for (const [purpose, ofPurpose] of Object.entries(texts)) {
+    const missing = [...languages].filter((language) => !Object.hasOwn(ofPurpose, language));
+    if (missing.length > 0)
+      problems.push({
+        path: `${path}.${purpose}`,
+        message: `has no text in ${missing.join(", ")}, which other purposes have: every purpose needs the same languages.`,
+      });
+  }
 }
 
 type Validity = Pick<SiteConfig["writeKeys"][number], "notBefore" | "notAfter">;

@@ -50,6 +50,15 @@ function readList(rule: ListRule, list: readonly unknown[], path: string, proble
 }
 
 function readMap(rule: MapRule, object: Loose, path: string, problems: ConfigProblem[]): Loose {
+  if (rule.isNotEmpty === true && Object.keys(object).length === 0)
+    problems.push({ path, message: "needs at least one." });
+  for (const name of Object.keys(object)) {
+    if (rule.names?.pattern.test(name) === false)
+      problems.push({
+        path: join(path, name),
+        message: `is no name that counts here: it must be ${rule.names.expected}.`,
+      });
+  }
   const entries = Object.entries(object).map(([name, item]): [string, unknown] => [
     name,
     readByRule(rule.of, item, join(path, name), problems),

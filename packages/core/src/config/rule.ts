@@ -40,6 +40,9 @@ export interface ListRule extends Common {
 export interface MapRule extends Common {
   type: "map";
   of: Rule;
+  /** Of its names; any when absent. `expected` in words, as the end of "must be …". */
+  names?: { pattern: RegExp; expected: string };
+  isNotEmpty?: true;
   default?: { readonly [name: string]: never };
 }
 export interface ObjectRule extends Common {

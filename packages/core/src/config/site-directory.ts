@@ -1,4 +1,6 @@
 import { createHash, timingSafeEqual } from "node:crypto";
+import type { Purpose } from "@polder/protocol";
+import { noticeTexts } from "../consent-record/notice-text.ts";
 import type { Site, SiteDirectory, SiteKey } from "../ports/site-directory.ts";
 import type { PolderConfig, SiteConfig } from "./config-rule.ts";
 
@@ -84,8 +86,12 @@ const validityOf = ({ notBefore, notAfter }: KeyConfig): Pick<KnownKey, "notBefo
 });
 
 function toSite(config: SiteConfig): Site {
-  const { id, name, timezone, origins, cookieDomain, regime, allowThirdParty, maxEventsPerSecond, traits, currency } =
+  const { id, name, timezone, origins, cookieDomain, consent, allowThirdParty, maxEventsPerSecond, traits, currency } =
     config;
+  const { default: regime = "opt_in", ...regimes } = consent.regimes;
+  const notices = noticeTexts(consent.purposes);
+  const hashes = new Map<Purpose, Set<string>>();
+  for (const { purpose, hash } of notices) hashes.set(purpose, (hashes.get(purpose) ?? new Set()).add(hash));
   return {
     id,
     name,
@@ -93,6 +99,10 @@ function toSite(config: SiteConfig): Site {
     origins,
     ...(cookieDomain !== undefined && { cookieDomain }),
     regime,
+    regimes: new Map(Object.entries(regimes)),
+    grantLifetimeMs: consent.grantDays * 24 * 3_600_000,
+    currentTexts: Object.fromEntries(hashes),
+    notices,
     allowThirdParty,
     maxEventsPerSecond,
     traits,

@@ -1,7 +1,30 @@
-import { consentOf, hasPurpose, maskOf, permittedPurposes, tighterRegime } from "@polder/protocol";
-import type { ConsentStamp, PolderEvent, PurposeMask } from "@polder/protocol";
-import type { RequestContext, Step, Stop } from "./step.ts";
+import {
+  choiceTimesOf,
+  consentOf,
+  gpcTimesOf,
+  hasPurpose,
+  joinChoices,
+  maskOf,
+  permittedPurposes,
+  tighterRegime,
+  underCurrentTexts,
+} from "@polder/protocol";
+import type {
+  ChoiceAct,
+  ChoiceTimes,
+  ConsentStamp,
+  PolderEvent,
+  PurposeMask,
+  RecordedChoice,
+  Regime,
+} from "@polder/protocol";
+import type { ConsentLedger } from "../ports/consent-ledger.ts";
+import { narrowByRecord, recordedChoice, visitorOf } from "./consent-narrow.ts";
+import type { Draft, Repair, RequestContext, Step, Stop } from "./step.ts";
+import { parseTime } from "./time-text.ts";
+import { regimeIn, type VisitorPlace } from "./visitor-place.ts";
 
+const necessary = maskOf(["necessary"]);
 const ads = maskOf(["ads"]);
 
 const noConsent: Stop = {
@@ -14,16 +37,124 @@ const noProfileConsent: Stop = {
   reason: "no_profile_consent",
   detail: "identify, alias and group need consent for profile, so nothing of this one was kept.",
 };
+const consentWithdrawn: Stop = {
+  stop: "dropped",
+  reason: "consent_withdrawn",
+  detail: "The visitor's recorded choice does not allow what the event claims, so nothing of it was kept.",
+};
+
+export interface ConsentStepDeps {
+  ledger: Pick<ConsentLedger, "latest" | "timesOf">;
+  /** Asked where a site has regimes by country. */
+  placeOf: (event: PolderEvent, context: RequestContext) => VisitorPlace;
+  onRepair: (repair: Repair) => void;
+}
 
 /**
- * What the event may be used for. Nothing known means no. Without `profile` the event loses what tells one visitor from another;
- * the record of a choice is kept whatever was chosen, and a withdrawal keeps its id, or it could not be carried out.
+ * What the event may be used for: what it carries, narrowed by what is recorded of its visitor. Nothing known means no. Without `profile` the event
+ * loses what tells one visitor from another; the record of a choice is kept whatever was chosen, and a withdrawal keeps its id, or it could not be
+ * carried out.
  */
-export function createConsentStep(): Step {
-  // The events of a request mostly share one choice, as one object: it is read and judged once.
+export function createConsentStep({ ledger, placeOf, onRepair }: ConsentStepDeps): Step {
+  const stampOf = createStampReader();
+  const maskUnder = createMaskReader();
+  const recordedOf = createRecordReader(ledger);
+  const momentOf = createMomentReader();
+
+  /** Leaves a choice to be recorded; what comes later in the request is judged by it already. */
+  function choose(visitor: string, times: ChoiceTimes, context: RequestContext): void {
+    const known = context.choices.findLast((choice) => choice.visitor === visitor)?.times ?? ledger.timesOf(visitor);
+    context.choices.push({ visitor, times: known === undefined ? times : joinChoices(known, times) });
+  }
+
+  return {
+    name: "consent",
+    run(draft, context) {
+      const { event, row } = draft;
+      const { key } = context;
+      const { site, basis } = key;
+      const stamp = stampOf(event);
+      draft.stamp = stamp;
+      const regime = site.regimes.size === 0 ? site.regime : regimeIn(site, placeOf(event, context).country);
+      row.regime = stamp?.regime === undefined ? regime : tighterRegime(regime, stamp.regime);
+
+      const byKey = stamp === undefined ? basis : undefined;
+      row.basis = byKey?.basis ?? (row.regime === "opt_in" ? "consent" : row.regime);
+      const claimed = byKey === undefined ? maskUnder(stamp, regime, context) : maskOf(byKey.purposes);
+      const own = context.gpc ? claimed & ~ads : claimed;
+      row.consent_mask = own;
+
+      const isChoice = event.type === "consent";
+      const visitor = isChoice || own > necessary ? visitorOf(event, context) : "";
+      if (visitor !== "") {
+        if (isChoice) choose(visitor, choiceIn(draft, momentOf(draft, visitor, context), context), context);
+        const recorded = recordedOf(visitor, context);
+        row.consent_mask = narrowByRecord(own, recorded, {
+          basis: byKey,
+          regime: row.regime,
+          now: context.receivedAt,
+          grantLifetimeMs: site.grantLifetimeMs,
+        });
+        // Global Privacy Control is a choice as well: taking it back later is no yes. Recorded once, and only of visitors who may be known.
+        const takesAds = own !== claimed && ((recorded?.refused ?? 0) & ads) === 0;
+        if (takesAds && !isChoice && hasPurpose(row.consent_mask, "profile"))
+          choose(visitor, gpcTimesOf(momentOf(draft, visitor, context)), context);
+      }
+
+      if (isChoice) {
+        draft.mayIdentify = hasPurpose(own, "profile") || stamp?.purposes.profile === "withdrawn";
+        row.consent_id = stamp?.id ?? "";
+        return draft;
+      }
+      draft.mayIdentify = hasPurpose(row.consent_mask, "profile");
+      const stop = stopOf(event, row.consent_mask);
+      if (stop !== undefined) return stopOf(event, own) === undefined ? consentWithdrawn : stop;
+      if (row.consent_mask !== own) onRepair("consent_narrowed");
+      // Nor the id of the choice without a profile: it is the same on all events under it, and would tie them together.
+      if (draft.mayIdentify) row.consent_id = stamp?.id ?? "";
+      return draft;
+    },
+  };
+}
+
+function stopOf({ type }: PolderEvent, mask: PurposeMask): Stop | undefined {
+  if (hasPurpose(mask, "profile")) return undefined;
+  if (!hasPurpose(mask, "measurement")) return noConsent;
+  return type === "identify" || type === "alias" || type === "group" ? noProfileConsent : undefined;
+}
+
+type Moment = Pick<ChoiceAct, "recordedAt" | "sentAt" | "receivedAt">;
+
+function choiceIn({ stamp, row }: Draft, moment: Moment, { key, gpc }: RequestContext): ChoiceTimes {
+  const { grantLifetimeMs, currentTexts } = key.site;
+  const counted = stamp && underCurrentTexts(stamp, currentTexts);
+  return choiceTimesOf({ stamp: counted, regime: row.regime, gpc, grantLifetimeMs, ...moment });
+}
+
+/** When a choice was made. Choices of one moment that came in one request were made in its order: a millisecond tells them apart. */
+function createMomentReader(): (draft: Draft, visitor: string, context: RequestContext) => Moment {
+  let lastVisitor = "";
+  let lastContext: RequestContext | undefined;
+  let lastAt = Number.NaN;
+  let ties = 0;
+  return ({ event, stamp }, visitor, context) => {
+    const { key, receivedAt } = context;
+    const at = parseTime(event.timestamp) ?? parseTime(stamp?.at) ?? Number.NaN;
+    ties = at === lastAt && visitor === lastVisitor && context === lastContext ? ties + 1 : 0;
+    lastVisitor = visitor;
+    lastContext = context;
+    lastAt = at;
+    // A server knows the time, also that of a choice which it imports long after.
+    const sentAt = parseTime(event.sentAt ?? context.sentAt) ?? (key.kind === "server" ? receivedAt : undefined);
+    return { recordedAt: at + ties, sentAt, receivedAt };
+  };
+}
+
+/** The events of a request mostly share one choice, as one object: it is read once. */
+function createStampReader(): (event: PolderEvent) => ConsentStamp | undefined {
   let lastConsent: unknown;
   let lastStamp: ConsentStamp | undefined;
-  const stampOf = ({ context, timestamp }: PolderEvent): ConsentStamp | undefined => {
+  return ({ context, timestamp }) => {
     const consent = context?.consent;
     // Only our own form reads the same whatever the time of the event.
     if (consent !== undefined && consent === lastConsent) return lastStamp;
@@ -34,52 +165,44 @@ export function createConsentStep(): Step {
     }
     return stamp;
   };
+}
 
-  let judgedStamp: ConsentStamp | undefined;
-  let judgedContext: RequestContext | undefined;
-  let judgedMask: PurposeMask = 0;
-  const maskUnder = (stamp: ConsentStamp | undefined, context: RequestContext): PurposeMask => {
-    if (stamp !== judgedStamp || context !== judgedContext) {
-      judgedStamp = stamp;
-      judgedContext = context;
-      const { key, gpc, receivedAt } = context;
-      judgedMask = permittedPurposes({ stamp, regime: key.site.regime, gpc, now: receivedAt });
+/** … judged once, … */
+function createMaskReader(): (stamp: ConsentStamp | undefined, regime: Regime, context: RequestContext) => PurposeMask {
+  let lastStamp: ConsentStamp | undefined;
+  let lastRegime: Regime | undefined;
+  let lastContext: RequestContext | undefined;
+  let lastMask: PurposeMask = 0;
+  return (stamp, regime, context) => {
+    if (stamp !== lastStamp || regime !== lastRegime || context !== lastContext) {
+      lastStamp = stamp;
+      lastRegime = regime;
+      lastContext = context;
+      const { grantLifetimeMs, currentTexts } = context.key.site;
+      const counted = stamp && underCurrentTexts(stamp, currentTexts);
+      // Without the header, so that it is seen what the header takes away.
+      lastMask = permittedPurposes({ stamp: counted, regime, gpc: false, now: context.receivedAt, grantLifetimeMs });
     }
-    return judgedMask;
+    return lastMask;
   };
+}
 
-  return {
-    name: "consent",
-    run(draft, context) {
-      const { event, row } = draft;
-      const { key } = context;
-      const stamp = stampOf(event);
-      draft.stamp = stamp;
-      row.regime = stamp?.regime === undefined ? key.site.regime : tighterRegime(key.site.regime, stamp.regime);
-
-      if (stamp === undefined && key.basis !== undefined) {
-        const mask = maskOf(key.basis.purposes);
-        row.consent_mask = context.gpc ? mask & ~ads : mask;
-        row.basis = key.basis.basis;
-      } else {
-        row.consent_mask = maskUnder(stamp, context);
-        row.basis = row.regime === "opt_in" ? "consent" : row.regime;
-      }
-
-      draft.mayIdentify = hasPurpose(row.consent_mask, "profile");
-      if (event.type === "consent") {
-        if (stamp?.purposes.profile === "withdrawn") draft.mayIdentify = true;
-        row.consent_id = stamp?.id ?? "";
-        return draft;
-      }
-      if (draft.mayIdentify) {
-        row.consent_id = stamp?.id ?? "";
-        return draft;
-      }
-      // Nor the id of the choice: it is the same on all events under it, and would tie them together.
-      if (!hasPurpose(row.consent_mask, "measurement")) return noConsent;
-      return event.type === "identify" || event.type === "alias" || event.type === "group" ? noProfileConsent : draft;
-    },
+/** … and come from one visitor, who is looked up once. */
+function createRecordReader(
+  ledger: ConsentStepDeps["ledger"],
+): (visitor: string, context: RequestContext) => RecordedChoice | undefined {
+  let lastVisitor = "";
+  let lastContext: RequestContext | undefined;
+  let lastChoices = 0;
+  let last: RecordedChoice | undefined;
+  return (visitor, context) => {
+    if (visitor !== lastVisitor || context !== lastContext || context.choices.length !== lastChoices) {
+      lastVisitor = visitor;
+      lastContext = context;
+      lastChoices = context.choices.length;
+      last = recordedChoice(visitor, context, ledger);
+    }
+    return last;
   };
 }
 

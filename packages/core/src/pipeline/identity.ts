@@ -66,7 +66,7 @@ export function createIdentityStep(deps: { newId: () => string; onRepair: (repai
 }
 
 /** Whether a trimmed text can be the id of one person or device. */
-function isUsableId(id: string): boolean {
+export function isUsableId(id: string): boolean {
   if (id === "" || onlyZeros.test(id)) return false;
   // Longer texts cannot be on the list; most ids are longer.
   return id.length > 15 || !notAnId.has(id.toLowerCase());

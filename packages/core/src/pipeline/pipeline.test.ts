@@ -38,10 +38,17 @@ const request = (overrides: Partial<RequestContext> = {}): RequestContext => ({
   userAgent: chrome,
   gpc: false,
   cookieAnonymousId: () => "",
+  choices: [],
   ...overrides,
 });
 
-const pipeline = createPipeline({ countryOf: (ip) => (ip.startsWith("145.") ? "NL" : ""), newId: () => "made-id" });
+// What is recorded of a visitor has a test of its own.
+const ledger = { latest: () => undefined, timesOf: () => undefined };
+const pipeline = createPipeline({
+  ledger,
+  countryOf: (ip) => (ip.startsWith("145.") ? "NL" : ""),
+  newId: () => "made-id",
+});
 const run = (event: PolderEvent, overrides: Partial<RequestContext> = {}): PipelineResult =>
   pipeline.run(event, request(overrides));
 
@@ -563,6 +570,7 @@ describe("the whole", () => {
     const timed: StepName[] = [];
     const put: Repair[] = [];
     const observed = createPipeline({
+      ledger,
       countryOf: () => "",
       newId: () => "x",
       observer: {

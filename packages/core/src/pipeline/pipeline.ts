@@ -1,4 +1,5 @@
 import type { DropReason, PolderEvent, RejectReason } from "@polder/protocol";
+import type { ConsentLedger } from "../ports/consent-ledger.ts";
 import type { EventRow } from "../row/event-row.ts";
 import { createAddressStep } from "./address.ts";
 import { createAgentStep } from "./agent.ts";
@@ -11,8 +12,11 @@ import { createScrubStep } from "./scrub.ts";
 import { createSiteStep } from "./site.ts";
 import { newRow } from "./new-row.ts";
 import type { Draft, Repair, RequestContext, Step, StepName } from "./step.ts";
+import { createPlaceReader } from "./visitor-place.ts";
 
 export interface PipelineDeps {
+  /** Asked about every event that names a visitor. What it has to record is left in {@link RequestContext.choices}. */
+  ledger: Pick<ConsentLedger, "latest" | "timesOf">;
   /** ISO 3166 alpha-2 of an IPv4 or IPv6 address, empty when unknown. */
   countryOf: (ip: string) => string;
   /** A random id for an event that came without one. */
@@ -45,12 +49,13 @@ export interface Pipeline {
 export function createPipeline(deps: PipelineDeps): Pipeline {
   const { observer } = deps;
   const onRepair = (repair: Repair): void => observer?.onRepair(repair);
+  const placeOf = createPlaceReader({ countryOf: deps.countryOf });
   const steps: readonly Step[] = [
     createSiteStep(),
-    createConsentStep(),
+    createConsentStep({ ledger: deps.ledger, placeOf, onRepair }),
     createClockStep({ onRepair }),
     createIdentityStep({ newId: deps.newId, onRepair }),
-    createAddressStep({ countryOf: deps.countryOf }),
+    createAddressStep({ placeOf }),
     createAgentStep(),
     createCampaignStep(),
     createScrubStep({ onRepair }),

@@ -30,7 +30,7 @@ export function createRowStep(deps: { onRepair: (repair: Repair) => void }): Ste
         const chosen = draft.stamp?.purposes ?? {};
         row["choice.purpose"] = Object.keys(chosen);
         row["choice.state"] = Object.values(chosen);
-        row.notice = noticeText(draft.stamp);
+        row.notice = noticeText(draft.stamp, context.gpc);
       } else if (event.type === "identify" || event.type === "group") {
         putTraits(draft, site);
       }
@@ -78,6 +78,12 @@ function libraryOf({ context }: PolderEvent): string {
   return library.version === undefined ? library.name : `${library.name}/${library.version}`;
 }
 
-/** What was shown when the choice was made, as JSON. */
-const noticeText = (stamp: ConsentStamp | undefined): string =>
-  stamp?.notice === undefined ? "" : JSON.stringify(stamp.notice);
+/** What was shown when the choice was made, and whether Global Privacy Control was on, as JSON. */
+function noticeText(stamp: ConsentStamp | undefined, gpc: boolean): string {
+  const shown = {
+    ...stamp?.notice,
+    ...(stamp?.texts !== undefined && { texts: stamp.texts }),
+    ...((gpc || stamp?.gpc === true) && { gpc: true }),
+  };
+  return Object.keys(shown).length === 0 ? "" : JSON.stringify(shown);
+}

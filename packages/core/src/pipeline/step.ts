@@ -1,4 +1,5 @@
 import type { ConsentStamp, DropReason, JsonObject, PolderEvent, RejectReason } from "@polder/protocol";
+import type { VisitorChoices } from "../ports/consent-ledger.ts";
 import type { SiteKey } from "../ports/site-directory.ts";
 import type { EventRow } from "../row/event-row.ts";
 
@@ -18,6 +19,8 @@ export interface RequestContext {
   gpc: boolean;
   /** Id in our HttpOnly cookie; empty when there is none. Asked only where an event names nobody. */
   cookieAnonymousId: () => string;
+  /** What its events chose so far, joined with what was recorded: the rest of them is judged by it too. To be recorded before the answer. */
+  choices: VisitorChoices[];
 }
 
 /**
@@ -88,7 +91,7 @@ export const stepNames = [
 export type StepName = (typeof stepNames)[number];
 
 /** Things a step put right without refusing the event. */
-export const repairs = ["id_refused", "clock_bounded", "amount_refused", "text_scrubbed"] as const;
+export const repairs = ["consent_narrowed", "id_refused", "clock_bounded", "amount_refused", "text_scrubbed"] as const;
 export type Repair = (typeof repairs)[number];
 
 export interface Step {

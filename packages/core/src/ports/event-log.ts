@@ -1,6 +1,9 @@
 /** A log of ordered records in partitions. Adapters: `lmdb` (embedded, spool) and `kafka`. Both pass `contracts/event-log-contract.ts`. */
 
-export const topics = ["polder.events", "polder.rejected"] as const;
+/** What the loader brings into the store. */
+export const loadedTopics = ["polder.events", "polder.rejected"] as const;
+/** `polder.consent` holds the last record of every visitor's choices; only collectors read it. */
+export const topics = [...loadedTopics, "polder.consent"] as const;
 export type Topic = (typeof topics)[number];
 
 export interface LogRecord {

@@ -1,4 +1,5 @@
-import type { Origin, Purpose, Regime } from "@polder/protocol";
+import type { CurrentTexts, Origin, Purpose, Regime } from "@polder/protocol";
+import type { NoticeText } from "../consent-record/notice-text.ts";
 
 /** What the collector knows about sites and keys. Read from `polder.config.json`; a change is seen without a restart. */
 export interface SiteDirectory {
@@ -17,7 +18,16 @@ export interface Site {
   origins: readonly string[];
   /** Parent domain of the first-party cookie, as `example.com`; undefined: host-only. */
   cookieDomain?: string;
+  /** What holds without a choice in a country that {@link regimes} does not name. */
   regime: Regime;
+  /** What holds in these countries, ISO 3166 in two capitals. */
+  regimes: ReadonlyMap<string, Regime>;
+  /** How long a yes counts. */
+  grantLifetimeMs: number;
+  /** Hashes of the texts of today. */
+  currentTexts: CurrentTexts;
+  /** These texts, every language. */
+  notices: readonly NoticeText[];
   /** Whether `origin: third_party` is taken. */
   allowThirdParty: boolean;
   /** How many events a second a site may send before it hears 429. */

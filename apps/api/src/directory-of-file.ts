@@ -1,30 +1,34 @@
 import { readFileSync, statSync } from "node:fs";
-import { parseConfig, type Logger } from "@polder/core";
-import type { ApiSite } from "./create-api.ts";
+import { createSiteDirectory, parseConfig, type Logger, type SiteDirectory } from "@polder/core";
 
 /**
- * The sites of a configuration file, read again when the file has changed; a file that cannot be used any more leaves what was there before.
+ * The sites and keys of a configuration file, read again when the file has changed; a file that cannot be used any more leaves what was there before.
  * Throws at once when it cannot be used to begin with.
  */
-export function createSitesOfFile(path: string, logger: Logger): () => readonly ApiSite[] {
+export function createDirectoryOfFile(path: string, logger: Logger): SiteDirectory {
   let seen = versionOf(path);
-  let sites = read(path);
-  return () => {
+  let directory = read(path);
+  const current = (): SiteDirectory => {
     const version = versionOf(path);
-    if (version === seen) return sites;
+    if (version === seen) return directory;
     seen = version;
     try {
-      sites = read(path);
+      directory = read(path);
     } catch (error) {
       logger.error("the changed configuration is not used, the one before stays", {
         reason: error instanceof Error ? error.message : String(error),
       });
     }
-    return sites;
+    return directory;
+  };
+  return {
+    findKey: (key) => current().findKey(key),
+    findSite: (id) => current().findSite(id),
+    sites: () => current().sites(),
   };
 }
 
-function read(path: string): readonly ApiSite[] {
+function read(path: string): SiteDirectory {
   let text: string;
   try {
     text = readFileSync(path, "utf8");
@@ -32,7 +36,7 @@ function read(path: string): readonly ApiSite[] {
     throw new Error(`Cannot read ${path}: set POLDER_CONFIG, or make one with \`polder init\`.`, { cause: error });
   }
   const result = parseConfig(text);
-  if (result.ok) return result.config.sites.map(({ id, name, timezone }) => ({ id, name, timezone }));
+  if (result.ok) return createSiteDirectory(result.config);
   throw new Error(
     `${path} cannot be used: ${result.problems.map((problem) => `${problem.path} ${problem.message}`.trim()).join("; ")}`,
   );

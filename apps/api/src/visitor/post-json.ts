@@ -1,0 +1,28 @@
+import { request as requestHttp, type IncomingHttpHeaders } from "node:http";
+import { request as requestHttps } from "node:https";
+
+/** POSTs JSON with any headers: `fetch` keeps Host to itself. Rejects when nothing answers in time. */
+export function postJson(
+  url: string,
+  { headers, body, withinMs }: { headers: { readonly [name: string]: string }; body: object; withinMs: number },
+): Promise<{ status: number; headers: IncomingHttpHeaders }> {
+  const request = url.startsWith("https:") ? requestHttps : requestHttp;
+  return new Promise((resolve, reject) => {
+    const sent = request(
+      url,
+      {
+        method: "POST",
+        headers: { ...headers, "content-type": "application/json" },
+        signal: AbortSignal.timeout(withinMs),
+      },
+      (response) => {
+        // Its socket is free again only when it has been read.
+        response.resume();
+        response.once("end", () => resolve({ status: response.statusCode ?? 0, headers: response.headers }));
+        response.once("error", reject);
+      },
+    );
+    sent.once("error", reject);
+    sent.end(JSON.stringify(body));
+  });
+}
