@@ -71,7 +71,9 @@ export const staticChecks = [
         "--profile",
         "esm-only",
         // The file of the tag: a script has no types.
-        ...(folder === "packages/sdk-browser" ? ["--exclude-entrypoints", "polder.js", "polder.all.js"] : []),
+        ...(folder === "packages/sdk-browser"
+          ? ["--exclude-entrypoints", "polder.js", "polder.all.js", "polder-banner.js"]
+          : []),
       ]),
     ],
     needsBuild: true,

@@ -42,6 +42,8 @@ export interface ConsentStamp {
   gpc?: boolean;
   /** Version and hash of the text that was shown. */
   notice?: { version: string; hash?: string; language?: string; variant?: string };
+  /** For each purpose the hash of the text that was shown for it: SHA-256 of `canonicalText`, in hex. */
+  texts?: { [P in Purpose]?: string };
 }
 
 /** What the SDK knows about its own delivery since the last accepted receipt: `receipt` of a batch. Counts of events. */

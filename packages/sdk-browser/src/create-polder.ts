@@ -1,9 +1,10 @@
 import type { EventType } from "@polder/protocol";
 import type { Capture } from "./capture/capture.ts";
-import { createConsent, type Choice, type ConsentStatus, type Decision, type Notice } from "./consent.ts";
+import { createConsent, type Choice, type ChoiceDetails, type ConsentStatus, type Decision } from "./consent.ts";
 import { attempt } from "./device-storage.ts";
 import { forgetIdentity, userId } from "./identity.ts";
 import { maxTraced } from "./limits.ts";
+import { createMeasure } from "./measure.ts";
 import { createOutbox } from "./outbox.ts";
 import { createPageContext, type PageBy } from "./page-context.ts";
 import { createReceiptBook } from "./receipt.ts";
@@ -20,9 +21,10 @@ export interface PolderOptions {
   capture: readonly Capture[];
   /**
    * What happens before the visitor has chosen. `silent`: nothing is kept. `buffer`: up to 50 events of the last 30 minutes wait in memory,
-   * are sent with their own times after a yes, and are gone after a no or when the page is left.
+   * are sent with their own times after a yes, and are gone after a no or when the page is left. `measurement`: every page view is one request
+   * that says nothing of the visitor, see {@link createMeasure}; the site's configuration has to allow it.
    */
-  beforeChoice?: "silent" | "buffer";
+  beforeChoice?: "silent" | "buffer" | "measurement";
   /** Domain of the cookie that keeps the choice, as `example.com`, so that subdomains share it. This host alone when absent. */
   cookieDomain?: string;
   /** What of an address makes another page: its path alone, with its query, or with query and hash. `query` when absent. */
@@ -56,8 +58,8 @@ export interface Polder<Plan extends TrackingPlan = TrackingPlan> {
   reset(): void;
   consent: {
     get(): ConsentStatus;
-    /** A purpose that is not named is a no. @param options.notice says which text the visitor saw. */
-    set(choice: Choice, options?: { notice?: Notice }): void;
+    /** A purpose that is not named is a no. @param details which text the visitor saw, and what else is to be recorded. */
+    set(choice: Choice, details?: ChoiceDetails): void;
     withdraw(): void;
     /** Also runs when the choice is made in another tab. @returns what ends it. */
     onChange(listen: (status: ConsentStatus) => void): () => void;
@@ -109,6 +111,7 @@ export const createPolder = <Plan extends TrackingPlan = TrackingPlan>(
 
   const consent = createConsent(cookieDomain, !!(navigator as { globalPrivacyControl?: boolean }).globalPrivacyControl);
   const currentPage = createPageContext(pageBy);
+  const endpoint = `${host}/v1/batch`;
   const receipt = createReceiptBook(log);
   const outbox = createOutbox(`polder_${site}`, () => consent.current().mask > 0, receipt);
   const beforeSending = (): void => {
@@ -116,15 +119,7 @@ export const createPolder = <Plan extends TrackingPlan = TrackingPlan>(
     // For its title, which may have been set late.
     currentPage();
   };
-  const sender = createSender(
-    site,
-    outbox,
-    createTransport(`${host}/v1/batch`),
-    receipt,
-    beforeSending,
-    flushAfterMs,
-    log,
-  );
+  const sender = createSender(site, outbox, createTransport(endpoint), receipt, beforeSending, flushAfterMs, log);
   const line: Line = {
     queue(shared, event) {
       log("queued", event);
@@ -139,6 +134,7 @@ export const createPolder = <Plan extends TrackingPlan = TrackingPlan>(
     line,
     log,
     beforeChoice === "buffer",
+    beforeChoice === "measurement" ? createMeasure(site, endpoint) : undefined,
     sessionEnd === "midnight",
     moment,
   );
@@ -152,14 +148,16 @@ export const createPolder = <Plan extends TrackingPlan = TrackingPlan>(
   let heeded: Decision | undefined;
   /** Does what follows from a choice, made here or in another tab. @param record of the choice, to be sent. */
   const heed = (record?: Built): Decision => {
-    const before = (heeded ??= consent.current());
+    const before = heeded;
     heeded = consent.current();
     if (before === heeded) return heeded;
-    // What is no longer allowed takes along what was kept for it.
-    if ((before.mask && !heeded.mask) || (before.isPerson && !heeded.isPerson)) {
-      outbox.wipe();
+    const { mask, isPerson, text } = heeded;
+    // What is no longer allowed takes along what was kept for it; at first, what was taken back on another host, or by time.
+    if (before ? (before.mask && !mask) || (before.isPerson && !isPerson) : text && !isPerson) {
+      if (before || !mask) outbox.wipe();
       forgetIdentity();
     }
+    if (!before) return heeded;
     if (record) {
       receipt.count("queued");
       line.queue(...record);
@@ -169,11 +167,12 @@ export const createPolder = <Plan extends TrackingPlan = TrackingPlan>(
     return heeded;
   };
 
-  const choose = (choice: Choice, notice?: Notice): void => {
+  const choose = (choice: Choice, details?: ChoiceDetails): void => {
     const before = heed();
-    const next = consent.weigh(choice, notice);
+    const next = consent.weigh(choice, details);
     // A first no says nothing to anyone. The record comes before the choice is kept: a tab that reads the choice must find the id as well.
-    const record = before.mask || next.mask ? tracker.choice(next.stamp, before.isPerson || next.isPerson) : undefined;
+    const record =
+      before.mask || next.mask ? tracker.choice(next.stamp, before.isPerson || next.isPerson, details?.raw) : undefined;
     consent.keep(next);
     heed(record);
     // An answer that was under way may bring the cookie of the id back.
@@ -216,7 +215,7 @@ export const createPolder = <Plan extends TrackingPlan = TrackingPlan>(
         safely(heed)();
         return consent.status();
       },
-      set: safely((choice, details) => choose(choice, details?.notice)),
+      set: safely((choice, details) => choose(choice, details)),
       withdraw: safely(() => choose("none")),
       onChange,
     },
@@ -238,9 +237,14 @@ export const createPolder = <Plan extends TrackingPlan = TrackingPlan>(
     // Not first: what the captures record while the page leaves still goes along.
     on(window, "pagehide", () => sender.leave(), false);
     on(window, "visibilitychange", () => document.hidden && sender.flush(), false);
-    on(window, "pageshow", (event) => (event as PageTransitionEvent).persisted && sender.comeBack());
     on(window, "online", sender.comeBack);
     on(window, "storage", () => heed());
+    on(window, "pageshow", (event) => {
+      if (!(event as PageTransitionEvent).persisted) return;
+      // What other tabs said meanwhile was not heard here, and a turn to send may be long in coming.
+      heed();
+      sender.comeBack();
+    });
     // Pages that are gone may have left something.
     if (heed().mask) sender.wake();
   };

@@ -50,6 +50,8 @@ export const createTracker = (
   log: Log,
   /** Keep what happens before a choice in memory, until there is one. */
   isBuffering: boolean,
+  /** Else, what is done with a page view instead. */
+  measure: ((page: PageContext) => void) | undefined,
   endsAtMidnight: boolean,
   moment?: () => Moment | undefined,
 ) => {
@@ -138,6 +140,10 @@ export const createTracker = (
         return true;
       };
       if (consent.current().status !== "unset") return send();
+      if (measure && type === "page") {
+        measure(page);
+        return true;
+      }
       if (!isBuffering) return log("refused", "no_choice");
       // The page may go on to change what it passed.
       fields = JSON.parse(JSON.stringify(fields)) as Fields;
@@ -150,9 +156,10 @@ export const createTracker = (
       buffer = [];
     },
     /** The record of a choice, which is sent under the choice that it records. */
-    choice(stamp: ConsentStamp, isPerson: boolean): Built {
+    choice(stamp: ConsentStamp, isPerson: boolean, raw: object | undefined): Built {
       const made = now();
-      return [sharedContext(made[0], stamp), JSON.stringify(build("consent", {}, {}, made, isPerson))];
+      const fields = raw ? { properties: { raw } } : {};
+      return [sharedContext(made[0], stamp), JSON.stringify(build("consent", fields, {}, made, isPerson))];
     },
     use(change: Middleware): void {
       if (typeof change === "function") middleware.push(change);
