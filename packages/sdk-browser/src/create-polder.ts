@@ -78,7 +78,7 @@ export interface Polder<Plan extends TrackingPlan = TrackingPlan> {
 export interface TraceEntry {
   /** Milliseconds since 1970. */
   at: number;
-  /** `queued`, `sent`, `answered`, `waiting`, `refused` (before it was queued), `dropped` (after), `error`. */
+  /** `queued`, `measured` (before a choice), `sent`, `answered`, `waiting`, `refused` (before it was queued), `dropped` (after), `error`. */
   what: string;
   /** The event, the answer, or the reason. */
   detail: unknown;

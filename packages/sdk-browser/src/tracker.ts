@@ -141,6 +141,7 @@ export const createTracker = (
       };
       if (consent.current().status !== "unset") return send();
       if (measure && type === "page") {
+        log("measured", page.path);
         measure(page);
         return true;
       }

@@ -6,8 +6,8 @@ interface GppEvent {
 }
 type GppApi = (command: "addEventListener", callback: (event: GppEvent) => void) => unknown;
 
-// Sections are objects in one version of the API and lists of them in another; their fields have these names in every state.
-const optOut = /"((Sale|Sharing|TargetedAdvertising)OptOut":1|Gpc":(true|1)|OptOutSale":"Y)\b/;
+// Sections are objects in one version of the API and lists of them in another. In every state, the names of what can be opted out of end so.
+const optOut = /(OptOut|OptOutSale|"Gpc)":(1|true|"Y)/;
 
 /**
  * Follows a platform of the IAB's Global Privacy Platform (`__gpp`), its sections of the United States: who opted out of sale, sharing or

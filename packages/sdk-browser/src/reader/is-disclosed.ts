@@ -7,19 +7,20 @@ const bitsOf = (segment: string): string => {
 
 /** Whether the visitor was told of the vendor: the segment of type 1, a bit a vendor or ranges. Not there, as before TCF 2.3: no. */
 export const isDisclosed = (tcString: string, vendor: number): boolean =>
-  tcString
-    .split(".")
-    .slice(1)
-    .some((segment) => {
-      const bits = bitsOf(segment);
-      const number = (from: number, length = 16): number => parseInt(bits.slice(from, from + length), 2);
-      if (number(0, 3) !== 1) return false;
-      if (!number(19, 1)) return vendor <= number(3) && !!number(19 + vendor, 1);
-      let at = 32;
-      for (let left = number(20, 12); left; left--) {
-        const isRange = number(at, 1);
-        if (vendor >= number(at + 1) && vendor <= number(at + 1 + isRange * 16)) return true;
-        at += 17 + isRange * 16;
-      }
-      return false;
-    });
+  tcString.split(".").some((segment) => {
+    const bits = bitsOf(segment);
+    let at = 0;
+    const take = (length: number): number => parseInt(bits.slice(at, (at += length)), 2);
+    // The version of the first segment looks like type 0.
+    if (take(3) !== 1) return false;
+    // Past the highest vendor.
+    at = 19;
+    if (!take(1)) return bits[at + vendor - 1] === "1";
+    for (let left = take(12); left; left--) {
+      const isRange = take(1);
+      const from = take(16);
+      const to = isRange ? take(16) : from;
+      if (from <= vendor && vendor <= to) return true;
+    }
+    return false;
+  });

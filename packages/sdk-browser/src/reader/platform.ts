@@ -27,12 +27,12 @@ export const takeOver = <Name extends string | number>(
   const mayGive = isAct || !at;
   let isNew = mayGive && status === "unset";
   const choice: { [P in Purpose]?: boolean } = {};
-  for (const purpose of Object.keys(held) as Purpose[]) {
+  // Without `necessary`, which is the first.
+  for (const purpose of (Object.keys(held) as Purpose[]).slice(1)) {
     const names = purposes[purpose] ?? [];
-    const isYes = !!names[0] && names.every(isGranted) && (mayGive || held[purpose]);
-    if (purpose === "necessary" || (gpc && purpose === "ads")) continue;
+    const isYes = !!names[0] && names.every(isGranted) && (mayGive || held[purpose]) && !(gpc && purpose === "ads");
     choice[purpose] = isYes;
-    if (isYes !== held[purpose]) isNew = true;
+    isNew ||= isYes !== held[purpose];
   }
   if (isNew) consent.set(choice, { raw });
 };
