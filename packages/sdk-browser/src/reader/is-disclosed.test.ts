@@ -22,6 +22,17 @@ describe("a vendor is disclosed", () => {
     expect(disclosedBy(around)).toEqual([3, ...range(400, 434), ...range(436, 460)]);
   });
 
+  it("in a string that ends with the last character that says something", () => {
+    expect(disclosedBy(bits.replace(/A+$/, ""))).toEqual([12, 14, 20]);
+    // A single vendor at each place of a group of characters: a type, the highest vendor, no ranges, its bit.
+    const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    for (let vendor = 1; vendor <= 48; vendor++) {
+      const text = `001${vendor.toString(2).padStart(16, "0")}0${"1".padStart(vendor, "0")}`;
+      const segment = text.replace(/.{1,6}/g, (six) => digits[parseInt(six.padEnd(6, "0"), 2)]!);
+      expect(disclosedBy(`${core}.${segment}`)).toEqual([vendor]);
+    }
+  });
+
   it("by nothing but the segment of that type, wherever it stands", () => {
     expect(disclosedBy(nobody)).toEqual([]);
     expect(disclosedBy(core)).toEqual([]);

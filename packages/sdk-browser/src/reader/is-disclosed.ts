@@ -1,7 +1,9 @@
 import { attempt } from "../device-storage.ts";
 
 const bitsOf = (segment: string): string => {
-  const bytes = attempt(() => atob(segment.replace(/-/g, "+").replace(/_/g, "/"))) ?? "";
+  // Some write no more characters than they need; the decoder would drop the last bits of a group that is not full.
+  const groups = segment.padEnd((segment.length + 3) & ~3, "A");
+  const bytes = attempt(() => atob(groups.replace(/-/g, "+").replace(/_/g, "/"))) ?? "";
   return Array.from(bytes, (char) => char.charCodeAt(0).toString(2).padStart(8, "0")).join("");
 };
 
