@@ -72,7 +72,7 @@ export const staticChecks = [
         "esm-only",
         // The files for tags: a script has no types.
         ...(folder === "packages/sdk-browser"
-          ? ["--exclude-entrypoints", "polder.js", "polder.all.js", "polder-overlay.js"]
+          ? ["--exclude-entrypoints", "polder.js", "polder.all.js", "polder-banner.js", "polder-overlay.js"]
           : []),
       ]),
     ],

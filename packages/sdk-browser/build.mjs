@@ -10,8 +10,8 @@ const dist = new URL("dist/", import.meta.url);
 
 // Names between our own files, which nobody else sees. Never one that is on the wire, in storage, in the DOM or in `index.ts`.
 const internal = [
-  "weigh keep current consentId createdAt mayStore seal remove handOff stored wipe gather cut isSaved",
-  "count drop take wake leave comeBack release choice",
+  "mask isPerson stamp weigh keep current consentId createdAt mayStore seal remove handOff stored wipe gather cut isSaved",
+  "count drop take wake leave comeBack release choice until",
 ];
 // In the files for tags, nobody else starts Polder or writes a capture either.
 const internalOfTags = ["mask isPerson stamp record line decision on onChoice currentPage flushAfterMs"];
@@ -63,6 +63,7 @@ async function buildForTag(entry, name, names = [...internal, ...internalOfTags]
 const hashes = [
   await buildForTag("src/auto.ts", "polder.js"),
   await buildForTag("src/auto-all.ts", "polder.all.js"),
+  await buildForTag("src/banner-auto.ts", "polder-banner.js", null),
   await buildForTag("src/overlay-auto.ts", "polder-overlay.js", null),
 ];
 await writeFile(new URL("polder.sri.json", dist), `${JSON.stringify(Object.fromEntries(hashes), undefined, 2)}\n`);
@@ -88,7 +89,7 @@ const [core] = (
 ).outputFiles;
 await writeFile(new URL("core.min.js", dist), (await squeeze(core.text)).code);
 
-for (const name of ["polder.js", "polder.all.js", "polder-overlay.js", "core.min.js"]) {
+for (const name of ["polder.js", "polder.all.js", "polder-banner.js", "polder-overlay.js", "core.min.js"]) {
   const bytes = await readFile(new URL(name, dist));
   console.log(`${name}: ${bytes.length} bytes, ${gzipSync(bytes, { level: 9 }).length} gzip`);
 }

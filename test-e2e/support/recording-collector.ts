@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http";
 import { listen, type Listening } from "./listen.ts";
 
 const sdk = new URL("../../packages/sdk-browser/dist/", import.meta.url);
@@ -17,7 +17,13 @@ export interface SeenEvent {
   traits?: { [name: string]: unknown };
   context: {
     page: { url: string; path: string; title: string; referrer: string };
-    consent: { id: string; purposes: { [purpose: string]: string }; gpc?: boolean; notice?: { version: string } };
+    consent: {
+      id: string;
+      purposes: { [purpose: string]: string };
+      gpc?: boolean;
+      notice?: { version: string };
+      texts?: { [purpose: string]: string };
+    };
     session?: { id: string; start: number; seq: number };
     origin?: string;
   };
@@ -27,6 +33,7 @@ export interface SeenRequest {
   at: number;
   status: number;
   contentType: string;
+  headers: IncomingHttpHeaders;
   body: {
     writeKey: string;
     sentAt: string;
@@ -71,6 +78,7 @@ export async function startCollector(): Promise<RecordingCollector> {
       at: Date.now(),
       status: 0,
       contentType: request.headers["content-type"] ?? "",
+      headers: request.headers,
       body,
       events: body.batch.map((event) => ({ ...event, context: { ...body.context, ...event.context } })),
     };

@@ -13,7 +13,7 @@ interface PolderOnPage {
   flush(): Promise<void>;
   reset(): void;
   consent: {
-    get(): { status: string; purposes: { [purpose: string]: boolean } };
+    get(): { status: string; purposes: { [purpose: string]: boolean }; at?: string };
     set(choice: unknown, options?: unknown): void;
     withdraw(): void;
   };

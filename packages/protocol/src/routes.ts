@@ -23,5 +23,6 @@ export const postRoutes: { readonly [path: string]: RequestRoute } = {
 export const browserScripts = {
   "polder.js": "The browser SDK",
   "polder.all.js": "The browser SDK with everything that it can measure",
+  "polder-banner.js": "The banner: asks for a choice, and lets it be changed",
   "polder-overlay.js": "Shows in the page what the browser SDK does, for developers",
 };

@@ -9,6 +9,9 @@ import { capturePageViews } from "./capture/page-view.ts";
 import { captureRageClicks } from "./capture/rage-click.ts";
 import { captureWebVitals } from "./capture/web-vitals.ts";
 import { linkDomains } from "./linker.ts";
+import { readConsentMode } from "./reader/consent-mode.ts";
+import { readGpp } from "./reader/gpp.ts";
+import { readTcf } from "./reader/tcf.ts";
 import { startTag } from "./start-tag.ts";
 
 // `polder.all.js`: everything there is. The linker first, or others see what it takes out of the address.
@@ -25,4 +28,9 @@ startTag(
   },
   "engagement,click,form,page,vitals,error",
   ({ linkHosts }) => (linkHosts ? [linkDomains({ hosts: linkHosts.split(/[\s,]+/) })] : []),
+  (polder, { consentFrom = "", tcfVendor = "" }) => {
+    if (/tcf/.test(consentFrom)) readTcf(polder, { vendor: +tcfVendor });
+    if (/gpp/.test(consentFrom)) readGpp(polder);
+    if (/gcm/.test(consentFrom)) readConsentMode(polder);
+  },
 );

@@ -1,9 +1,10 @@
 import type { EventType } from "@polder/protocol";
 import type { Capture } from "./capture/capture.ts";
-import { createConsent, type Choice, type ConsentStatus, type Decision, type Notice } from "./consent.ts";
+import { createConsent, type Choice, type ChoiceDetails, type ConsentStatus, type Decision } from "./consent.ts";
 import { attempt } from "./device-storage.ts";
 import { changeIdentity, forgetIdentity, userId } from "./identity.ts";
 import { maxTraced } from "./limits.ts";
+import { createMeasure } from "./measure.ts";
 import { createOutbox } from "./outbox.ts";
 import { createPageContext, type PageBy } from "./page-context.ts";
 import { createReceiptBook } from "./receipt.ts";
@@ -20,9 +21,10 @@ export interface PolderOptions {
   capture: readonly Capture[];
   /**
    * What happens before the visitor has chosen. `silent`: nothing is kept. `buffer`: up to 50 events of the last 30 minutes wait in memory,
-   * are sent with their own times after a yes, and are gone after a no or when the page is left.
+   * are sent with their own times after a yes, and are gone after a no or when the page is left. `measurement`: every page view is one request
+   * that says nothing of the visitor, see {@link createMeasure}; the site's configuration has to allow it.
    */
-  beforeChoice?: "silent" | "buffer";
+  beforeChoice?: "silent" | "buffer" | "measurement";
   /** Domain of the cookie that keeps the choice, as `example.com`, so that subdomains share it. This host alone when absent. */
   cookieDomain?: string;
   /** What of an address makes another page: its path alone, with its query, or with query and hash. `query` when absent. */
@@ -56,8 +58,8 @@ export interface Polder<Plan extends object = TrackingPlan> {
   reset(): void;
   consent: {
     get(): ConsentStatus;
-    /** A purpose that is not named is a no. @param options.notice says which text the visitor saw. */
-    set(choice: Choice, options?: { notice?: Notice }): void;
+    /** A purpose that is not named is a no. @param details which text the visitor saw, and what else is to be recorded. */
+    set(choice: Choice, details?: ChoiceDetails): void;
     withdraw(): void;
     /** Also runs when the choice is made in another tab. @returns what ends it. */
     onChange(listen: (status: ConsentStatus) => void): () => void;
@@ -76,7 +78,7 @@ export interface Polder<Plan extends object = TrackingPlan> {
 export interface TraceEntry {
   /** Milliseconds since 1970. */
   at: number;
-  /** `queued`, `sent`, `answered`, `waiting`, `refused` (before it was queued), `dropped` (after), `error`. */
+  /** `queued`, `measured` (before a choice), `sent`, `answered`, `waiting`, `refused` (before it was queued), `dropped` (after), `error`. */
   what: string;
   /** The event, the answer, or the reason. */
   detail: unknown;
@@ -110,6 +112,7 @@ export const createPolder = <Plan extends object = TrackingPlan>(
 
   const consent = createConsent(cookieDomain, !!(navigator as { globalPrivacyControl?: boolean }).globalPrivacyControl);
   const currentPage = createPageContext(pageBy);
+  const endpoint = `${host}/v1/batch`;
   const receipt = createReceiptBook(log);
   const outbox = createOutbox(`polder_${site}`, () => consent.current().mask > 0, receipt);
   const beforeSending = (): void => {
@@ -117,15 +120,7 @@ export const createPolder = <Plan extends object = TrackingPlan>(
     // For its title, which may have been set late.
     currentPage();
   };
-  const sender = createSender(
-    site,
-    outbox,
-    createTransport(`${host}/v1/batch`),
-    receipt,
-    beforeSending,
-    flushAfterMs,
-    log,
-  );
+  const sender = createSender(site, outbox, createTransport(endpoint), receipt, beforeSending, flushAfterMs, log);
   const line: Line = {
     queue(shared, event) {
       log("queued", event);
@@ -140,6 +135,7 @@ export const createPolder = <Plan extends object = TrackingPlan>(
     line,
     log,
     beforeChoice === "buffer",
+    beforeChoice === "measurement" ? createMeasure(site, endpoint) : undefined,
     sessionEnd === "midnight",
     moment,
   );
@@ -170,11 +166,12 @@ export const createPolder = <Plan extends object = TrackingPlan>(
     return heeded;
   };
 
-  const choose = (choice: Choice, notice?: Notice): void => {
+  const choose = (choice: Choice, details?: ChoiceDetails): void => {
     const before = heed();
-    const next = consent.weigh(choice, notice);
+    const next = consent.weigh(choice, details);
     // A first no says nothing to anyone. The record comes before the choice is kept: a tab that reads the choice must find the id as well.
-    const record = before.mask || next.mask ? tracker.choice(next.stamp, before.isPerson || next.isPerson) : undefined;
+    const record =
+      before.mask || next.mask ? tracker.choice(next.stamp, before.isPerson || next.isPerson, details?.raw) : undefined;
     consent.keep(next);
     heed(record);
     // An answer that was under way may bring the cookie of the id back.
@@ -221,7 +218,7 @@ export const createPolder = <Plan extends object = TrackingPlan>(
         safely(heed)();
         return consent.status();
       },
-      set: safely((choice, details) => choose(choice, details?.notice)),
+      set: safely(choose),
       withdraw: safely(() => choose("none")),
       onChange,
     },
@@ -251,9 +248,14 @@ export const createPolder = <Plan extends object = TrackingPlan>(
       false,
     );
     on(window, "visibilitychange", () => document.hidden && sender.flush(), false);
-    on(window, "pageshow", (event) => (event as PageTransitionEvent).persisted && sender.comeBack());
     on(window, "online", sender.comeBack);
     on(window, "storage", () => heed());
+    on(window, "pageshow", (event) => {
+      if (!(event as PageTransitionEvent).persisted) return;
+      // What other tabs said meanwhile was not heard here, and a turn to send may be long in coming.
+      heed();
+      sender.comeBack();
+    });
     const { mask, isPerson } = heed();
     // Pages that are gone may have left something.
     if (mask) sender.wake();

@@ -1,4 +1,4 @@
-import { decodeChoice, encodeChoice } from "@polder/protocol";
+import { decodeChoice, encodeChoice, refusalPeriodMs } from "@polder/protocol";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { stubDevice } from "./device.test-support.ts";
 
@@ -27,7 +27,7 @@ describe("consent", () => {
 
   it("keeps a grant, and finds it again on the next page", async () => {
     const consent = await createConsent();
-    const decision = consent.weigh({ measurement: true, profile: true }, { version: "1" });
+    const decision = consent.weigh({ measurement: true, profile: true }, { notice: { version: "1" } });
     expect(consent.status().status).toBe("unset");
     consent.keep(decision);
     expect(device.cookies.get("polder_consent")).toBe(decision.text);
@@ -68,6 +68,56 @@ describe("consent", () => {
     consent.keep(consent.weigh("all", undefined));
     vi.setSystemTime(start + 366 * day);
     expect((await createConsent()).status().status).toBe("unset");
+  });
+
+  it("asks again after a refusal, not before six months and not after eight", async () => {
+    for (const refusedAt of [
+      start - (start % refusalPeriodMs),
+      start - (start % refusalPeriodMs) + refusalPeriodMs - 1,
+    ]) {
+      vi.setSystemTime(refusedAt);
+      const consent = await createConsent();
+      consent.keep(consent.weigh("none", undefined));
+      vi.setSystemTime(refusedAt + 184 * day);
+      expect(consent.status().status).toBe("denied");
+      vi.setSystemTime(refusedAt + 215 * day);
+      expect(consent.status()).toMatchObject({ status: "unset", purposes: { measurement: false } });
+      expect((await createConsent()).status().status).toBe("unset");
+    }
+  });
+
+  it("says when the last choice was made, also when it has grown too old, and nothing where there was none", async () => {
+    const consent = await createConsent();
+    expect(consent.status().at).toBeUndefined();
+    consent.keep(consent.weigh("all", undefined));
+    vi.setSystemTime(start + 366 * day);
+    expect(consent.status()).toMatchObject({ status: "unset", at: new Date(start).toISOString() });
+    consent.keep(consent.weigh("none", undefined));
+    const now = start + 366 * day;
+    expect((await createConsent()).status().at).toBe(new Date(now - (now % refusalPeriodMs)).toISOString());
+  });
+
+  it("is the same decision as long as it means the same, and another one once it is over", async () => {
+    const consent = await createConsent();
+    consent.keep(consent.weigh("all", undefined));
+    const decision = consent.current();
+    vi.setSystemTime(start + 364 * day);
+    expect(consent.current()).toBe(decision);
+    vi.setSystemTime(start + 366 * day);
+    const over = consent.current();
+    expect(over.mask).toBe(0);
+    vi.setSystemTime(start + 500 * day);
+    expect(consent.current()).toBe(over);
+  });
+
+  it("writes down what Global Privacy Control took from an older yes: ads and nothing else", async () => {
+    const before = await createConsent();
+    before.keep(before.weigh("all", undefined));
+    const { stamp } = before.current();
+    expect((await createConsent(true)).status().purposes).toMatchObject({ profile: true, ads: false });
+    const after = (await createConsent()).current();
+    expect(after.stamp).toMatchObject({ id: stamp.id, at: stamp.at });
+    expect(after.stamp.purposes).toEqual({ ...stamp.purposes, ads: "denied" });
   });
 
   it("never grants ads under Global Privacy Control, whenever the yes was", async () => {

@@ -3,6 +3,9 @@
 /** Of the cookie that keeps the choice: 13 months. */
 export const choiceSeconds = 395 * 86_400;
 
+/** A refusal is asked again after six months at the earliest, counted from the end of the 30 days that it was made in. */
+export const refusalLifetimeMs = (184 + 30) * 86_400_000;
+
 /** Without events for longer, a session has ended. */
 export const sessionIdleMs = 30 * 60_000;
 

@@ -12,6 +12,7 @@ const start = (
   captures: { [name: string]: readonly Capture[] },
   byDefault: string,
   first?: (options: DOMStringMap) => Capture[],
+  then?: (polder: Polder, options: DOMStringMap) => void,
 ): void => {
   const here = window as unknown as { polder?: Partial<Polder> & { q?: EarlyCall[] } };
   // An element with that id is no Polder, whatever is in it.
@@ -49,6 +50,7 @@ const start = (
   );
   polder.debug(debug !== "false");
   here.polder = polder;
+  then?.(polder, options);
   if (!early) return;
   const replay = ([method, args, ...made]: EarlyCall): void => {
     const methods = { ...polder, ...polder.consent } as unknown as { [name: string]: (...args: unknown[]) => void };
@@ -68,6 +70,7 @@ const start = (
  * @param captures what `data-capture` can name.
  * @param byDefault what it names when it is not there.
  * @param first what other attributes ask for, before all that.
+ * @param then what they ask for once Polder is there.
  */
 export const startTag: typeof start = (...args) => {
   try {

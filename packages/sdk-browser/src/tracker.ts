@@ -50,6 +50,8 @@ export const createTracker = (
   log: Log,
   /** Keep what happens before a choice in memory, until there is one. */
   isBuffering: boolean,
+  /** Else, what is done with a page view instead. */
+  measure: ((page: PageContext) => void) | undefined,
   endsAtMidnight: boolean,
   moment?: () => Moment | undefined,
 ) => {
@@ -150,6 +152,11 @@ export const createTracker = (
       };
       const decision = consent.current();
       if (decision.status !== "unset") return send(decision);
+      if (measure && type === "page") {
+        log("measured", page.path);
+        measure(page);
+        return true;
+      }
       if (!isBuffering) return log("refused", "no_choice");
       // The page may go on to change what it passed.
       fields = JSON.parse(JSON.stringify(fields)) as Fields;
@@ -167,9 +174,10 @@ export const createTracker = (
       buffer = [];
     },
     /** The record of a choice, which is sent under the choice that it records. */
-    choice(stamp: ConsentStamp, isPerson: boolean): Built {
+    choice(stamp: ConsentStamp, isPerson: boolean, raw: object | undefined): Built {
       const made = now();
-      return [sharedContext(made[0], stamp), JSON.stringify(build("consent", {}, {}, made, isPerson))];
+      const fields = raw ? { properties: { raw } } : {};
+      return [sharedContext(made[0], stamp), JSON.stringify(build("consent", fields, {}, made, isPerson))];
     },
     use(change: Middleware): void {
       if (typeof change === "function") middleware.push(change);

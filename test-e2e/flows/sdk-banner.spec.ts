@@ -1,0 +1,409 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { expect, test, type Locator, type Page } from "@playwright/test";
+import { startPageServer, type PageServer } from "../support/page-server.ts";
+import { startCollector, type RecordingCollector } from "../support/recording-collector.ts";
+import { keptBy } from "../support/visitor.ts";
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+const purposeText = (title: string, text: string) => ({ title, text });
+const notice = {
+  version: "2026-11",
+  texts: {
+    en: {
+      title: "Your choice",
+      text: "Shop Example Ltd asks to count visits and to show adverts.",
+      links: [{ text: "Privacy policy", href: "/privacy.html" }],
+    },
+    nl: { title: "Jouw keuze", text: "Winkel Voorbeeld bv wil bezoeken tellen en advertenties tonen." },
+  },
+  purposes: {
+    measurement: {
+      en: purposeText("Counting visits", "How often which page is seen."),
+      nl: purposeText("Bezoeken tellen", "Hoe vaak welke pagina wordt bekeken."),
+    },
+    profile: { en: purposeText("Knowing you again", "What you looked at before.") },
+    ads: { en: purposeText("Adverts", "What to show you elsewhere.") },
+  },
+};
+
+let collector: RecordingCollector;
+let site: PageServer;
+test.beforeEach(async () => {
+  collector = await startCollector();
+  site = await startPageServer();
+  servePage("/");
+});
+test.afterEach(async () => {
+  await site.close();
+  await collector.close();
+});
+
+interface PageParts {
+  lang?: string;
+  body?: string;
+  given?: object;
+  headers?: { [name: string]: string };
+}
+
+function servePage(path: string, { lang = "en", body = "", given = notice, headers = {} }: PageParts = {}): void {
+  site.serve(
+    path,
+    `<!doctype html><html lang="${lang}"><title>Shop</title><link rel="icon" href="data:,">
+<script type="application/json" id="polder-notice">${JSON.stringify(given)}</script>
+<script async src="${collector.origin}/polder-banner.js"></script>
+<script async src="${collector.origin}/polder.js" data-site="pk_test"></script>
+<main><h1>Shop</h1><button id="other">Other</button>${body}</main>`,
+    headers,
+  );
+}
+
+const banner = (page: Page): Locator => page.getByRole("dialog", { name: "Your choice" });
+const press = (page: Page, name: string): Promise<void> => banner(page).getByRole("button", { name }).click();
+const flush = (page: Page): Promise<void> => page.evaluate(() => window.polder.flush());
+const status = (page: Page) => page.evaluate(() => window.polder.consent.get());
+
+async function open(page: Page, path = "/"): Promise<void> {
+  await page.goto(site.origin + path);
+  await expect(banner(page)).toBeVisible();
+}
+
+/** Faults by the rules of WCAG 2.2 AA and of good practice, as `rule: element`. */
+async function faultsOf(page: Page): Promise<string[]> {
+  const session = await page.context().newCDPSession(page);
+  // Not as a script of the page: its policy may refuse that.
+  await session.send("Runtime.evaluate", { expression: axe });
+  const { result } = await session.send("Runtime.evaluate", {
+    awaitPromise: true,
+    returnByValue: true,
+    expression: `axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] })
+      .then(({ violations }) => violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => id + ": " + html)))`,
+  });
+  return result.value as string[];
+}
+
+test("asks while there is no choice, and keeps and sends nothing by asking", async ({ page }) => {
+  await open(page);
+  await page.reload();
+  await expect(banner(page)).toBeVisible();
+  expect(await keptBy(page)).toEqual({ cookies: [], local: [], session: [], databases: [] });
+  expect(collector.requests).toEqual([]);
+});
+
+test("to accept and to refuse are one press each, on buttons that look the same", async ({ page }) => {
+  await open(page);
+  const looks = (name: string) =>
+    banner(page)
+      .getByRole("button", { name })
+      .evaluate((element) => {
+        const { width, height } = element.getBoundingClientRect();
+        const { color, backgroundColor, borderColor, font, opacity } = getComputedStyle(element);
+        return {
+          width: Math.round(width),
+          height: Math.round(height),
+          color,
+          backgroundColor,
+          borderColor,
+          font,
+          opacity,
+        };
+      });
+  expect(await looks("Refuse")).toEqual(await looks("Accept"));
+  await press(page, "Refuse");
+  await expect(banner(page)).toBeHidden();
+  expect((await status(page)).status).toBe("denied");
+  expect(collector.requests).toEqual([]);
+  await page.reload();
+  await expect(page.getByRole("button", { name: "Privacy choices" })).toBeVisible();
+  await expect(banner(page)).toBeHidden();
+});
+
+test("a yes is to what was asked and to nothing else, and says what was shown", async ({ page }) => {
+  await open(page);
+  await press(page, "Accept");
+  await expect(banner(page)).toBeHidden();
+  await flush(page);
+  const { consent } = collector.accepted().find(({ type }) => type === "consent")!.context;
+  expect(consent.purposes).toEqual({
+    measurement: "granted",
+    profile: "granted",
+    personalisation: "denied",
+    prediction: "denied",
+    ads: "granted",
+  });
+  expect(consent.notice).toEqual({ version: "2026-11", language: "en", variant: "banner" });
+  const hashOf = (purpose: string, { title, text }: { title: string; text: string }): string =>
+    createHash("sha256")
+      .update(JSON.stringify(["polder.text/1", purpose, "en", title, text]))
+      .digest("hex");
+  expect(consent.texts).toEqual({
+    measurement: hashOf("measurement", notice.purposes.measurement.en),
+    profile: hashOf("profile", notice.purposes.profile.en),
+    ads: hashOf("ads", notice.purposes.ads.en),
+  });
+});
+
+test("the second layer has a switch for each purpose, and none is on before a yes", async ({ page }) => {
+  await open(page);
+  await expect(page.getByRole("switch")).toHaveCount(0);
+  await press(page, "Choose");
+  await expect(page.getByRole("switch")).toHaveCount(3);
+  for (const each of await page.getByRole("switch").all()) await expect(each).not.toBeChecked();
+  await page.getByRole("switch", { name: "Counting visits" }).check();
+  await press(page, "Save my choice");
+  expect((await status(page)).purposes).toEqual({
+    necessary: true,
+    measurement: true,
+    profile: false,
+    personalisation: false,
+    prediction: false,
+    ads: false,
+  });
+  await flush(page);
+  expect(collector.accepted()[0]!.context.consent.purposes).toMatchObject({ measurement: "granted", ads: "denied" });
+});
+
+test("saving what nobody switched on is a no", async ({ page }) => {
+  await open(page);
+  await press(page, "Choose");
+  await press(page, "Save my choice");
+  expect((await status(page)).status).toBe("denied");
+  expect(collector.requests).toEqual([]);
+});
+
+test("opens again with what was chosen, from the page's own link, to take it back", async ({ page }) => {
+  servePage("/", { body: '<a href="/privacy.html" data-polder-consent-open><b>My choices</b></a>' });
+  await open(page);
+  await press(page, "Accept");
+  // The page has its own way back.
+  await expect(page.getByRole("button", { name: "Privacy choices" })).toBeHidden();
+  await flush(page);
+  const before = collector.requests.length;
+  await page.getByText("My choices").click();
+  await expect(banner(page)).toBeVisible();
+  for (const each of await page.getByRole("switch").all()) await expect(each).toBeChecked();
+  await press(page, "Refuse");
+  await collector.until(() => collector.requests.length > before);
+  expect(collector.requests.at(-1)!.events[0]!.context.consent.purposes).toMatchObject({ ads: "withdrawn" });
+  expect(new URL(page.url()).pathname).toBe("/");
+  expect((await status(page)).status).toBe("denied");
+});
+
+test("speaks the language of the page, then of the browser, then its first", async ({ browser }) => {
+  servePage("/nl", { lang: "nl-BE" });
+  servePage("/none", { lang: "" });
+  servePage("/it", { lang: "it" });
+  const shown = async (path: string, locale: string): Promise<string> => {
+    const page = await browser.newPage({ locale });
+    await page.goto(site.origin + path);
+    const text = await page.getByRole("dialog").innerText();
+    await page.close();
+    return text;
+  };
+  expect(await shown("/nl", "en-GB")).toMatch(/Jouw keuze[^]*Weigeren[^]*Accepteren[^]*Kiezen/);
+  expect(await shown("/none", "nl")).toContain("Jouw keuze");
+  expect(await shown("/none", "it")).toContain("Your choice");
+  expect(await shown("/it", "nl")).toContain("Jouw keuze");
+});
+
+test("records the language of what was shown; a purpose without that language keeps its own", async ({ page }) => {
+  servePage("/", { lang: "nl" });
+  await page.goto(site.origin);
+  const dialog = page.getByRole("dialog", { name: "Jouw keuze" });
+  await dialog.getByRole("button", { name: "Kiezen" }).click();
+  await expect(dialog.getByRole("switch", { name: "Bezoeken tellen" })).toBeVisible();
+  await expect(dialog.getByRole("switch", { name: "Adverts" })).toBeVisible();
+  await dialog.getByRole("button", { name: "Accepteren" }).click();
+  await flush(page);
+  expect(collector.accepted()[0]!.context.consent.notice).toMatchObject({ language: "nl" });
+});
+
+for (const [language, accept, refuse, save] of [
+  ["en", "Accept", "Refuse", "Save my choice"],
+  ["nl", "Accepteren", "Weigeren", "Keuze bewaren"],
+  ["de", "Zustimmen", "Ablehnen", "Auswahl speichern"],
+  ["fr", "Accepter", "Refuser", "Enregistrer"],
+  ["es", "Aceptar", "Rechazar", "Guardar"],
+]) {
+  test(`brings its own words for buttons in ${language}`, async ({ page }) => {
+    const texts = { [language!]: { title: "Your choice", text: "…" } };
+    servePage("/", { lang: language!, given: { ...notice, texts } });
+    await open(page);
+    await banner(page).getByRole("button", { expanded: false }).click();
+    for (const name of [accept!, refuse!, save!]) {
+      await expect(banner(page).getByRole("button", { name, exact: true })).toBeVisible();
+    }
+  });
+}
+
+test("works with the keyboard alone; Escape answers nothing", async ({ page }) => {
+  await open(page);
+  // Nobody is pulled away from what they were doing.
+  expect(await page.evaluate(() => document.activeElement?.tagName)).toBe("BODY");
+  const focused = () =>
+    page.evaluate(() => document.querySelector("polder-banner")!.shadowRoot!.activeElement?.textContent);
+  const order: (string | null | undefined)[] = [];
+  for (let i = 0; i < 4; i++) {
+    await page.keyboard.press("Tab");
+    order.push(await focused());
+  }
+  expect(order).toEqual(["Privacy policy", "Refuse", "Accept", "Choose"]);
+  await page.keyboard.press("Escape");
+  await expect(banner(page)).toBeVisible();
+  expect((await status(page)).status).toBe("unset");
+  await page.keyboard.press("Enter");
+  const choose = banner(page).getByRole("button", { name: "Choose" });
+  await expect(choose).toHaveAttribute("aria-expanded", "true");
+  await expect(choose).toBeFocused();
+  expect(await choose.evaluate((element) => getComputedStyle(element).outlineStyle)).toBe("solid");
+  await page.getByRole("switch", { name: "Adverts" }).focus();
+  await page.keyboard.press("Space");
+  await expect(page.getByRole("switch", { name: "Adverts" })).toBeChecked();
+  await banner(page).getByRole("button", { name: "Save my choice" }).press("Enter");
+  await expect(banner(page)).toBeHidden();
+  expect((await status(page)).purposes).toMatchObject({ ads: true, measurement: false });
+
+  const again = page.getByRole("button", { name: "Privacy choices" });
+  await expect(again).toBeFocused();
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("heading", { name: "Your choice" })).toBeFocused();
+  const { purposes } = await status(page);
+  await page.keyboard.press("Escape");
+  await expect(banner(page)).toBeHidden();
+  await expect(again).toBeFocused();
+  expect((await status(page)).purposes).toEqual(purposes);
+});
+
+test("hands the focus back to the element that opened it", async ({ page }) => {
+  servePage("/", { body: "<button data-polder-consent-open>My choices</button>" });
+  await open(page);
+  await press(page, "Refuse");
+  await page.getByRole("button", { name: "My choices" }).press("Enter");
+  await expect(banner(page)).toBeVisible();
+  await page.keyboard.press("Escape");
+  await expect(page.getByRole("button", { name: "My choices" })).toBeFocused();
+});
+
+test("has no faults that a checker finds, on either layer and when it is closed", async ({ page }) => {
+  await open(page);
+  expect(await faultsOf(page)).toEqual([]);
+  await press(page, "Choose");
+  expect(await faultsOf(page)).toEqual([]);
+  await press(page, "Refuse");
+  await expect(banner(page)).toBeHidden();
+  expect(await faultsOf(page)).toEqual([]);
+});
+
+test("nothing of it moves, and it fits a small window", async ({ page }) => {
+  await page.setViewportSize({ width: 320, height: 256 });
+  await open(page);
+  await press(page, "Choose");
+  const box = (await banner(page).boundingBox())!;
+  expect(box.y).toBeGreaterThanOrEqual(0);
+  expect(box.y + box.height).toBeLessThanOrEqual(256);
+  expect(box.x).toBeGreaterThanOrEqual(0);
+  expect(box.x + box.width).toBeLessThanOrEqual(320);
+  expect(await banner(page).evaluate((panel) => panel.scrollWidth - panel.clientWidth)).toBeLessThanOrEqual(0);
+  await banner(page).getByRole("button", { name: "Save my choice" }).scrollIntoViewIfNeeded();
+  await expect(banner(page).getByRole("button", { name: "Save my choice" })).toBeInViewport();
+  expect(await page.evaluate(() => document.querySelector("polder-banner")!.shadowRoot!.getAnimations().length)).toBe(
+    0,
+  );
+});
+
+test("is styled under a strict policy, breaks none of it, and takes the page's theme", async ({ page }) => {
+  const policy = [
+    "default-src 'none'",
+    "img-src data:",
+    `style-src ${site.origin}`,
+    `script-src ${collector.origin}`,
+    `connect-src ${collector.origin}`,
+    "require-trusted-types-for 'script'",
+  ];
+  site.serve("/theme.css", "polder-banner { --polder-background: rgb(1, 2, 3); --polder-accent: rgb(4, 5, 6) }", {
+    "content-type": "text/css",
+  });
+  servePage("/", {
+    body: '<link rel="stylesheet" href="/theme.css">',
+    headers: { "content-security-policy": policy.join("; ") },
+  });
+  const complaints: string[] = [];
+  page.on("console", (message) => complaints.push(message.text()));
+  page.on("pageerror", (error) => complaints.push(error.message));
+  await open(page);
+  expect(await banner(page).evaluate((panel) => getComputedStyle(panel).backgroundColor)).toBe("rgb(1, 2, 3)");
+  expect(await banner(page).evaluate((panel) => getComputedStyle(panel).position)).toBe("fixed");
+  const accept = banner(page).getByRole("button", { name: "Accept" });
+  expect(await accept.evaluate((element) => getComputedStyle(element).backgroundColor)).toBe("rgb(4, 5, 6)");
+  await accept.click();
+  await flush(page);
+  expect(collector.accepted().map(({ type }) => type)).toEqual(["consent", "page"]);
+  expect(complaints).toEqual([]);
+});
+
+test("is not captured", async ({ page }) => {
+  await open(page);
+  await press(page, "Accept");
+  await page.getByRole("button", { name: "Privacy choices" }).click();
+  await press(page, "Choose");
+  await press(page, "Accept");
+  await page.click("#other");
+  await flush(page);
+  const clicks = collector.accepted().filter(({ event }) => event === "Clicked");
+  expect(clicks.map(({ properties }) => properties!.text)).toEqual(["Other"]);
+});
+
+test("goes away in every tab with the choice in one", async ({ page, context }) => {
+  await open(page);
+  const second = await context.newPage();
+  await open(second);
+  await press(page, "Refuse");
+  await expect(banner(second)).toBeHidden();
+});
+
+test("shows that Global Privacy Control is heeded, where it is", async ({ page }) => {
+  await page.addInitScript(() => Object.defineProperty(navigator, "globalPrivacyControl", { value: true }));
+  await open(page);
+  await press(page, "Choose");
+  await expect(page.getByRole("switch", { name: "Adverts" })).toBeDisabled();
+  await expect(page.getByRole("switch", { name: "Adverts" })).toHaveAccessibleDescription(
+    "What to show you elsewhere. Off: your browser asked for that.",
+  );
+  await press(page, "Accept");
+  expect((await status(page)).purposes).toMatchObject({ profile: true, ads: false });
+});
+
+test("can be shown by a call, once, however often it is made", async ({ page }) => {
+  servePage("/", { given: {} as object });
+  site.serve("/", pageWithoutNotice());
+  await page.goto(site.origin);
+  await page.waitForFunction(() => "polderBanner" in window && "polder" in window);
+  await expect(page.locator("polder-banner")).toHaveCount(0);
+  const show = () =>
+    page.evaluate(
+      (given) => (window as unknown as { polderBanner(notice: unknown): void }).polderBanner(given),
+      notice as unknown,
+    );
+  await show();
+  await show();
+  await expect(banner(page)).toBeVisible();
+  await expect(page.locator("polder-banner")).toHaveCount(1);
+});
+
+test("a notice that cannot be read is said in the console, and breaks nothing", async ({ page }) => {
+  const complaints: string[] = [];
+  page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+  page.on("pageerror", (error) => complaints.push(`uncaught ${error.message}`));
+  site.serve("/", pageWithoutNotice('<script type="application/json" id="polder-notice">{"version":</script>'));
+  await page.goto(site.origin);
+  await expect.poll(() => complaints).toEqual([expect.stringContaining("[polder] the notice is not JSON")]);
+  await page.waitForFunction(() => "polder" in window);
+  expect((await status(page)).status).toBe("unset");
+});
+
+const pageWithoutNotice = (body = ""): string =>
+  `<!doctype html><html lang="en"><title>Shop</title><link rel="icon" href="data:,"><h1>Shop</h1>${body}
+<script async src="${collector.origin}/polder-banner.js"></script>
+<script async src="${collector.origin}/polder.js" data-site="pk_test"></script>`;
