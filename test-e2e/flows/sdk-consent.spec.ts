@@ -122,6 +122,37 @@ test("a withdrawal is one request, leaves only the constant, and silences every 
   });
 });
 
+for (const where of ["this tab", "another tab"])
+  test(`a withdrawal does not wait for a request of ${where} that gets no answer`, async ({ page, context }) => {
+    await visit(page, `${site.origin}/shop.html`);
+    await sayYes(page);
+    await page.evaluate(() => window.polder.flush());
+    const sender = where === "this tab" ? page : await context.newPage();
+    if (sender !== page) {
+      await visit(sender, `${site.origin}/next.html`);
+      await sender.evaluate(() => window.polder.flush());
+    }
+    const before = collector.requests.length;
+    collector.answer(({ events }) => (events.some(({ event }) => event === "Held") ? "silence" : { status: 200 }));
+    await sender.evaluate(() => {
+      window.polder.track("Held");
+      void window.polder.flush();
+    });
+    await collector.until(() => collector.requests.length === before + 1);
+    const withdrawnAt = Date.now();
+    await page.evaluate(() => window.polder.consent.withdraw());
+    await collector.until(() => collector.requests.length > before + 1);
+    expect(collector.requests[before + 1]!.events.map(({ type }) => type)).toEqual(["consent"]);
+    expect(collector.requests[before + 1]!.at - withdrawnAt).toBeLessThan(1_000);
+    // Nor does what was left behind by it hold up anything later, or come again.
+    await sayYes(page);
+    await collector.until(() => collector.requests.length > before + 2);
+    expect(collector.requests[before + 2]!.events.map(({ type }) => type)).toContain("consent");
+    expect(
+      collector.requests.slice(before + 2).flatMap(({ events }) => events.map(({ event }) => event)),
+    ).not.toContain("Held");
+  });
+
 test("a withdrawal that the collector does not take is told again", async ({ page }) => {
   await visit(page, `${site.origin}/shop.html`);
   await sayYes(page);

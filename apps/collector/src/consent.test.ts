@@ -174,3 +174,23 @@ describe("a recorded choice", () => {
     ]);
   });
 });
+
+it("takes nothing, not even a choice, as long as it does not know what visitors chose", async () => {
+  let missing: string | undefined = "the record is being read";
+  const built = buildCollector({ notReady: () => missing });
+  const readiness = async () => (await built.collector.app.request("/readyz")).status;
+  for (const batch of [[event(everything)], [choice(nothing)]]) {
+    const answer = await post(built, ...batch);
+    expect(answer.status).toBe(503);
+    expect(answer.headers.get("retry-after")).toBe("2");
+    expect(await answer.json()).toMatchObject({ code: "starting", message: expect.stringContaining(missing) });
+  }
+  const pixel = await built.collector.app.request(`/v1/pixel.gif?writeKey=${writeKey}&event=Opened`);
+  expect(pixel.headers.get("x-polder-result")).toBe("starting");
+  expect(built.log.appends).toEqual([]);
+  expect(await readiness()).toBe(503);
+  expect((await built.collector.app.request("/livez")).status).toBe(200);
+  missing = undefined;
+  expect(await readiness()).toBe(200);
+  expect((await post(built, event(everything))).status).toBe(200);
+});

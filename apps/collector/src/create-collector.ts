@@ -26,6 +26,7 @@ import { headOf, type RequestHead } from "./request-head.ts";
 import { addBundleRoutes } from "./routes/browser-bundle.ts";
 import { createLinkAnswers } from "./routes/link.ts";
 import { gif, pixelBatch } from "./routes/pixel.ts";
+import { createRegimeAnswers } from "./routes/regime.ts";
 import { segmentSettings } from "./routes/segment-settings.ts";
 
 export interface CollectorDeps {
@@ -33,6 +34,8 @@ export interface CollectorDeps {
   log: EventLog;
   /** What visitors chose. Stays the caller's, too. */
   ledger: ConsentLedger;
+  /** What is still missing before events may be taken; undefined when nothing is. Asked on every request. */
+  notReady?: () => string | undefined;
   sites: SiteDirectory;
   /** ISO 3166 alpha-2 of an address, empty when unknown. */
   countryOf: (ip: string) => string;
@@ -102,7 +105,7 @@ const noEdge: EdgeSettings = { trustedProxies: [] };
 
 /** HTTP to {@link EventLog}: parses, judges, and answers 200 only after the log has confirmed. */
 export function createCollector(deps: CollectorDeps): Collector {
-  const { log, ledger, sites, now, clock, logger } = deps;
+  const { log, ledger, sites, now, clock, logger, notReady = () => undefined } = deps;
   const options = { ...defaults, ...deps.options };
   const inFlight = createInFlight({ maxRequests: options.maxInFlightRequests, maxBytes: options.maxInFlightBytes });
   const metrics = createMetrics({ registry: deps.registry, inFlight, clock });
@@ -147,6 +150,8 @@ export function createCollector(deps: CollectorDeps): Collector {
 
   async function receive(c: Context, route: RequestRoute, head: RequestHead): Promise<Outcome> {
     if (isDraining) return draining();
+    const missing = notReady();
+    if (missing !== undefined) return starting(missing);
     const contentType = head.header("content-type");
     if (contentType !== undefined && !isAcceptedType(contentType))
       return refuse("unsupported_media_type", "Send Content-Type: application/json or text/plain.");
@@ -177,6 +182,8 @@ export function createCollector(deps: CollectorDeps): Collector {
   /** A picture has no body to wait for and no client that would try again; it is held to the same bounds. */
   async function receivePixel(head: RequestHead, query: URLSearchParams): Promise<Outcome> {
     if (isDraining) return draining();
+    const missing = notReady();
+    if (missing !== undefined) return starting(missing);
     const text = pixelBatch(query, head.header("referer"));
     if (!inFlight.tryEnter(text.length)) return overloaded();
     const startedAt = clock();
@@ -220,6 +227,16 @@ export function createCollector(deps: CollectorDeps): Collector {
     return new Response(answer || null, { status: answer ? 200 : 204, headers });
   });
 
+  const answerRegime = createRegimeAnswers({ sites, countryOf: deps.countryOf });
+  app.get("/v1/regime", (c) => {
+    const head = headOf(c);
+    const origin = head.header("origin");
+    const answer = answerRegime(head, readClient(head));
+    if (!answer.ok) return toResponse(answer, origin);
+    const headers = { ...corsHeaders(origin), "cache-control": "private, max-age=3600", vary: "Origin" };
+    return Response.json({ regime: answer.regime }, { headers });
+  });
+
   app.get("/v1/projects/:writeKey/settings", (c) => {
     const key = c.req.param("writeKey");
     const head = headOf(c);
@@ -241,7 +258,9 @@ export function createCollector(deps: CollectorDeps): Collector {
   );
   app.get("/livez", () => new Response("ok\n"));
   app.get("/readyz", async () => {
-    const problem = isDraining ? "stopping" : (await log.isReachable()) ? undefined : "the log cannot be reached";
+    const problem = isDraining
+      ? "stopping"
+      : (notReady() ?? ((await log.isReachable()) ? undefined : "the log cannot be reached"));
     return new Response(`${problem ?? "ok"}\n`, { status: problem === undefined ? 200 : 503 });
   });
   app.get("/metrics", async () => {
@@ -315,6 +334,8 @@ function reservedBytes({ header }: RequestHead): number {
   return Math.min(Number(length), limits.maxRequestBytes);
 }
 
+const starting = (missing: string): Refusal =>
+  refuse("starting", `This collector is not ready yet (${missing}): keep it and send it again.`, 2);
 const draining = (): Refusal => refuse("draining", "This collector is stopping: send it again, to the next one.", 1);
 const overloaded = (): Refusal => refuse("overloaded", "Too much is being received: keep it and send it again.", 2);
 

@@ -5,4 +5,4 @@ export { readLinkSecret } from "./config.ts";
 export { ConfigFileError, readConfigFile, watchConfigFile, type ConfigWatch } from "./config-file.ts";
 export { type EdgeSettings } from "./client-address.ts";
 export { createMessageId } from "./message-id.ts";
-export { openConsentLedger, type OpenConsentLedgerOptions } from "./open-consent-ledger.ts";
+export { openConsentLedger, type OpenConsentLedgerOptions, type OpenedConsentLedger } from "./open-consent-ledger.ts";

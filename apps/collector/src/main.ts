@@ -59,6 +59,7 @@ async function serve(settings: ProcessSettings): Promise<void> {
   const collector = createCollector({
     log,
     ledger,
+    notReady: ledger.notReady,
     sites,
     countryOf: readCountryTable(),
     now: () => Date.now(),

@@ -11,6 +11,8 @@ import {
   type VisitorChoices,
 } from "@polder/core";
 import {
+  choiceCookieName,
+  decodeChoice,
   hasPurpose,
   limits,
   parseRequest,
@@ -22,6 +24,7 @@ import {
 } from "@polder/protocol";
 import { refuse, type Refusal } from "./answer.ts";
 import type { ClientAddress } from "./client-address.ts";
+import { cookieValues } from "./cookie-values.ts";
 import { deviceCookies, expiredDeviceCookies, readDeviceCookie } from "./device-cookie.ts";
 import { isOriginOf } from "./is-origin-of.ts";
 import type { CollectorMetrics } from "./metrics.ts";
@@ -122,6 +125,7 @@ function createItemProcessor({ pipeline, ledger, metrics, logger, newId }: Prepa
       userAgent: header("user-agent") ?? "",
       gpc: header("sec-gpc") === "1",
       cookieAnonymousId: () => (key.kind === "write" && readDeviceCookie(cookieHeader, receivedAt)?.anonymousId) || "",
+      cookieRefusesMeasurement: () => refusesMeasurement(cookieHeader),
       choices: [],
     };
     const prepared: Prepared = {
@@ -203,6 +207,13 @@ function createItemProcessor({ pipeline, ledger, metrics, logger, newId }: Prepa
 }
 
 const none: readonly string[] = [];
+
+/** There can be one for several domains: a no in any of them is a no. */
+const refusesMeasurement = (cookieHeader: string | undefined): boolean =>
+  cookieValues(cookieHeader, choiceCookieName).some((value) => {
+    const choice = decodeChoice(value);
+    return choice !== undefined && !hasPurpose(choice.mask, "measurement");
+  });
 
 const unknownKey = (): Refusal =>
   refuse("unknown_key", "Nobody has this key, or it no longer counts: see the site's keys in polder.config.json.");

@@ -22,7 +22,7 @@ import { createConsentRecorder, createWithdrawer, createWorker } from "@polder/w
 import { collectDefaultMetrics, Registry } from "prom-client";
 import type { Progress } from "./cli/progress.ts";
 import { readConfigFile } from "./config-file.ts";
-import { originsOfPort, withOrigins } from "./demo-config.ts";
+import { originsOfPort, withOrigins, withTexts } from "./demo-config.ts";
 import { drain } from "./drain.ts";
 import { createEndings, type Endings } from "./endings.ts";
 import { recordsBehind, watchLag } from "./lag.ts";
@@ -118,6 +118,7 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
   const collector = createCollector({
     log,
     ledger,
+    notReady: ledger.notReady,
     sites,
     countryOf: readCountryTable(),
     now: () => now().getTime(),
@@ -134,6 +135,7 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
     writeKey,
     collectorUrl: () => addresses.collector,
     liveUrl: () => addresses.api,
+    consent: () => withTexts((config.sites.find(({ id }) => id === site.id) ?? site).consent),
     newOrderId: () =>
       `SK-${now().toISOString().slice(2, 10).replaceAll("-", "")}-${String(randomInt(1e6)).padStart(6, "0")}`,
   });

@@ -105,7 +105,7 @@ it("a visitor's choice goes from the page to the record and back to the page, an
   expect(state).toMatchObject({ measurement: "withdrawn", profile: "withdrawn", ads: "denied" });
   // The ids are gone from the device, and what is left is the same for everyone.
   expect([...jar.keys()]).toEqual(["polder_consent"]);
-  expect(jar.get("polder_consent")).toMatch(/^v1\.d\.\d{6}$/);
+  expect(jar.get("polder_consent")).toMatch(/^v1\.0\.[0-9a-z]{6}\.$/);
   expect(await read()).toMatchObject({ history: [], state: { profile: "unset" } });
 
   const cli = async (...args: string[]): Promise<string> => {

@@ -15,7 +15,13 @@ export {
   type StoredRecord,
   type Topic,
 } from "./ports/event-log.ts";
-export { visitorKey, type ConsentLedger, type FollowingLedger, type VisitorChoices } from "./ports/consent-ledger.ts";
+export {
+  visitorKey,
+  type ConsentLedger,
+  type FollowingLedger,
+  type LedgerPosition,
+  type VisitorChoices,
+} from "./ports/consent-ledger.ts";
 export { StoreUnavailableError, type AtomKey, type EventStore, type RowTable } from "./ports/event-store.ts";
 export { type IdentityStore } from "./ports/identity-store.ts";
 export { type ConsentRecordStore } from "./ports/consent-record-store.ts";
@@ -23,8 +29,15 @@ export { type Withdrawal, type WithdrawalStore } from "./ports/withdrawal-store.
 export { hashedColumns, hashOf, type ConsentLogRow } from "./consent-record/consent-log-row.ts";
 export { chainChoices, type ChainHead, type StoredChoice } from "./consent-record/chain-choices.ts";
 export { verifyChain, type BrokenLink, type ChainResult } from "./consent-record/verify-chain.ts";
+export { consentSettingOf, type ConsentSetting } from "./consent-record/consent-setting.ts";
 export { noticeHash, noticeTexts, type NoticeText } from "./consent-record/notice-text.ts";
-export { type Site, type SiteDirectory, type SiteKey, type TraitKind } from "./ports/site-directory.ts";
+export {
+  type BeforeChoice,
+  type Site,
+  type SiteDirectory,
+  type SiteKey,
+  type TraitKind,
+} from "./ports/site-directory.ts";
 export { ruleVersion, type EventRow, type RejectedRow } from "./row/event-row.ts";
 export { createHealthHandler, type HealthChecks } from "./health/health-handler.ts";
 export { createJsonLogger, type LogFields, type Logger } from "./ports/logger.ts";
@@ -35,7 +48,7 @@ export {
   type PipelineObserver,
   type PipelineResult,
 } from "./pipeline/pipeline.ts";
-export { regimeIn } from "./pipeline/visitor-place.ts";
+export { createPlaceReader, regimeIn } from "./pipeline/visitor-place.ts";
 export { createRecordEncoder } from "./pipeline/log-record.ts";
 export { repairs, stepNames, type Repair, type RequestContext, type StepName } from "./pipeline/step.ts";
 export { narrowByRecord, recordedChoice, visitorOf } from "./pipeline/consent-narrow.ts";

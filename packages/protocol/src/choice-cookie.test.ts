@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { decodeChoice, encodeChoice, refusalPeriodMs } from "./choice-cookie.ts";
+import { decodeChoice, decodeRegime, encodeChoice, encodeRegime, refusalPeriodMs } from "./choice-cookie.ts";
 import { maskOf, purposes } from "./purpose.ts";
 
 describe("the stored choice", () => {
@@ -54,5 +54,42 @@ describe("the stored choice", () => {
 
   it.each(["v1.1s.t.id", "v1.zzz.t.id"])("is nothing known when it grants purposes that do not exist: %j", (text) => {
     expect(decodeChoice(text)).toBeUndefined();
+  });
+});
+
+describe("the stored regime", () => {
+  const at = Date.UTC(2026, 10, 22, 20, 15);
+
+  it("holds which it is, the day, and what was objected to", () => {
+    const stored = { regime: "opt_out" as const, at, objected: maskOf(["ads"]) };
+    expect(encodeRegime(stored)).toBe("r1.opt_out.g17.w");
+    expect(decodeRegime("r1.opt_out.g17.w")).toEqual({ ...stored, at: Date.UTC(2026, 10, 22) });
+    expect(decodeRegime(encodeRegime({ regime: "notice", at, objected: 0 }))?.regime).toBe("notice");
+  });
+
+  it("is the same for everyone on that day", () => {
+    const texts = [0, 1, 24 * 3_600_000 - 1].map((ms) =>
+      encodeRegime({ regime: "opt_out", at: Date.UTC(2026, 10, 22) + ms, objected: 0 }),
+    );
+    expect(new Set(texts).size).toBe(1);
+  });
+
+  it("is no choice, and a choice is no regime", () => {
+    expect(decodeChoice(encodeRegime({ regime: "opt_out", at, objected: 0 }))).toBeUndefined();
+    expect(decodeRegime(encodeChoice({ mask: 0, at, consentId: "" }))).toBeUndefined();
+    expect(decodeRegime(encodeChoice({ mask: 6, at, consentId: "opt_out" }))).toBeUndefined();
+  });
+
+  it.each([
+    "",
+    "r1",
+    "r1.opt_in.g17.0",
+    "r1.anything.g17.0",
+    "r1.opt_out.g17",
+    "r1.opt_out..0",
+    "r1.opt_out.g17.0.x",
+    "r2.opt_out.g17.0",
+  ])("is nothing known when it reads %j", (text) => {
+    expect(decodeRegime(text)).toBeUndefined();
   });
 });

@@ -1,3 +1,4 @@
+import type { Regime } from "./event.ts";
 import { purposes, type PurposeMask } from "./purpose.ts";
 
 /** What the device keeps of a choice: the value of the cookie `polder_consent` and of its mirror in storage. */
@@ -31,5 +32,31 @@ export function decodeChoice(text: string): StoredChoice | undefined {
   // Not a number where it did not match.
   return mask <= allPurposes && !mask === !consentId
     ? { mask, at: parseInt(seconds, 36) * 1000, consentId }
+    : undefined;
+}
+
+/** A regime under which nothing has to be asked first. */
+export type LooserRegime = Exclude<Regime, "opt_in">;
+
+/** What the device keeps in the place of a choice, where there is none and none is asked for first. The same for everyone there that day. */
+export interface StoredRegime {
+  regime: LooserRegime;
+  /** Milliseconds since 1970: start of the day (UTC) on which the collector said so. */
+  at: number;
+  /** What the visitor objects to by a signal, without having made a choice. */
+  objected: PurposeMask;
+}
+
+const dayMs = 24 * 3_600_000;
+const storedRegime = /^r1\.(opt_out|notice)\.([0-9a-z]{1,6})\.([0-9a-z]{1,2})$/;
+
+export const encodeRegime = ({ regime, at, objected }: StoredRegime): string =>
+  `r1.${regime}.${Math.floor(at / dayMs).toString(36)}.${objected.toString(36)}`;
+
+/** Undefined when it is not one of ours, as when it is a choice. */
+export function decodeRegime(text: string): StoredRegime | undefined {
+  const [, regime, day = "", bits = ""] = storedRegime.exec(text) ?? [];
+  return regime
+    ? { regime: regime as LooserRegime, at: parseInt(day, 36) * dayMs, objected: parseInt(bits, 36) & allPurposes }
     : undefined;
 }

@@ -44,6 +44,7 @@ export {
   grantedPurposes,
   permittedPurposes,
   tighterRegime,
+  unrefusedPurposes,
   type PermitInput,
 } from "./permitted.ts";
 export {
@@ -59,7 +60,17 @@ export {
   type ChoiceTimes,
   type RecordedChoice,
 } from "./recorded-choice.ts";
-export { choiceCookieName, decodeChoice, encodeChoice, refusalPeriodMs, type StoredChoice } from "./choice-cookie.ts";
+export {
+  choiceCookieName,
+  decodeChoice,
+  decodeRegime,
+  encodeChoice,
+  encodeRegime,
+  refusalPeriodMs,
+  type LooserRegime,
+  type StoredChoice,
+  type StoredRegime,
+} from "./choice-cookie.ts";
 export {
   decodeDeviceId,
   deviceIdCookieName,

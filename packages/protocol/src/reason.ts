@@ -40,6 +40,7 @@ export const requestErrorCodes = [
   "too_many_requests",
   "overloaded",
   "log_unavailable",
+  "starting",
   "draining",
 ] as const;
 export type RequestErrorCode = (typeof requestErrorCodes)[number];

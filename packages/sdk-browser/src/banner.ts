@@ -163,7 +163,12 @@ export function showBanner({ consent }: Pick<Polder, "consent">, notice: BannerN
     open.hidden = true;
     if (isAsked) heading.focus();
   };
-  const follow = (): void => (consent.get().status === "unset" ? show(false) : hide());
+  /** Whether it has to be answered first: not where the regime is another, nor while that is being asked. */
+  const isDue = (): boolean => {
+    const { status, regime } = consent.get();
+    return status === "unset" && !regime;
+  };
+  const follow = (): void => (isDue() ? show(false) : hide());
   const isOver = consent.onChange(follow);
   const reopen = (event: Event): void => {
     if (!(event.target as Element).closest?.(opener)) return;
@@ -172,7 +177,7 @@ export function showBanner({ consent }: Pick<Polder, "consent">, notice: BannerN
   };
   document.addEventListener("click", reopen);
   // It is no answer. Only a banner that the visitor opened, with an answer on record, is put away by it.
-  panel.addEventListener("keydown", ({ code }) => code === "Escape" && consent.get().status !== "unset" && hide());
+  panel.addEventListener("keydown", ({ code }) => code === "Escape" && !isDue() && hide());
 
   // First, so that the keyboard and a screen reader meet it first; the focus stays where it is.
   document.body.prepend(host);

@@ -22,6 +22,8 @@ const site = {
   regime: "opt_in",
   regimes: new Map(),
   grantLifetimeMs: 365 * 24 * 3_600_000,
+  refusalLifetimeMs: 184 * 24 * 3_600_000,
+  beforeChoice: { mode: "silent" },
   currentTexts: {},
   notices: [],
   allowThirdParty: false,
@@ -59,7 +61,9 @@ beforeAll(async () => {
   collectorUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 });
 afterAll(() => void server.close());
+let linksOfAtoms: ConsentLogRow[] = [];
 beforeEach(() => {
+  linksOfAtoms = [link];
   received = [];
   answers = { status: 200, cookies: [] };
 });
@@ -99,7 +103,7 @@ function build(overrides: Partial<VisitorOptions> = {}) {
           asked.push(question);
           return question[1] === "device-1" ? [64] : [];
         },
-        linksOfAtoms: async (_, atoms) => (atoms.includes(64) ? [link] : []),
+        linksOfAtoms: async (_, atoms) => (atoms.includes(64) ? linksOfAtoms : []),
         filedTexts: async () => [
           {
             site: "shop",
@@ -281,6 +285,23 @@ describe("what a visitor chooses", () => {
         /^polder_consent=v1\.2\.\w+\.[\w-]+; Max-Age=34128000; Path=\/; SameSite=Lax; Domain=shop\.example; Secure$/,
       ) as string,
     ]);
+  });
+
+  it("is a withdrawal of what was given just now, and is not on record yet, or too long ago", async () => {
+    const chosen = { measurement: "granted", profile: "granted", ads: "granted" };
+    const withdrawn = { ...chosen, measurement: "withdrawn", profile: "withdrawn", ads: "withdrawn" };
+    const onDevice = `${cookie}; polder_consent=v1.12.tnxyz1.consent-1`;
+    linksOfAtoms = [];
+    expect(await (await choose({ writeKey: "pk_shop", purposes: {} }, { cookie: onDevice })).json()).toMatchObject({
+      state: { ...withdrawn, personalisation: "denied" },
+    });
+    expect(await (await choose({ writeKey: "pk_shop", purposes: {} })).json()).toMatchObject({
+      state: { profile: "denied" },
+    });
+    linksOfAtoms = [{ ...link, at: "2024-11-22 10:00:00.000" }];
+    expect(await (await choose({ writeKey: "pk_shop", purposes: {} })).json()).toMatchObject({
+      state: { measurement: "withdrawn", profile: "withdrawn", ads: "denied" },
+    });
   });
 
   it("is on the device the same constant for everyone who refused", async () => {

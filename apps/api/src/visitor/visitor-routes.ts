@@ -17,7 +17,7 @@ import { describeRoute, resolver } from "hono-openapi";
 import * as v from "valibot";
 import { answerError } from "../errors.ts";
 import * as schemas from "../schemas.ts";
-import { deviceOf } from "./device-of.ts";
+import { deviceOf, grantedOnDevice } from "./device-of.ts";
 import { postJson } from "./post-json.ts";
 import { stateOf, timeOf, type States } from "./state-of.ts";
 
@@ -120,8 +120,9 @@ export function addVisitorRoutes(app: Hono, { directory, queries, collectorUrl, 
         purposes.slice(1).filter((purpose) => wanted[purpose] === true && !(gpc && purpose === "ads")),
       );
       const [at, id] = [now(), randomUUID()];
-      const state = statesOf(mask, before);
-      const device = deviceOf(context.req.header("cookie"), at);
+      const kept = context.req.header("cookie");
+      const state = statesOf(mask, before, grantedOnDevice(kept));
+      const device = deviceOf(kept, at);
       const cookies = await record(context, {
         writeKey,
         sentAt: new Date(at).toISOString(),
@@ -166,15 +167,16 @@ export function addVisitorRoutes(app: Hono, { directory, queries, collectorUrl, 
   }
 }
 
-/** A grant that is taken back is a withdrawal; what was never given is denied. */
-const statesOf = (mask: PurposeMask, before: States): States =>
+/**
+ * A grant that is taken back is a withdrawal, also one that has grown too old; what was never given is denied.
+ * @param onDevice the record is some moments behind: a yes of just now is known to the device alone.
+ */
+const statesOf = (mask: PurposeMask, before: States, onDevice: PurposeMask): States =>
   Object.fromEntries(
-    purposes
-      .slice(1)
-      .map((purpose: Purpose) => [
-        purpose,
-        hasPurpose(mask, purpose) ? "granted" : before[purpose] === "granted" ? "withdrawn" : "denied",
-      ]),
+    purposes.slice(1).map((purpose: Purpose) => {
+      const wasGiven = before[purpose] === "granted" || before[purpose] === "expired" || hasPurpose(onDevice, purpose);
+      return [purpose, hasPurpose(mask, purpose) ? "granted" : wasGiven ? "withdrawn" : "denied"];
+    }),
   );
 
 /** Whether the request comes from a page of the site. A site that takes pages from anywhere has those of its own host only: this answer is personal. */

@@ -6,6 +6,7 @@ import { createClickHouse, createConsentRecordStore, migrate, type ClickHouse } 
 import { hashedColumns, noticeTexts } from "@polder/core";
 import { buildEventRow, type LoadedEventRow } from "@polder/core/contracts";
 import { startEngine, type Engine } from "@polder/engine";
+import { buildSite } from "@polder/testing";
 import { createConsentRecorder } from "@polder/worker";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createFakeContext } from "./fake-context.ts";
@@ -70,7 +71,7 @@ beforeAll(async () => {
   await createConsentRecorder({
     store: createConsentRecordStore(clickhouse),
     now: () => new Date("2026-11-22T20:30:00Z"),
-    sites: () => [{ id: "shop", notices: texts }],
+    sites: () => [buildSite({ notices: texts })],
   }).tick();
 });
 afterAll(async () => {

@@ -8,11 +8,13 @@ import { keyCommand } from "./key.ts";
 import { migrateCommand } from "./migrate.ts";
 import { sqlCommand } from "./sql.ts";
 import { startCommand } from "./start.ts";
+import { tagCommand } from "./tag.ts";
 import { typesCommand } from "./types.ts";
 
 export const commands: readonly Command[] = [
   initCommand,
   startCommand,
+  tagCommand,
   migrateCommand,
   sqlCommand,
   doctorCommand,

@@ -30,7 +30,7 @@ describe("migrations", () => {
     const tables = statementsOf(single).filter(
       (sql) => /CREATE TABLE/.test(sql) && !/identity /.test(sql.split("(")[0] ?? ""),
     );
-    expect(tables).toHaveLength(11);
+    expect(tables).toHaveLength(12);
     for (const table of tables) expect(table).toContain("non_replicated_deduplication_window = 10000");
   });
 
@@ -80,7 +80,7 @@ describe("migrations for a cluster", () => {
 
   it("let people's questions reach all shards", () => {
     const views = statements.filter((statement) => /CREATE OR REPLACE VIEW/.test(statement));
-    expect(views).toHaveLength(7);
+    expect(views).toHaveLength(8);
     for (const view of views) expect(view).not.toContain("_local");
   });
 });

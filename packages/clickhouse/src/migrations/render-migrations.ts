@@ -4,6 +4,8 @@ import { people } from "./0002-people.ts";
 import { materializedViews } from "./0003-materialized-views.ts";
 import { views } from "./0004-views.ts";
 import { consentRecord } from "./0005-consent-record.ts";
+import { consentSetting } from "./0006-consent-setting.ts";
+import { consentChoices } from "./0007-consent-choices.ts";
 
 /** SQL as written in this folder: statements that each end with a semicolon at the end of a line, with the places below to fill in. */
 export interface Migration {
@@ -27,7 +29,15 @@ export interface RenderedMigration {
 }
 
 /** In order, never renumbered, never changed once released. */
-export const migrations: readonly Migration[] = [tables, people, materializedViews, views, consentRecord];
+export const migrations: readonly Migration[] = [
+  tables,
+  people,
+  materializedViews,
+  views,
+  consentRecord,
+  consentSetting,
+  consentChoices,
+];
 
 export const renderMigrations = (options: RenderOptions): RenderedMigration[] =>
   migrations.map((migration) => ({

@@ -3,6 +3,7 @@ import { isIP } from "node:net";
 import type { ObjectRule, Rule, ValueOf } from "./rule.ts";
 
 const traitClasses = ["identity", "descriptive", "behavioural", "qualitative"] as const;
+const beforeChoiceModes = ["silent", "buffer", "measurement"] as const;
 const bases = ["contract", "consent_elsewhere", "legitimate_interest", "legal_obligation"] as const;
 
 const basis = {
@@ -38,6 +39,8 @@ const validUntil = {
   about: "The key no longer counts from this time on: lets an old and a new key overlap. ISO 8601 with a zone.",
   check: checkTime,
 } as const satisfies Rule;
+
+const languageNames = { pattern: /^[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*$/, expected: "a language, as nl or pt-BR" };
 
 const site = {
   type: "object",
@@ -137,6 +140,35 @@ const site = {
           max: 365,
           default: 365,
         },
+        refusalDays: {
+          type: "number",
+          about: "Days that a refusal holds before the visitor is asked again: half a year at least.",
+          min: 184,
+          max: 730,
+          default: 184,
+        },
+        beforeChoice: {
+          type: "object",
+          about: "What happens before a visitor has chosen.",
+          default: {},
+          fields: {
+            mode: {
+              type: "one_of",
+              about:
+                "silent: nothing is kept or sent. buffer: the page keeps events in memory and sends them after a yes. measurement: the page sends one request a page view, without an id of any kind, and the collector keeps it as a count of nobody.",
+              values: beforeChoiceModes,
+              default: "silent",
+            },
+            reason: {
+              type: "text",
+              optional: true,
+              about:
+                "Why that may be, for whoever asks later: on what the site relies. Needed for buffer and measurement.",
+              pattern: /\S/,
+              expected: "a sentence",
+            },
+          },
+        },
         purposes: {
           type: "map",
           about:
@@ -145,7 +177,7 @@ const site = {
           of: {
             type: "map",
             about: "Texts of a purpose, by language.",
-            names: { pattern: /^[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*$/, expected: "a language, as nl or pt-BR" },
+            names: languageNames,
             isNotEmpty: true,
             of: {
               type: "object",
@@ -153,6 +185,34 @@ const site = {
               fields: {
                 title: { type: "text", about: "Name of the purpose.", pattern: /\S/, expected: "a text" },
                 text: { type: "text", about: "What is done with the data.", pattern: /\S/, expected: "a text" },
+              },
+            },
+          },
+          default: {},
+        },
+        notice: {
+          type: "map",
+          about:
+            "What the banner says first, by language: who asks, and for what. In the languages of `purposes`; `polder tag` puts both into the page.",
+          names: languageNames,
+          of: {
+            type: "object",
+            about: "The first layer in one language.",
+            fields: {
+              title: { type: "text", about: "Title of the banner.", pattern: /\S/, expected: "a text" },
+              text: { type: "text", about: "What is asked.", pattern: /\S/, expected: "a text" },
+              links: {
+                type: "list",
+                about: "Where more is told, as a page on privacy.",
+                default: [],
+                of: {
+                  type: "object",
+                  about: "A link.",
+                  fields: {
+                    text: { type: "text", about: "What it says.", pattern: /\S/, expected: "a text" },
+                    href: { type: "text", about: "Where it leads.", check: checkLink },
+                  },
+                },
               },
             },
           },
@@ -272,6 +332,13 @@ function checkOrigin(origin: string): string | undefined {
   } catch {
     return wrong;
   }
+}
+
+function checkLink(href: string): string | undefined {
+  const isPath = /^\/(?!\/)\S*$/.test(href);
+  return isPath || (/^https?:\/\/\S+$/.test(href) && URL.canParse(href))
+    ? undefined
+    : "must be an address, as https://shop.example/privacy, or a path of the site, as /privacy.";
 }
 
 function checkCurrency(code: string): string | undefined {

@@ -85,6 +85,8 @@ const validityOf = ({ notBefore, notAfter }: KeyConfig): Pick<KnownKey, "notBefo
   notAfter: notAfter === undefined ? Infinity : Date.parse(notAfter),
 });
 
+const dayMs = 24 * 3_600_000;
+
 function toSite(config: SiteConfig): Site {
   const { id, name, timezone, origins, cookieDomain, consent, allowThirdParty, maxEventsPerSecond, traits, currency } =
     config;
@@ -100,7 +102,9 @@ function toSite(config: SiteConfig): Site {
     ...(cookieDomain !== undefined && { cookieDomain }),
     regime,
     regimes: new Map(Object.entries(regimes)),
-    grantLifetimeMs: consent.grantDays * 24 * 3_600_000,
+    grantLifetimeMs: consent.grantDays * dayMs,
+    refusalLifetimeMs: consent.refusalDays * dayMs,
+    beforeChoice: consent.beforeChoice,
     currentTexts: Object.fromEntries(hashes),
     notices,
     allowThirdParty,

@@ -57,6 +57,7 @@ async function send(
     userAgent: "",
     gpc: false,
     cookieAnonymousId: () => "",
+    cookieRefusesMeasurement: () => false,
     choices: [],
     ...overrides,
   };

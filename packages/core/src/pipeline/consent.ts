@@ -19,6 +19,7 @@ import type {
   Regime,
 } from "@polder/protocol";
 import type { ConsentLedger } from "../ports/consent-ledger.ts";
+import { countOnlyBasis, countOnlyMask, hasRefusedMeasurement, pageViewOfNobody } from "./count-only.ts";
 import { narrowByRecord, recordedChoice, visitorOf } from "./consent-narrow.ts";
 import type { Draft, Repair, RequestContext, Step, Stop } from "./step.ts";
 import { parseTime } from "./time-text.ts";
@@ -53,7 +54,7 @@ export interface ConsentStepDeps {
 /**
  * What the event may be used for: what it carries, narrowed by what is recorded of its visitor. Nothing known means no. Without `profile` the event
  * loses what tells one visitor from another; the record of a choice is kept whatever was chosen, and a withdrawal keeps its id, or it could not be
- * carried out.
+ * carried out. Where the site counts before a choice, what is left of a page view without one is made in `count-only.ts`.
  */
 export function createConsentStep({ ledger, placeOf, onRepair }: ConsentStepDeps): Step {
   const stampOf = createStampReader();
@@ -65,6 +66,19 @@ export function createConsentStep({ ledger, placeOf, onRepair }: ConsentStepDeps
   function choose(visitor: string, times: ChoiceTimes, context: RequestContext): void {
     const known = context.choices.findLast((choice) => choice.visitor === visitor)?.times ?? ledger.timesOf(visitor);
     context.choices.push({ visitor, times: known === undefined ? times : joinChoices(known, times) });
+  }
+
+  /** Nothing of it may be kept for want of consent; but a page view may be counted as nobody's, where the site says so. */
+  function countOrStop(draft: Draft, context: RequestContext): Draft | Stop {
+    const counted = pageViewOfNobody(draft.event, context);
+    if (counted === undefined) return noConsent;
+    if (hasRefusedMeasurement(draft.event, context, ledger)) return consentWithdrawn;
+    draft.event = counted;
+    const { row } = draft;
+    row.origin = "observed";
+    row.basis = countOnlyBasis;
+    row.consent_mask = countOnlyMask;
+    return draft;
   }
 
   return {
@@ -108,7 +122,10 @@ export function createConsentStep({ ledger, placeOf, onRepair }: ConsentStepDeps
       }
       draft.mayIdentify = hasPurpose(row.consent_mask, "profile");
       const stop = stopOf(event, row.consent_mask);
-      if (stop !== undefined) return stopOf(event, own) === undefined ? consentWithdrawn : stop;
+      if (stop !== undefined) {
+        if (stopOf(event, own) === undefined) return consentWithdrawn;
+        return stop === noConsent ? countOrStop(draft, context) : stop;
+      }
       if (row.consent_mask !== own) onRepair("consent_narrowed");
       // Nor the id of the choice without a profile: it is the same on all events under it, and would tie them together.
       if (draft.mayIdentify) row.consent_id = stamp?.id ?? "";

@@ -19,6 +19,8 @@ export interface RequestContext {
   gpc: boolean;
   /** Id in our HttpOnly cookie; empty when there is none. Asked only where an event names nobody. */
   cookieAnonymousId: () => string;
+  /** Whether the cookie that keeps a choice on the device says no to measurement. Asked only of what would be counted without a choice. */
+  cookieRefusesMeasurement: () => boolean;
   /** What its events chose so far, joined with what was recorded: the rest of them is judged by it too. To be recorded before the answer. */
   choices: VisitorChoices[];
 }

@@ -1,4 +1,5 @@
 import type { ChainHead, StoredChoice } from "../consent-record/chain-choices.ts";
+import type { ConsentSetting } from "../consent-record/consent-setting.ts";
 import type { ConsentLogRow } from "../consent-record/consent-log-row.ts";
 import type { NoticeText } from "../consent-record/notice-text.ts";
 
@@ -19,4 +20,6 @@ export interface ConsentRecordStore {
   appendLinks(site: string, links: readonly ConsentLogRow[], generation: number): Promise<void>;
   /** Keeps texts that are not there yet. Those that are there stay as they are. */
   saveNotices(site: string, notices: readonly NoticeText[], now: Date): Promise<void>;
+  /** Keeps what a site has set, unless that is what was kept last. What was kept before stays as it is. */
+  saveSetting(site: string, setting: ConsentSetting, now: Date): Promise<void>;
 }

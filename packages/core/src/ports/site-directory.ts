@@ -24,6 +24,9 @@ export interface Site {
   regimes: ReadonlyMap<string, Regime>;
   /** How long a yes counts. */
   grantLifetimeMs: number;
+  /** How long a refusal holds before the visitor is asked again. */
+  refusalLifetimeMs: number;
+  beforeChoice: BeforeChoice;
   /** Hashes of the texts of today. */
   currentTexts: CurrentTexts;
   /** These texts, every language. */
@@ -35,6 +38,13 @@ export interface Site {
   /** Class, purpose and whether it is personal, for traits that the built-in table does not know or judges otherwise. */
   traits: { readonly [name: string]: TraitKind };
   currency: string;
+}
+
+/** What happens before a visitor has chosen. */
+export interface BeforeChoice {
+  mode: "silent" | "buffer" | "measurement";
+  /** The owner's, with every mode but `silent`: on what the site relies. */
+  reason?: string;
 }
 
 export interface TraitKind {

@@ -12,9 +12,14 @@ export const whenThere = (name: string, run: (api: never) => void): void => {
   else setTimeout(() => whenThere(name, run), 250);
 };
 
+/** What each platform on this page says, by its name: of several, the strictest counts. */
+const platforms: { [name: string]: (purpose: Purpose) => boolean } = {};
+const raws: ChoiceDetails["raw"] & object = {};
+
 /**
  * Makes the choice that a visitor made with a consent platform the choice here, when it is another one. What a platform repeats on every page
  * gives nothing back that was refused or taken back here, or has grown too old; an act of the visitor does.
+ * @param raw what the platform said, under its name.
  */
 export const takeOver = <Name extends string | number>(
   { consent }: Pick<Polder, "consent">,
@@ -23,16 +28,18 @@ export const takeOver = <Name extends string | number>(
   raw: ChoiceDetails["raw"] & object,
   isAct: boolean,
 ): void => {
+  Object.assign(raws, raw);
+  platforms[Object.keys(raw)[0]!] = (purpose) => !!purposes[purpose]?.[0] && purposes[purpose].every(isGranted);
   const { status, purposes: held, at, gpc } = consent.get();
   const mayGive = isAct || !at;
   let isNew = mayGive && status === "unset";
   const choice: { [P in Purpose]?: boolean } = {};
   // Without `necessary`, which is the first.
   for (const purpose of (Object.keys(held) as Purpose[]).slice(1)) {
-    const names = purposes[purpose] ?? [];
-    const isYes = !!names[0] && names.every(isGranted) && (mayGive || held[purpose]) && !(gpc && purpose === "ads");
+    const isAllowed = Object.values(platforms).every((allows) => allows(purpose));
+    const isYes = isAllowed && (mayGive || held[purpose]) && !(gpc && purpose === "ads");
     choice[purpose] = isYes;
     isNew ||= isYes !== held[purpose];
   }
-  if (isNew) consent.set(choice, { raw });
+  if (isNew) consent.set(choice, { raw: { ...raws } });
 };
