@@ -145,6 +145,45 @@ test("a yes is to what was asked and to nothing else, and says what was shown", 
   });
 });
 
+test("asks again where the text of a purpose has changed, and every event until then says which text it was", async ({
+  page,
+}) => {
+  await open(page);
+  await press(page, "Accept");
+  await flush(page);
+  const said = () => collector.accepted().filter(({ event }) => event === "Later");
+  const later = async (): Promise<void> => {
+    await page.evaluate(() => window.polder.track("Later"));
+    await flush(page);
+  };
+  const agreed = collector.accepted().find(({ type }) => type === "consent")!.context.consent.texts!;
+  // Nothing has changed, in whatever language it is shown: nothing is asked, and the texts are known on the next page as well.
+  servePage("/nl", { lang: "nl" });
+  await page.goto(`${site.origin}/nl`);
+  await later();
+  await expect(page.getByRole("dialog")).toBeHidden();
+  expect(said()[0]!.context.consent.texts).toEqual(
+    Object.fromEntries(Object.entries(agreed).map(([purpose, hash]) => [purpose, hash.slice(0, 8)])),
+  );
+
+  const ads = { en: purposeText("Adverts", "What to show you here and elsewhere.") };
+  servePage("/", { given: { ...notice, purposes: { ...notice.purposes, ads } } });
+  await open(page);
+  await later();
+  expect(said()[1]!.context.consent.texts!.ads).toBe(agreed.ads!.slice(0, 8));
+  await press(page, "Choose");
+  // What nobody has agreed to in these words is not ticked.
+  await expect(page.getByRole("switch", { name: "Adverts" })).not.toBeChecked();
+  await expect(page.getByRole("switch", { name: "Counting visits" })).toBeChecked();
+  await press(page, "Save my choice");
+  await later();
+  expect(said()[2]!.context.consent.purposes).toMatchObject({ measurement: "granted", profile: "granted" });
+  expect((await status(page)).purposes).toMatchObject({ measurement: true, profile: true, ads: false });
+  await page.reload();
+  await later();
+  await expect(banner(page)).toBeHidden();
+});
+
 test("the second layer has a switch for each purpose, and none is on before a yes", async ({ page }) => {
   await open(page);
   await expect(page.getByRole("switch")).toHaveCount(0);
@@ -180,13 +219,14 @@ test("opens again with what was chosen, from the page's own link, to take it bac
   // The page has its own way back.
   await expect(page.getByRole("button", { name: "Privacy choices" })).toBeHidden();
   await flush(page);
-  const before = collector.requests.length;
   await page.getByText("My choices").click();
   await expect(banner(page)).toBeVisible();
   for (const each of await page.getByRole("switch").all()) await expect(each).toBeChecked();
   await press(page, "Refuse");
-  await collector.until(() => collector.requests.length > before);
-  expect(collector.requests.at(-1)!.events[0]!.context.consent.purposes).toMatchObject({ ads: "withdrawn" });
+  // The click on the link may have been sent before it.
+  const choices = () => collector.accepted().filter(({ type }) => type === "consent");
+  await collector.until(() => choices().length === 2);
+  expect(choices()[1]!.context.consent.purposes).toMatchObject({ ads: "withdrawn" });
   expect(new URL(page.url()).pathname).toBe("/");
   expect((await status(page)).status).toBe("denied");
 });
@@ -311,6 +351,28 @@ test("nothing of it moves, and it fits a small window", async ({ page }) => {
   expect(await page.evaluate(() => document.querySelector("polder-banner")!.shadowRoot!.getAnimations().length)).toBe(
     0,
   );
+});
+
+test("the answers stay in sight on a phone, however long the purposes are", async ({ page }) => {
+  await page.setViewportSize({ width: 360, height: 640 });
+  const long = {
+    en: purposeText("Adverts", "What to show you elsewhere, and whether it led to an order. ".repeat(12)),
+  };
+  servePage("/long", { given: { ...notice, purposes: { ...notice.purposes, ads: long, prediction: long } } });
+  await open(page, "/long");
+  await press(page, "Choose");
+  const panel = banner(page);
+  expect(await panel.evaluate((element) => element.scrollHeight - element.clientHeight)).toBeGreaterThan(0);
+  const names = ["Refuse", "Accept", "Save my choice"];
+  for (const name of names) await expect(panel.getByRole("button", { name })).toBeInViewport({ ratio: 1 });
+  // Nor do they cover what the keyboard has reached.
+  const last = panel.getByRole("switch").last();
+  await last.focus();
+  const [box, buttons] = [
+    (await last.boundingBox())!,
+    (await panel.getByRole("button", { name: "Refuse" }).boundingBox())!,
+  ];
+  expect(box.y + box.height).toBeLessThanOrEqual(buttons.y);
 });
 
 test("is styled under a strict policy, breaks none of it, and takes the page's theme", async ({ page }) => {

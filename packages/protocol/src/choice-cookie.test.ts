@@ -10,6 +10,22 @@ describe("the stored choice", () => {
     expect(decodeChoice(encodeChoice(choice))).toEqual(choice);
   });
 
+  it("keeps which text each granted purpose was shown with, by the beginning of its hash", () => {
+    const [counting, knowing] = ["0123456789abcdef".repeat(4), "98765432fedcba10".repeat(4)];
+    const choice = { mask: maskOf(["measurement", "profile", "ads"]), at: 1_795_378_500_000, consentId: "c-1_A" };
+    const kept = (texts: object) => decodeChoice(encodeChoice({ ...choice, texts }));
+    expect(kept({ measurement: counting, profile: knowing })).toEqual({
+      ...choice,
+      texts: { measurement: "01234567", profile: "98765432" },
+    });
+    // Not of what was refused; again as it was; and what is no hash takes the rest along no more than it counts itself.
+    expect(kept({ prediction: counting, ads: knowing })?.texts).toEqual({ ads: "98765432" });
+    expect(kept({ ads: "98765432" })?.texts).toEqual({ ads: "98765432" });
+    expect(kept({ measurement: "no hash; a=b", profile: 7, ads: knowing })?.texts).toEqual({ ads: "98765432" });
+    expect(kept({ measurement: "0123" })).toEqual(choice);
+    expect(encodeChoice({ ...choice, mask: 0, texts: { ads: knowing } })).toBe(encodeChoice({ ...choice, mask: 0 }));
+  });
+
   it("after a refusal is the same for everyone who refused within the same 30 days", () => {
     const start = 700 * refusalPeriodMs;
     const refuse = (at: number, consentId: string) => encodeChoice({ mask: 0, at, consentId });

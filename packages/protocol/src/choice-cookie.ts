@@ -1,5 +1,5 @@
 import type { Regime } from "./event.ts";
-import { purposes, type PurposeMask } from "./purpose.ts";
+import { hasPurpose, purposes, type Purpose, type PurposeMask } from "./purpose.ts";
 
 /** What the device keeps of a choice: the value of the cookie `polder_consent` and of its mirror in storage. */
 export interface StoredChoice {
@@ -9,6 +9,8 @@ export interface StoredChoice {
   at: number;
   /** "" after a refusal. */
   consentId: string;
+  /** Which text each of them was granted to, where it is known: its hash, of which the device keeps the beginning. */
+  texts?: { [P in Purpose]?: string } | undefined;
 }
 
 export const choiceCookieName = "polder_consent";
@@ -16,22 +18,29 @@ export const choiceCookieName = "polder_consent";
 /** 30 days. Everyone who refuses within the same ones keeps the same text, so that it tells nobody apart. */
 export const refusalPeriodMs = 30 * 24 * 3_600_000;
 
-const stored = /^v1\.([0-9a-z]{1,2})\.([0-9a-z]{1,8})\.([\w-]{0,64})$/;
+const stored = /^v1\.([0-9a-z]{1,2})\.([0-9a-z]{1,8})\.([\w-]{0,64})\.?(\w*)$/;
+/** Place of the purpose, and as much of the hash as tells two texts of one purpose apart. */
+const keptText = /(\d)([0-9a-f]{8})/g;
 const allPurposes: PurposeMask = 2 ** purposes.length - 1;
 
 /** Of a refusal nothing but its period is kept, whatever the choice holds. */
-export function encodeChoice({ mask, at, consentId }: StoredChoice): string {
+export function encodeChoice({ mask, at, consentId, texts = {} }: StoredChoice): string {
   const seconds = Math.floor((mask ? at : at - (at % refusalPeriodMs)) / 1000);
-  return `v1.${mask.toString(36)}.${seconds.toString(36)}.${mask ? consentId : ""}`;
+  const hashes = purposes
+    .map((purpose, i) => (hasPurpose(mask, purpose) ? `${i}${texts[purpose]}`.slice(0, 9) : ""))
+    .join()
+    .match(keptText);
+  return `v1.${mask.toString(36)}.${seconds.toString(36)}.${mask ? consentId : ""}${hashes ? `.${hashes.join("")}` : ""}`;
 }
 
 /** Undefined when it is not one of ours: nothing is known then. */
 export function decodeChoice(text: string): StoredChoice | undefined {
-  const [, bits = "", seconds = "", consentId = ""] = stored.exec(text) ?? [];
+  const [, bits = "", seconds = "", consentId = "", hashes = ""] = stored.exec(text) ?? [];
   const mask = parseInt(bits, 36);
+  const texts = Object.fromEntries(Array.from(hashes.matchAll(keptText), ([, i, hash]) => [purposes[+i!], hash]));
   // Not a number where it did not match.
   return mask <= allPurposes && !mask === !consentId
-    ? { mask, at: parseInt(seconds, 36) * 1000, consentId }
+    ? { mask, at: parseInt(seconds, 36) * 1000, consentId, ...(hashes && { texts }) }
     : undefined;
 }
 

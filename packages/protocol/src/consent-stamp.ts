@@ -56,7 +56,8 @@ function readOwn(value: Loose): ConsentStamp {
   };
 }
 
-const hashForm = /^[0-9a-f]{64}$/;
+/** The hash of a text, or the beginning of it that a device keeps. */
+const hashForm = /^[0-9a-f]{8,64}$/;
 
 /** What is no hash is kept as one that no text has, so that it cannot pass for the text of today. */
 function readTexts(value: unknown): Pick<ConsentStamp, "texts"> {

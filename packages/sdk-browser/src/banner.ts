@@ -3,8 +3,6 @@ import { wordsOf, type BannerWords } from "./banner-texts.ts";
 import type { ChoiceDetails } from "./consent.ts";
 import type { Polder } from "./create-polder.ts";
 
-// The build shortens names of properties that our files use among themselves: elements are not taken out by `remove`, keys are known by their `code`.
-
 /** What a banner says. Texts are by language, as `en` or `pt-BR`. */
 export interface BannerNotice {
   /** Of all the texts together; recorded with the choice, as the three below are. */
@@ -45,6 +43,7 @@ button{flex:1 1 9em;min-height:44px;padding:8px 16px;font:inherit;cursor:pointer
 label{display:flex;gap:10px;align-items:center;font-weight:600;min-height:32px}
 input{flex:none;width:24px;height:24px;margin:0;accent-color:var(--b)}
 :focus-visible{outline:3px solid var(--polder-focus,#b45309);outline-offset:2px}
+@media(min-height:560px){section{scroll-padding-bottom:240px}#buttons{position:sticky;bottom:-16px;margin-bottom:-16px;padding:8px 0 16px;background:inherit}}
 @media print{:host{display:none}}`;
 
 /**
@@ -53,14 +52,14 @@ input{flex:none;width:24px;height:24px;margin:0;accent-color:var(--b)}
  * @returns what takes it away.
  */
 export function showBanner({ consent }: Pick<Polder, "consent">, notice: BannerNotice): () => void {
-  document.querySelector(tag)?.replaceWith();
+  document.querySelector(tag)?.remove();
   const { texts, purposes } = notice;
   const language = languageOf(notice);
   const { title, text, links = [], ...own } = texts[language]!;
   const words = { ...wordsOf(language), ...own };
   const asked = Object.entries(purposes).map(([purpose, inLanguages]) => {
     const shown = inLanguages[language] ? language : Object.keys(inLanguages)[0]!;
-    return { purpose: purpose as Purpose, shown, ...inLanguages[shown]! };
+    return { purpose: purpose as Purpose, inLanguages, shown, ...inLanguages[shown]! };
   });
 
   const host = document.createElement(tag);
@@ -78,14 +77,28 @@ export function showBanner({ consent }: Pick<Polder, "consent">, notice: BannerN
 
   // Ready before anyone can have read the text. Plain http has no digests: the record then has the version alone.
   const hashes: ChoiceDetails["texts"] & object = {};
-  for (const { purpose, shown, title: name, text: told } of asked) {
-    const canonical = JSON.stringify(["polder.text/1", purpose, shown, name, told]);
-    void crypto.subtle?.digest("SHA-256", new TextEncoder().encode(canonical)).then((digest) => {
-      hashes[purpose] = Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
-    });
-  }
+  /** Of every text of today, in whatever language it was agreed to. */
+  const ofToday: { [P in Purpose]?: string[] } = {};
+  const hashAll = async (): Promise<void> => {
+    for (const { purpose, shown, inLanguages } of asked) {
+      const known: string[] = [];
+      for (const [name, told] of Object.entries(inLanguages)) {
+        const hash = await hashOf(JSON.stringify(["polder.text/1", purpose, name, told.title, told.text]));
+        known.push(hash);
+        if (name === shown) hashes[purpose] = hash;
+      }
+      ofToday[purpose] = known;
+    }
+    if (isDue()) show(false);
+  };
 
   const { version, hash, variant = "banner" } = notice;
+  /** Agreed to in other words than those of today. */
+  const isOutdated = (purpose: Purpose): boolean => {
+    const { purposes: held, texts: agreed } = consent.get();
+    const read = agreed?.[purpose];
+    return held[purpose] && !!read && ofToday[purpose]?.some((known) => known.startsWith(read)) === false;
+  };
   const choose = (isYes: (purpose: Purpose) => boolean): void => {
     consent.set(Object.fromEntries(asked.map(({ purpose }) => [purpose, isYes(purpose)])), {
       notice: { version, ...(hash && { hash }), language, variant },
@@ -153,7 +166,7 @@ export function showBanner({ consent }: Pick<Polder, "consent">, notice: BannerN
     const { purposes: held, gpc } = consent.get();
     for (const { purpose, box, about: line, told } of switches) {
       const isObjected = gpc && purpose === "ads";
-      box.checked = held[purpose];
+      box.checked = held[purpose] && !isOutdated(purpose);
       box.disabled = isObjected;
       line.textContent = isObjected ? `${told} ${words.gpc}` : told;
     }
@@ -163,10 +176,10 @@ export function showBanner({ consent }: Pick<Polder, "consent">, notice: BannerN
     open.hidden = true;
     if (isAsked) heading.focus();
   };
-  /** Whether it has to be answered first: not where the regime is another, nor while that is being asked. */
+  /** Whether it has to be answered: not where the regime is another, nor while that is being asked; again when a text has changed. */
   const isDue = (): boolean => {
     const { status, regime } = consent.get();
-    return status === "unset" && !regime;
+    return (status === "unset" && !regime) || asked.some(({ purpose }) => isOutdated(purpose));
   };
   const follow = (): void => (isDue() ? show(false) : hide());
   const isOver = consent.onChange(follow);
@@ -177,16 +190,22 @@ export function showBanner({ consent }: Pick<Polder, "consent">, notice: BannerN
   };
   document.addEventListener("click", reopen);
   // It is no answer. Only a banner that the visitor opened, with an answer on record, is put away by it.
-  panel.addEventListener("keydown", ({ code }) => code === "Escape" && !isDue() && hide());
+  panel.addEventListener("keydown", ({ key }) => key === "Escape" && !isDue() && hide());
 
   // First, so that the keyboard and a screen reader meet it first; the focus stays where it is.
   document.body.prepend(host);
   follow();
+  if (crypto.subtle) void hashAll();
   return () => {
     isOver();
     document.removeEventListener("click", reopen);
-    host.replaceWith();
+    host.remove();
   };
+}
+
+async function hashOf(text: string): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 function languageOf({ language, texts }: BannerNotice): string {

@@ -45,6 +45,8 @@ export interface ConsentStatus {
   purposes: { [P in Purpose]: boolean };
   /** When the last choice was made, ISO 8601; of a refusal the start of its 30 days. Also when it has grown too old. */
   at?: string;
+  /** Which text each purpose was agreed to, where that is known: its hash, or the beginning of it. */
+  texts?: { [P in Purpose]?: string };
   gpc: boolean;
 }
 
@@ -81,7 +83,7 @@ export const createConsent = (
   const refusalMs = (Math.max(+refusalDays! || 0, leastRefusalDays) + refusalPeriodDays) * 86_400_000;
 
   const decide = (text: string, choice = decodeChoice(text), details: ChoiceDetails = {}, before = 0): Decision => {
-    const { mask: chosen = 0, at = 0, consentId: id = "" }: Partial<StoredChoice> = choice ?? {};
+    const { mask: chosen = 0, at = 0, consentId: id = "", texts }: Partial<StoredChoice> = choice ?? {};
     const end = at + (chosen ? grantMs : refusalMs);
     const isOver = Date.now() > end;
     const stateOf = (purpose: Purpose): ConsentState =>
@@ -93,7 +95,7 @@ export const createConsent = (
       at: choice && new Date(at).toISOString(),
       gpc,
       notice: details.notice,
-      texts: details.texts,
+      texts,
     } as ConsentStamp;
     const mask = grantedPurposes(stamp, gpc, Date.now(), grantMs) & ~1;
     const decision: Decision = {
@@ -147,7 +149,7 @@ export const createConsent = (
             !(gpc && purpose === "ads"),
         ),
       );
-      const made = { mask, at: Date.now(), consentId: randomId() };
+      const made = { mask, at: Date.now(), consentId: randomId(), texts: details?.texts };
       return decide(encodeChoice(made), made, details, current().mask);
     },
     status(): ConsentStatus {
@@ -158,6 +160,7 @@ export const createConsent = (
           purposes.map((purpose) => [purpose, hasPurpose(mask | 1, purpose)]),
         ) as ConsentStatus["purposes"],
         at: stamp.at,
+        texts: stamp.texts,
         gpc,
         regime: stamp.regime,
       } as ConsentStatus;

@@ -98,6 +98,7 @@ function build(overrides: Partial<VisitorOptions> = {}) {
     visitor: {
       directory,
       collectorUrl: () => collectorUrl,
+      countryHeader: () => "x-country",
       queries: {
         async atomsOfDevice(...question) {
           asked.push(question);
@@ -235,7 +236,7 @@ describe("what a visitor chooses", () => {
         notice: { version: "7", language: "nl" },
         texts: { measurement: hash },
       },
-      { "user-agent": "Firefox", "x-forwarded-for": "192.0.2.1" },
+      { "user-agent": "Firefox", "x-forwarded-for": "192.0.2.1", "x-country": "US" },
     );
     expect(answer.status).toBe(200);
     const body = v.parse(schemas.visitorChoiceAnswer, await answer.json());
@@ -255,6 +256,7 @@ describe("what a visitor chooses", () => {
       cookie,
       "user-agent": "Firefox",
       "x-forwarded-for": "192.0.2.1",
+      "x-country": "US",
     });
     expect(received[0]!.body).toEqual({
       writeKey: "pk_shop",
@@ -282,7 +284,7 @@ describe("what a visitor chooses", () => {
     expect(answer.headers.getSetCookie()).toEqual([
       ...answers.cookies,
       expect.stringMatching(
-        /^polder_consent=v1\.2\.\w+\.[\w-]+; Max-Age=34128000; Path=\/; SameSite=Lax; Domain=shop\.example; Secure$/,
+        /^polder_consent=v1\.2\.\w+\.[\w-]+\.1[0-9a-f]{8}; Max-Age=34128000; Path=\/; SameSite=Lax; Domain=shop\.example; Secure$/,
       ) as string,
     ]);
   });

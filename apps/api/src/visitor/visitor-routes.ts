@@ -10,6 +10,7 @@ import {
   purposes,
   type Purpose,
   type PurposeMask,
+  type StoredChoice,
 } from "@polder/protocol";
 import type { Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
@@ -26,6 +27,8 @@ export interface VisitorOptions {
   queries: Pick<ConsentQueries, "atomsOfDevice" | "linksOfAtoms" | "filedTexts" | "receiptOf">;
   /** Where choices are sent, as `http://127.0.0.1:8081`: the record begins there, as with any other client. */
   collectorUrl: () => string;
+  /** Header in which an edge says the country of the visitor: it goes along to the collector, which knows whom to believe. */
+  countryHeader: () => string | undefined;
   now: () => number;
 }
 
@@ -40,7 +43,10 @@ const choiceLifetimeSeconds = 395 * 24 * 3600;
  * The visitor's own page: what was chosen, when, under which text, and what a withdrawal removed. Who asks is read from the cookie that no script can
  * read, and from nothing else: an id in an address ends up in logs, and anybody can write one. A page of another site gets no answer it can read.
  */
-export function addVisitorRoutes(app: Hono, { directory, queries, collectorUrl, now }: VisitorOptions): void {
+export function addVisitorRoutes(
+  app: Hono,
+  { directory, queries, collectorUrl, countryHeader, now }: VisitorOptions,
+): void {
   const historyOf = async (site: Site, context: Context): Promise<ConsentLogRow[]> => {
     const device = deviceOf(context.req.header("cookie"), now());
     return device === undefined ? [] : queries.linksOfAtoms(site.id, await queries.atomsOfDevice(site.id, device));
@@ -138,7 +144,7 @@ export function addVisitorRoutes(app: Hono, { directory, queries, collectorUrl, 
       });
       if (cookies === undefined) return answerError(context, "choice_not_recorded");
       for (const cookie of cookies) context.header("set-cookie", cookie, { append: true });
-      context.header("set-cookie", choiceCookie(context, site, mask, id, at), { append: true });
+      context.header("set-cookie", choiceCookie(context, site, { mask, at, consentId: id, texts }), { append: true });
       const body: schemas.VisitorChoiceAnswer = {
         site: site.id,
         id,
@@ -152,7 +158,8 @@ export function addVisitorRoutes(app: Hono, { directory, queries, collectorUrl, 
   /** The cookies that the collector sets; undefined when it did not take the choice, or it is not known whether it did. */
   async function record(context: Context, body: object): Promise<readonly string[] | undefined> {
     const headers: { [name: string]: string } = {};
-    for (const name of forwardedHeaders) {
+    const country = countryHeader();
+    for (const name of country === undefined ? forwardedHeaders : [...forwardedHeaders, country]) {
       const value = context.req.header(name);
       if (value !== undefined) headers[name] = value;
     }
@@ -191,8 +198,8 @@ const hostOf = (context: Context): string => context.req.header("host") ?? new U
 const hostnameOf = (context: Context): string => new URL(`http://${hostOf(context)}`).hostname;
 
 /** What the browser script keeps, so that it follows a choice that was made without it. */
-function choiceCookie(context: Context, site: Site, mask: PurposeMask, consentId: string, at: number): string {
-  const value = encodeChoice({ mask, at, consentId });
+function choiceCookie(context: Context, site: Site, choice: StoredChoice): string {
+  const value = encodeChoice(choice);
   const isHttps = new URL(context.req.url).protocol === "https:" || context.req.header("x-forwarded-proto") === "https";
   return [
     `${choiceCookieName}=${value}`,

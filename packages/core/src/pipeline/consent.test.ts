@@ -275,6 +275,27 @@ describe("time", () => {
       (result) => result.ok && result.row.consent_mask,
     );
     expect(masks).toEqual([maskOf(purposes), maskOf(purposes.filter((purpose) => purpose !== "profile"))]);
+    // Every later event says which text it was, as much of it as a device keeps: who changes a text need not wait for a yes to grow old.
+    const kept = (
+      await send([shown(today.slice(0, 8)), shown(before.slice(0, 8))], { key: { ...writeKey, site } })
+    ).map((result) => result.ok && result.row.consent_mask);
+    expect(kept).toEqual(masks);
+  });
+
+  it("says that it ended with its text where nothing else is left of it", async () => {
+    const [today, before] = ["a".repeat(64), "b".repeat(64)];
+    const site = buildSite({ currentTexts: { profile: new Set([today]), measurement: new Set([today]) } });
+    const texts = { profile: before, measurement: before };
+    const [result] = await send([under(stamp(["profile", "measurement"], 0, { texts }))], {
+      key: { ...writeKey, site },
+    });
+    expect(result).toMatchObject({ ok: false, reason: "no_consent", detail: expect.stringContaining("another text") });
+    const [never] = await send([under(stamp([], 0))], { key: { ...writeKey, site } });
+    expect(never).toMatchObject({
+      ok: false,
+      reason: "no_consent",
+      detail: expect.not.stringContaining("another text"),
+    });
   });
 });
 

@@ -33,6 +33,11 @@ const noConsent: Stop = {
   reason: "no_consent",
   detail: "The event carries no consent for measurement or profile, so nothing of it was kept.",
 };
+const otherText: Stop = {
+  ...noConsent,
+  detail:
+    "The consent was given to another text than the site's of today, so nothing of it was kept. Paste the texts that `polder tag` prints into the page: visitors are asked again.",
+};
 const noProfileConsent: Stop = {
   stop: "dropped",
   reason: "no_profile_consent",
@@ -71,7 +76,7 @@ export function createConsentStep({ ledger, placeOf, onRepair }: ConsentStepDeps
   /** Nothing of it may be kept for want of consent; but a page view may be counted as nobody's, where the site says so. */
   function countOrStop(draft: Draft, context: RequestContext): Draft | Stop {
     const counted = pageViewOfNobody(draft.event, context);
-    if (counted === undefined) return noConsent;
+    if (counted === undefined) return isOfOtherText(draft, context) ? otherText : noConsent;
     if (hasRefusedMeasurement(draft.event, context, ledger)) return consentWithdrawn;
     draft.event = counted;
     const { row } = draft;
@@ -132,6 +137,10 @@ export function createConsentStep({ ledger, placeOf, onRepair }: ConsentStepDeps
       return draft;
     },
   };
+}
+
+function isOfOtherText({ stamp }: Draft, { key }: RequestContext): boolean {
+  return stamp !== undefined && underCurrentTexts(stamp, key.site.currentTexts) !== stamp;
 }
 
 function stopOf({ type }: PolderEvent, mask: PurposeMask): Stop | undefined {
