@@ -14,9 +14,7 @@ const internal = [
   "count drop take wake leave comeBack release choice until isMade decide judge",
 ];
 // In the files for tags, nobody else starts Polder or writes a capture either.
-const internalOfTags = [
-  "mask isPerson stamp record line decision on onChoice currentPage flushAfterMs findRegime isObjection",
-];
+const internalOfTags = ["mask isPerson stamp record line decision on onChoice currentPage flushAfterMs findRegime"];
 
 // Records on the device outlast a version: the same short names for ever.
 const stored = { key: "k", shared: "s", events: "e", bytes: "c", counts: "n" };

@@ -527,7 +527,7 @@ test("after a withdrawal: the receipt on the visitor's page, nobody left in any 
   expect(proof.code).toBe(0);
   expect(proof.out).toContain(`Choice ${choices[0]!.consent_id}`);
   expect(proof.out).toMatch(
-    /profile: granted\n\s+Shown \(en, [^)]*\):\n\s+Remember what I do here\n\s+Your visits, clicks, forms and orders as one story under a random number on this device, for a year\./,
+    /profile: granted\n\s+Its text \(en, [^)]*\):\n\s+Remember what I do here\n\s+Your visits, clicks, forms and orders as one story under a random number on this device, for a year\./,
   );
 
   const [{ n } = { n: 0 }] = await stack.sql<{ n: number }>(

@@ -298,11 +298,12 @@ test.describe("where the answer is opt_out", () => {
     expect(collector.accepted()[0]!.context.consent).toMatchObject({ regime: "opt_out", gpc: true });
   });
 
+  const gpp = `<script>window.__gpp = (command, callback) => callback({ pingData: { signalStatus: "ready", gppString: "DBABLA~said",
+parsedSections: { usnat: { SaleOptOut: 1 } } } });</script>`;
+
   test("an opt-out of the Global Privacy Platform takes ads, is recorded once, and is no yes to the rest", async ({
     page,
   }) => {
-    const gpp = `<script>window.__gpp = (command, callback) => callback({ pingData: { signalStatus: "ready", gppString: "DBABLA~said",
-parsedSections: { usnat: { SaleOptOut: 1 } } } });</script>`;
     collector.answerRegime("opt_out");
     for (let load = 1; load <= 2; load++) {
       await open(page, `${asking} data-consent-from="gpp"`, { head: gpp });
@@ -322,6 +323,41 @@ parsedSections: { usnat: { SaleOptOut: 1 } } } });</script>`;
     // A page of the site where a choice has to be made first learns nothing from it.
     await open(page, 'data-capture="page"');
     expect(await permitted(page)).toEqual([]);
+  });
+
+  test("what was buffered goes out under an opt-out that was known before the answer", async ({ page }) => {
+    const give = laterAnswer();
+    await open(page, `${asking} data-consent-from="gpp" data-before-choice="buffer"`, { head: gpp });
+    await track(page, "Early");
+    give("opt_out");
+    await collector.until(() => names().length === 3);
+    expect(names()).toEqual(["consent", "page", "Early"]);
+    for (const { context } of collector.accepted())
+      expect(context.consent).toMatchObject({ regime: "opt_out", purposes: { ads: "opted_out" } });
+  });
+
+  test("what was objected to is not given by what a platform merely repeats", async ({ page }) => {
+    collector.answerRegime("opt_out");
+    const gtag = "<script>window.dataLayer = []; function gtag() { dataLayer.push(arguments); }</script>";
+    await open(page, `${asking} data-consent-from="gcm"`, { head: gtag });
+    await collector.until(() => names().length === 1);
+    await page.evaluate(() => {
+      const yes = { measurement: true, profile: true, personalisation: true, prediction: true };
+      window.polder.consent.set(yes, { isObjection: true });
+    });
+    expect(await permitted(page)).toEqual(all.slice(0, -1));
+    await page.evaluate(() => {
+      const states = [
+        "analytics_storage",
+        "personalization_storage",
+        "ad_storage",
+        "ad_user_data",
+        "ad_personalization",
+      ];
+      const said = Object.fromEntries(states.map((name) => [name, "granted"]));
+      (window as unknown as { gtag(...args: unknown[]): void }).gtag("consent", "update", said);
+    });
+    expect(await permitted(page)).toEqual(all.slice(0, -1));
   });
 });
 

@@ -1,9 +1,16 @@
 import { readFileSync, statSync } from "node:fs";
-import { createSiteDirectory, parseConfig, type Logger, type PolderConfig, type SiteDirectory } from "@polder/core";
+import {
+  createSiteDirectory,
+  parseConfig,
+  type EdgeSettings,
+  type Logger,
+  type PolderConfig,
+  type SiteDirectory,
+} from "@polder/core";
 
 export interface DirectoryOfFile extends SiteDirectory {
-  /** Header in which an edge says the country of the visitor, where there is one. */
-  countryHeader(): string | undefined;
+  /** What is believed of the machines in front of us. */
+  edge(): EdgeSettings;
 }
 
 /**
@@ -30,7 +37,7 @@ export function createDirectoryOfFile(path: string, logger: Logger): DirectoryOf
     findKey: (key) => current().directory.findKey(key),
     findSite: (id) => current().directory.findSite(id),
     sites: () => current().directory.sites(),
-    countryHeader: () => current().config.countryHeader,
+    edge: () => current().config,
   };
 }
 

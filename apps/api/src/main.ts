@@ -38,7 +38,7 @@ async function start(settings: ProcessSettings): Promise<void> {
         directory,
         queries: createConsentQueries(clickhouse),
         collectorUrl: () => collectorUrl,
-        countryHeader: directory.countryHeader,
+        edge: directory.edge,
       },
     }),
   });

@@ -146,10 +146,23 @@ describe("a recorded choice", () => {
       anonymousId,
       event: "x".repeat(300),
     });
-    await post(built, broken(forged, "visitor-1"), broken(forged, "visitor-2"), broken(forged, "v".repeat(5000)));
-    const [known, unknown] = built.log.rejectedRows();
+    const unreadable = ["v".repeat(5000), ["visitor-1"], { id: "visitor-1" }, 2 ** 60];
+    const joining = { ...broken(forged, "visitor-3"), type: "alias", userId: ["x"], previousId: "visitor-1" };
+    const naming = { ...broken(forged, "visitor-3"), previousId: "visitor-1" };
+    await post(
+      built,
+      broken(forged, "visitor-1"),
+      broken(forged, "visitor-2"),
+      ...unreadable.map((id) => broken(forged, id)),
+      joining,
+      naming,
+    );
+    const [known, unknown, ...others] = built.log.rejectedRows();
+    expect(others).toHaveLength(unreadable.length + 2);
+    for (const row of others) expect(row).toMatchObject({ body: "", name: "", message_id: "" });
     expect(known).toMatchObject({ reason: "name_too_long", body: "" });
     expect(unknown!.body).toContain("visitor-2");
+    expect(unknown!.message_id).toMatch(/^m\d/);
     expect(JSON.stringify(known)).not.toContain("visitor-1");
   });
 

@@ -2,9 +2,11 @@ import type { AddressInfo } from "node:net";
 import type { Server } from "node:http";
 import { createAdaptorServer } from "@hono/node-server";
 import {
+  createClientAddressReader,
   createPipeline,
   loadedTopics,
   type ConsentLedger,
+  type EdgeSettings,
   type EventLog,
   type Logger,
   type SiteDirectory,
@@ -14,7 +16,6 @@ import { Hono, type Context } from "hono";
 import type { Registry } from "prom-client";
 import { corsHeaders, refuse, toResponse, type Outcome, type Refusal } from "./answer.ts";
 import type { BrowserBundle } from "./browser-bundle.ts";
-import { createClientAddressReader, type EdgeSettings } from "./client-address.ts";
 import { createCoalescer, type Coalescer } from "./coalescer.ts";
 import { keyFromRequest } from "./credentials.ts";
 import { createInFlight } from "./in-flight.ts";

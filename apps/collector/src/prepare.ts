@@ -1,5 +1,6 @@
 import {
   createRecordEncoder,
+  type ClientAddress,
   type ConsentLedger,
   type LogRecord,
   type Logger,
@@ -23,7 +24,6 @@ import {
   type RequestRoute,
 } from "@polder/protocol";
 import { refuse, type Refusal } from "./answer.ts";
-import type { ClientAddress } from "./client-address.ts";
 import { cookieValues } from "./cookie-values.ts";
 import { deviceCookies, expiredDeviceCookies, readDeviceCookie } from "./device-cookie.ts";
 import { isOriginOf } from "./is-origin-of.ts";
@@ -123,7 +123,7 @@ function createItemProcessor({ pipeline, ledger, metrics, logger, newId }: Prepa
       ip: client.ip,
       country: client.country,
       userAgent: header("user-agent") ?? "",
-      gpc: header("sec-gpc") === "1",
+      gpc: isOn(header("sec-gpc")),
       cookieAnonymousId: () => (key.kind === "write" && readDeviceCookie(cookieHeader, receivedAt)?.anonymousId) || "",
       cookieRefusesMeasurement: () => refusesMeasurement(cookieHeader),
       choices: [],
@@ -207,6 +207,9 @@ function createItemProcessor({ pipeline, ledger, metrics, logger, newId }: Prepa
 }
 
 const none: readonly string[] = [];
+
+/** A proxy that sets a header again makes a list of it. */
+const isOn = (value: string | undefined): boolean => value?.split(",").some((each) => each.trim() === "1") ?? false;
 
 /** There can be one for several domains: a no in any of them is a no. */
 const refusesMeasurement = (cookieHeader: string | undefined): boolean =>

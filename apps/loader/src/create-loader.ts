@@ -1,5 +1,6 @@
 import type { EventLog, EventStore, LogReader, Logger, RowTable, Topic } from "@polder/core";
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import { createEndingAtoms } from "./ending-atoms.ts";
 import { openPartition, type LoadOutcome, type PartitionLoader } from "./load-partition.ts";
 
 export interface LoaderOptions {
@@ -45,6 +46,7 @@ export function createLoader(options: LoaderOptions): Loader {
   const now = options.now ?? (() => new Date());
   const group = options.group ?? "polder.loader";
   const total: LoadOutcome = { loaded: 0, duplicate: 0, refused: 0 };
+  const ending = createEndingAtoms(store, now);
   const metrics = createMetrics(registry);
   const open = new Map<string, PartitionLoader>();
   const stopping = new AbortController();
@@ -90,6 +92,7 @@ export function createLoader(options: LoaderOptions): Loader {
                   table,
                   partition,
                   store,
+                  ending,
                   logger,
                   now,
                   pause,

@@ -9,6 +9,7 @@ import {
   type Topic,
 } from "@polder/core";
 import { atomStride, createAtoms, type Atoms } from "./atoms.ts";
+import type { EndingAtoms } from "./ending-atoms.ts";
 import { formatIntent, parseIntent, type Intent } from "./intent.ts";
 import { createMessageWindow, type MessageWindow } from "./message-window.ts";
 import { refusedRow } from "./refused-row.ts";
@@ -25,6 +26,7 @@ export interface PartitionOptions {
   table: RowTable;
   partition: number;
   store: EventStore;
+  ending: EndingAtoms;
   logger: Logger;
   now: () => Date;
   /** Offsets over which a client's retry is caught; 0 for a topic whose rows are not deduplicated by message. */
@@ -106,8 +108,8 @@ async function findResume(
 }
 
 function createPartitionLoader(options: PartitionOptions, resume: Resume, window: MessageWindow): PartitionLoader {
-  const { topic, table, partition, store, logger, now, pause, onLoaded } = options;
-  const atoms: Atoms = createAtoms({ partition, store, maxCached: options.maxCachedAtoms });
+  const { topic, table, partition, store, ending, logger, now, pause, onLoaded } = options;
+  const atoms: Atoms = createAtoms({ partition, store, ending, maxCached: options.maxCachedAtoms });
   let nextAtom = resume.intent.atom;
   /** Last offset of an intent that an earlier life left open: exactly its range must be inserted first. */
   let openTo = resume.intent.to;

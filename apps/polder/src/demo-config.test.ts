@@ -36,7 +36,10 @@ it("tells visitors in two languages what each purpose is for", async () => {
     ["measurement", "profile", "ads"].map((purpose) => [purpose, ["en", "nl"]]),
   );
   const { notices } = createSiteDirectory(config).findSite(demoSiteId)!;
-  expect(new Set(notices.map(({ hash }) => hash)).size, "each text is filed under its own hash").toBe(6);
+  expect(
+    new Set(notices.map(({ hash }) => hash)).size,
+    "each text is filed under its own hash, and the notice as a whole",
+  ).toBe(7);
 });
 
 it("can be read by its owner only", async () => {

@@ -185,7 +185,7 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
         directory: sites,
         queries: createConsentQueries(clickhouse),
         collectorUrl: () => addresses.collector,
-        countryHeader: () => config.countryHeader,
+        edge: () => config,
       },
       ...(addresses.shop !== undefined && { shopUrl: addresses.shop }),
       ...(settings.adminToken !== undefined && { adminToken: settings.adminToken }),

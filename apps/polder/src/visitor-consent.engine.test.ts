@@ -84,11 +84,14 @@ it("a visitor's choice goes from the page to the record and back to the page, an
 
   const read = async (): Promise<History> =>
     (await (await fetch(`${api}/v1/consent`, { headers: headers() })).json()) as History;
-  const first = await vi.waitFor(async () => {
-    const found = await read();
-    expect(found.history).toHaveLength(1);
-    return found;
-  }, 20_000);
+  const first = await vi.waitFor(
+    async () => {
+      const found = await read();
+      expect(found.history).toHaveLength(1);
+      return found;
+    },
+    { timeout: 20_000, interval: 500 },
+  );
   expect(first).toMatchObject({
     state: { measurement: "granted", profile: "granted", ads: "denied" },
     history: [{ id: "consent-1" }],

@@ -132,7 +132,7 @@ describe("the record", () => {
 
   it("finds choices of any age when it starts and every hour, and those of the last days on every tick", async () => {
     const recorder = newRecorder();
-    const old = { day: "2026-10-01", time: "2026-10-01 12:00:00.000", received_at: "2026-11-22 20:15:00.000" };
+    const old = { day: "2026-10-01", time: "2026-10-01 12:00:00.000", received_at: "2026-11-10 20:15:00.000" };
     await load([buildChoice(1, old)]);
     expect(await recorder.tick()).toBe(1);
     await load([buildChoice(2, old), buildChoice(3)]);
@@ -140,6 +140,14 @@ describe("the record", () => {
     nowMs += 3_600_000;
     expect(await recorder.tick()).toBe(1);
     expect((await chain()).map(({ _offset }) => _offset)).toEqual([1, 3, 2]);
+  });
+
+  it("finds what came today on the next tick, however long ago it was chosen", async () => {
+    const recorder = newRecorder();
+    await recorder.tick();
+    const old = { day: "2026-10-01", time: "2026-10-01 12:00:00.000", received_at: "2026-11-22 20:15:00.000" };
+    await load([buildChoice(1, old)]);
+    expect(await recorder.tick()).toBe(1);
   });
 
   it("keeps one chain a site", async () => {

@@ -73,13 +73,13 @@ export function createConsentRecordStore(clickhouse: ClickHouse): ConsentRecordS
 /** As ClickHouse takes it. */
 const timeText = (time: Date): string => time.toISOString().slice(0, -1).replace("T", " ");
 
-// `day` and `name` are in the order of the table, so that a look at today reads the consent events of today and little else. An event of that day
-// was received on it or later: the clock step moves what claims to be from the future.
+// By arrival, whatever day the choice was made on: partitions and granules of what came before are skipped by their bounds. `name` is in the order of
+// the table, so that of the others the consent events are read and little else.
 const unrecorded = (isRecent: boolean): string => `
 SELECT site, message_id, _partition, _offset, toString(e.time) AS at, toString(e.received_at) AS received_at, atom, consent_id,
   \`choice.purpose\`, \`choice.state\`, notice, regime, country, toJSONString(e.properties) AS properties
 FROM events AS e
-WHERE e.type = 'consent' AND e.name = 'consent' ${isRecent ? "AND e.day >= {sinceDay:Date}" : ""}
+WHERE e.type = 'consent' AND e.name = 'consent' ${isRecent ? "AND e.received_at >= {sinceDay:Date}" : ""}
   AND (e._partition, e._offset) NOT IN (
     SELECT _partition, _offset FROM consent_log
     ${isRecent ? "WHERE consent_log.received_at >= {sinceDay:Date} - INTERVAL 2 DAY" : ""})

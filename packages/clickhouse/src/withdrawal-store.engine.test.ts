@@ -41,13 +41,18 @@ it("removes from the local tables of every shard of a cluster, in words that Cli
   const withdrawal: Withdrawal = {
     site: site!.site,
     n: 1,
+    round: 1,
+    at: Date.parse("2026-11-22T20:15:00Z"),
+    receivedAt: Date.parse("2026-11-22T20:15:01Z"),
     consentId: "choice-1",
     atom: 64,
     person: 64,
     purposes: ["profile"],
   };
   const store = createWithdrawalStore({ clickhouse: watched, cluster: "main" });
-  expect(await store.carryOut([withdrawal], () => new Date("2026-11-22T20:30:00Z"))).toBe(1);
+  const now = (): Date => new Date("2026-11-22T20:30:00Z");
+  await store.begin([withdrawal], now);
+  expect(await store.carryOut([withdrawal], now)).toBe(1);
   const heads = changes.map((sql) => /^ALTER TABLE (\w+) ON CLUSTER `main` (UPDATE|DELETE) /.exec(sql)?.slice(1));
   expect(heads).toEqual([
     ["trait_state_local", "DELETE"],
@@ -55,5 +60,32 @@ it("removes from the local tables of every shard of a cluster, in words that Cli
     ["events_local", "UPDATE"],
     ["identity_edge_local", "DELETE"],
     ["atom_local", "DELETE"],
+  ]);
+});
+
+it("forgets the key of who withdrew after eight days, by itself", async () => {
+  const daysAgo = (days: number): string => new Date(Date.now() - days * 86_400_000).toISOString().slice(0, -1);
+  const receipt = {
+    site: "shop",
+    round: 1,
+    table_name: "",
+    rows: 1,
+    is_done: 1,
+    atoms: [64],
+    keys: ["18446744073709551615"],
+  };
+  await clickhouse.command("TRUNCATE TABLE consent_receipt");
+  await clickhouse.insertRows("consent_receipt", [
+    { ...receipt, n: 1, at: daysAgo(9) },
+    { ...receipt, n: 2, at: daysAgo(7) },
+  ]);
+  await clickhouse.command("OPTIMIZE TABLE consent_receipt FINAL");
+  expect(
+    await clickhouse.query(
+      "SELECT n, atoms, arrayMap(key -> toString(key), keys) AS kept FROM consent_receipt ORDER BY n",
+    ),
+  ).toEqual([
+    { n: 1, atoms: [64], kept: [] },
+    { n: 2, atoms: [64], kept: receipt.keys },
   ]);
 });

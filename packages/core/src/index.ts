@@ -30,7 +30,7 @@ export { hashedColumns, hashOf, type ConsentLogRow } from "./consent-record/cons
 export { chainChoices, type ChainHead, type StoredChoice } from "./consent-record/chain-choices.ts";
 export { verifyChain, type BrokenLink, type ChainResult } from "./consent-record/verify-chain.ts";
 export { consentSettingOf, type ConsentSetting } from "./consent-record/consent-setting.ts";
-export { noticeHash, noticeTexts, type NoticeText } from "./consent-record/notice-text.ts";
+export { hashOfFiled, noticeHash, noticeTexts, wholeNotice, type NoticeText } from "./consent-record/notice-text.ts";
 export {
   type BeforeChoice,
   type Site,
@@ -39,6 +39,7 @@ export {
   type TraitKind,
 } from "./ports/site-directory.ts";
 export { ruleVersion, type EventRow, type RejectedRow } from "./row/event-row.ts";
+export { createClientAddressReader, type ClientAddress, type EdgeSettings } from "./edge/client-address.ts";
 export { createHealthHandler, type HealthChecks } from "./health/health-handler.ts";
 export { createJsonLogger, type LogFields, type Logger } from "./ports/logger.ts";
 export {
@@ -51,7 +52,7 @@ export {
 export { createPlaceReader, regimeIn } from "./pipeline/visitor-place.ts";
 export { createRecordEncoder } from "./pipeline/log-record.ts";
 export { repairs, stepNames, type Repair, type RequestContext, type StepName } from "./pipeline/step.ts";
-export { narrowByRecord, recordedChoice, visitorOf } from "./pipeline/consent-narrow.ts";
+export { narrowByRecord, previousVisitorsOf, recordedChoice, visitorOf } from "./pipeline/consent-narrow.ts";
 export { scrubUrlText } from "./pipeline/scrub-text.ts";
 export { findJsonFault } from "./config/find-json-fault.ts";
 export { nearestName } from "./config/nearest-name.ts";

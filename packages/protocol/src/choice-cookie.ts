@@ -24,10 +24,10 @@ const keptText = /(\d)([0-9a-f]{8})/g;
 const allPurposes: PurposeMask = 2 ** purposes.length - 1;
 
 /** Of a refusal nothing but its period is kept, whatever the choice holds. */
-export function encodeChoice({ mask, at, consentId, texts = {} }: StoredChoice): string {
+export function encodeChoice({ mask, at, consentId, texts }: StoredChoice): string {
   const seconds = Math.floor((mask ? at : at - (at % refusalPeriodMs)) / 1000);
   const hashes = purposes
-    .map((purpose, i) => (hasPurpose(mask, purpose) ? `${i}${texts[purpose]}`.slice(0, 9) : ""))
+    .map((purpose, i) => (hasPurpose(mask, purpose) ? `${i}${texts?.[purpose]}`.slice(0, 9) : ""))
     .join()
     .match(keptText);
   return `v1.${mask.toString(36)}.${seconds.toString(36)}.${mask ? consentId : ""}${hashes ? `.${hashes.join("")}` : ""}`;

@@ -80,7 +80,7 @@ export {
   encodeDeviceId,
   type DeviceId,
 } from "./device-id.ts";
-export { utf8Length, toWellFormed } from "./unicode.ts";
+export { hasLoneSurrogate, toWellFormed, utf8Length } from "./unicode.ts";
 export { requestErrors } from "./request-error.ts";
 export { eventJsonSchema } from "./event-json-schema.ts";
 export { openApi, type OpenApiOptions } from "./open-api.ts";

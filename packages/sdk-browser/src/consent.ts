@@ -79,7 +79,7 @@ export const createConsent = (
   { cookieDomain = "", grantDays, refusalDays }: ConsentOptions = {},
   findRegime?: RegimeFinder,
 ) => {
-  const grantMs = Math.min(+grantDays! || maxGrantDays, maxGrantDays) * 86_400_000;
+  const grantMs = (Math.max(1, Math.min(parseFloat(grantDays as string), maxGrantDays)) || maxGrantDays) * 86_400_000;
   const refusalMs = (Math.max(+refusalDays! || 0, leastRefusalDays) + refusalPeriodDays) * 86_400_000;
 
   const decide = (text: string, choice = decodeChoice(text), details: ChoiceDetails = {}, before = 0): Decision => {
@@ -145,7 +145,8 @@ export const createConsent = (
       const mask = maskOf(
         asked.filter(
           (purpose) =>
-            (choice === "all" || (choice as { [P in Purpose]?: boolean })[purpose] === true) &&
+            // No choice is a no.
+            (choice === "all" || (choice as { [P in Purpose]?: boolean } | null)?.[purpose] === true) &&
             !(gpc && purpose === "ads"),
         ),
       );

@@ -186,18 +186,23 @@ export const createPolder = <Plan extends object = TrackingPlan>(
       receipt.count("queued");
       line.queue(...record);
     }
+    // First, what waited for a choice after: a listener may know of an objection.
+    listeners.forEach((listen) => safely(listen)(consent.status()));
     // An answer that none may be made without one changes nothing of that.
     if (heeded.status !== "unset") tracker.release();
-    listeners.forEach((listen) => safely(listen)(consent.status()));
     return heeded;
   };
 
-  const choose = (choice: Choice, details?: ChoiceDetails): void => {
+  const choose = (choice: Choice, details?: ChoiceDetails | null): void => {
     const before = heed();
-    const next = consent.weigh(choice, details);
+    // Without what cannot be sent: nothing of it may keep a withdrawal from being obeyed, and told.
+    const told: { [part: string]: unknown } & ChoiceDetails = {};
+    for (const part in details)
+      told[part] = attempt(() => JSON.parse(JSON.stringify(details[part as keyof ChoiceDetails])) as unknown);
+    const next = consent.weigh(choice, told);
     // A first no says nothing to anyone. The record comes before the choice is kept: a tab that reads the choice must find the id as well.
     const record =
-      before.mask || next.mask ? tracker.choice(next.stamp, before.isPerson || next.isPerson, details?.raw) : undefined;
+      before.mask || next.mask ? tracker.choice(next.stamp, before.isPerson || next.isPerson, told.raw) : undefined;
     consent.keep(next);
     heed(record);
     // An answer that was under way may bring the cookie of the id back.
@@ -273,7 +278,8 @@ export const createPolder = <Plan extends object = TrackingPlan>(
       },
       false,
     );
-    on(window, "visibilitychange", () => document.hidden && sender.flush(), false);
+    // Seen again: a choice may have been made on another host of the site, which nothing else tells of.
+    on(window, "visibilitychange", () => heed() && document.hidden && sender.flush(), false);
     on(window, "online", sender.comeBack);
     on(window, "storage", () => heed());
     on(window, "pageshow", (event) => {
@@ -288,7 +294,8 @@ export const createPolder = <Plan extends object = TrackingPlan>(
       // Pages that are gone may have left something.
       if (mask) sender.wake();
       // Also what should be gone: a choice on another subdomain, or an answer that was under way.
-      else outbox.wipe();
+      // Not a withdrawal that was made before this, which is all that waits without a yes.
+      else if (!outbox.seal()[0]) outbox.wipe();
       if (!isPerson) forgetIdentity();
     };
     if (findRegime) void findRegime.ask(consent, host, site, safely(tidy));

@@ -100,7 +100,16 @@ describe("consent", () => {
     expect((await createConsent()).status().status).toBe("granted");
   });
 
-  it.each([366, 100_000, "Infinity", 0, "", "a year", undefined])(
+  it.each([0, "0", -5, 0.5])("gives a yes a day where the site gives it none: %j", async (grantDays) => {
+    const consent = await createConsent(false, { grantDays });
+    consent.keep(consent.weigh("all", undefined));
+    vi.setSystemTime(start + day);
+    expect(consent.status().status).toBe("granted");
+    vi.setSystemTime(start + day + 1);
+    expect(consent.status().status).toBe("unset");
+  });
+
+  it.each([366, 100_000, "Infinity", "", "a year", undefined])(
     "never gives a yes more than a year: %j",
     async (grantDays) => {
       const consent = await createConsent(false, { grantDays });

@@ -54,7 +54,7 @@ const start = (
   );
   polder.debug(debug !== "false");
   here.polder = polder;
-  then?.(polder, options);
+  attempt(() => then?.(polder, options));
   if (!early) return;
   const replay = ([method, args, ...made]: EarlyCall): void => {
     const methods = { ...polder, ...polder.consent } as unknown as { [name: string]: (...args: unknown[]) => void };

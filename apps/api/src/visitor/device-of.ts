@@ -2,9 +2,11 @@ import {
   choiceCookieName,
   decodeChoice,
   decodeDeviceId,
+  decodeRegime,
   deviceIdExpiresAt,
   deviceIdHttpOnlyCookieName,
   type PurposeMask,
+  type StoredRegime,
 } from "@polder/protocol";
 
 /** The visitor's id in the cookie that no script can read, if it has not outlived its 13 months. Undefined: nobody we know. */
@@ -21,6 +23,12 @@ export const grantedOnDevice = (cookieHeader: string | undefined): PurposeMask =
   valuesOf(cookieHeader, choiceCookieName)
     .map((value) => decodeChoice(value)?.mask)
     .find((mask) => mask !== undefined) ?? 0;
+
+/** What the device was told of where it is, in the place of a choice. */
+export const regimeOnDevice = (cookieHeader: string | undefined): StoredRegime | undefined =>
+  valuesOf(cookieHeader, choiceCookieName)
+    .map(decodeRegime)
+    .find((regime) => regime !== undefined);
 
 /** In the order in which the browser sends them: the one of the narrowest path first. */
 const valuesOf = (cookieHeader: string | undefined, name: string): string[] =>

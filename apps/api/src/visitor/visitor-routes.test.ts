@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { ConsentLogRow, SiteDirectory } from "@polder/core";
+import type { ConsentLogRow, Site, SiteDirectory } from "@polder/core";
 import { encodeDeviceId } from "@polder/protocol";
 import { Registry } from "prom-client";
 import * as v from "valibot";
@@ -46,7 +46,7 @@ interface Received {
 let server: Server;
 let collectorUrl = "";
 let received: Received[] = [];
-let answers: { status: number; cookies: string[] };
+let answers: { status: number; cookies: string[]; body: string };
 beforeAll(async () => {
   server = createServer((request, response) => {
     let text = "";
@@ -54,7 +54,7 @@ beforeAll(async () => {
     request.on("end", () => {
       received.push({ headers: request.headers, body: JSON.parse(text) as Received["body"] });
       response.writeHead(answers.status, { "set-cookie": answers.cookies });
-      response.end("{}");
+      response.end(answers.body);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -65,7 +65,7 @@ let linksOfAtoms: ConsentLogRow[] = [];
 beforeEach(() => {
   linksOfAtoms = [link];
   received = [];
-  answers = { status: 200, cookies: [] };
+  answers = { status: 200, cookies: [], body: '{"accepted":1,"rejected":[]}' };
 });
 
 const link = {
@@ -98,7 +98,7 @@ function build(overrides: Partial<VisitorOptions> = {}) {
     visitor: {
       directory,
       collectorUrl: () => collectorUrl,
-      countryHeader: () => "x-country",
+      edge: () => ({ trustedProxies: ["10.0.0.1"], countryHeader: "x-country" }),
       queries: {
         async atomsOfDevice(...question) {
           asked.push(question);
@@ -125,14 +125,30 @@ function build(overrides: Partial<VisitorOptions> = {}) {
   return app;
 }
 const cookie = `polder_aid=other; polder_id=${encodeDeviceId({ anonymousId: "device-1", createdAt: nowMs - 1000 })}`;
+/** A connection from there, as the server hands it to a route. */
+const connectedFrom = (remoteAddress: string) => ({ incoming: { socket: { remoteAddress } } });
 const ask = (headers: { [name: string]: string }) =>
   build().request("https://data.shop.example/v1/consent", { headers: { host: "data.shop.example", ...headers } });
-const choose = (body: unknown, headers: { [name: string]: string } = {}) =>
-  build().request("https://data.shop.example/v1/consent", {
-    method: "POST",
-    headers: { host: "data.shop.example", origin, cookie, "content-type": "text/plain", ...headers },
-    body: typeof body === "string" ? body : JSON.stringify(body),
-  });
+const choose = (
+  body: unknown,
+  headers: { [name: string]: string } = {},
+  { of, peer = "10.0.0.1" }: { of?: Site; peer?: string } = {},
+) => {
+  const sites: SiteDirectory = {
+    findKey: () => ({ site: of!, kind: "write" }),
+    findSite: () => of,
+    sites: () => [of!],
+  };
+  return build(of && { directory: sites }).request(
+    "https://data.shop.example/v1/consent",
+    {
+      method: "POST",
+      headers: { host: "data.shop.example", origin, cookie, "content-type": "text/plain", ...headers },
+      body: typeof body === "string" ? body : JSON.stringify(body),
+    },
+    connectedFrom(peer),
+  );
+};
 
 describe("what a visitor is told", () => {
   it("is their own state and history, with the text that was shown, and kept by nobody", async () => {
@@ -255,7 +271,7 @@ describe("what a visitor chooses", () => {
       origin,
       cookie,
       "user-agent": "Firefox",
-      "x-forwarded-for": "192.0.2.1",
+      "x-forwarded-for": "192.0.2.1, 10.0.0.1",
       "x-country": "US",
     });
     expect(received[0]!.body).toEqual({
@@ -311,8 +327,47 @@ describe("what a visitor chooses", () => {
     expect(answer.headers.getSetCookie()[0]).toMatch(/^polder_consent=v1\.0\.tnwg00\.;/);
   });
 
-  it("leaves ads out under Global Privacy Control", async () => {
-    const answer = await choose({ writeKey: "pk_shop", purposes: { ads: true } }, { "sec-gpc": "1" });
+  it("does not pass on a country that a stranger states", async () => {
+    await choose({ writeKey: "pk_shop", purposes: {} }, { "x-country": "US" }, { peer: "192.0.2.9" });
+    expect(received).toHaveLength(1);
+    expect(received[0]!.headers["x-country"]).toBeUndefined();
+    expect(received[0]!.headers["x-forwarded-for"]).toBe("192.0.2.9");
+  });
+
+  describe("where nothing had to be asked", () => {
+    const notAsked: Site = { ...site, regime: "opt_out" };
+    const byCountry: Site = { ...site, regimes: new Map([["US", "notice"]]) };
+    const everything = { measurement: "withdrawn", profile: "withdrawn", personalisation: "withdrawn" };
+    const no = { writeKey: "pk_shop", purposes: {} };
+    const stateAfter = async (...given: Parameters<typeof choose>): Promise<unknown> =>
+      ((await (await choose(...given)).json()) as schemas.VisitorChoiceAnswer).state;
+
+    it("is a withdrawal of what was allowed all the same", async () => {
+      linksOfAtoms = [];
+      const onDevice = { cookie: `${cookie}; polder_consent=r1.opt_out.gd2.w` };
+      expect(await stateAfter(no, onDevice)).toMatchObject({ ...everything, ads: "denied" });
+      expect(received[0]!.body.batch[0]).toMatchObject({
+        anonymousId: "device-1",
+        context: { consent: { purposes: everything } },
+      });
+      // A device that keeps no regime has an id of ours, which it got without a choice.
+      expect(await stateAfter(no, {}, { of: notAsked })).toMatchObject({ ...everything, ads: "withdrawn" });
+      expect(await stateAfter(no, {}, { of: byCountry })).toMatchObject(everything);
+      linksOfAtoms = [{ ...link, regime: "opt_out", "choice.purpose": ["ads"], "choice.state": ["opted_out"] }];
+      expect(await stateAfter(no)).toMatchObject({ ...everything, ads: "denied" });
+    });
+
+    it("is a refusal where nothing was", async () => {
+      expect(await stateAfter(no, { cookie: "" }, { of: notAsked })).toMatchObject({ profile: "denied" });
+      linksOfAtoms = [{ ...link, regime: "opt_out", "choice.state": ["denied", "withdrawn", "opted_out"] }];
+      expect(await stateAfter(no, {}, { of: notAsked })).toMatchObject({ measurement: "denied", profile: "denied" });
+      linksOfAtoms = [{ ...link, "choice.purpose": ["measurement"], "choice.state": ["granted"] }];
+      expect(await stateAfter(no, {}, { of: notAsked })).toMatchObject({ measurement: "withdrawn", profile: "denied" });
+    });
+  });
+
+  it.each(["1", "1, 1"])("leaves ads out under Global Privacy Control, said as %j", async (gpc) => {
+    const answer = await choose({ writeKey: "pk_shop", purposes: { ads: true } }, { "sec-gpc": gpc });
     expect(await answer.json()).toMatchObject({ state: { ads: "denied" } });
     expect(received[0]!.body.batch[0]).toMatchObject({
       context: { consent: { gpc: true, purposes: { ads: "denied" } } },
@@ -326,6 +381,8 @@ describe("what a visitor chooses", () => {
     ["an unknown key", { writeKey: "pk_none", purposes: {} }, {}, 403],
     ["an unknown purpose", { writeKey: "pk_shop", purposes: { marketing: true } }, {}, 400],
     ["a state for a yes", { writeKey: "pk_shop", purposes: { ads: "granted" } }, {}, 400],
+    ["a text of no purpose", { writeKey: "pk_shop", purposes: {}, texts: { "\ud800": hash } }, {}, 400],
+    ["a text that is no hash", { writeKey: "pk_shop", purposes: {}, texts: { ads: "A".repeat(64) } }, {}, 400],
     ["no JSON", "x", {}, 400],
     ["too much", JSON.stringify({ writeKey: "pk_shop", purposes: {}, pad: "x".repeat(9_000) }), {}, 400],
   ])("is refused with %s, and reaches no collector", async (_, body, headers, status) => {
@@ -334,14 +391,44 @@ describe("what a visitor chooses", () => {
     expect(received).toEqual([]);
   });
 
-  it("is not said to be recorded when it is not", async () => {
-    answers.status = 503;
+  it.each([
+    ["does not answer", 503, "{}"],
+    ["rejects it", 200, '{"accepted":0,"rejected":[{"index":0,"reason":"too_many_keys"}]}'],
+    ["says something else", 200, "null"],
+  ])("is not said to be recorded when the collector %s", async (_, status, body) => {
+    answers = { status, cookies: ["polder_id=; Max-Age=0"], body };
     const answer = await choose({ writeKey: "pk_shop", purposes: {} });
     expect(answer.status).toBe(503);
     expect(answer.headers.get("retry-after")).toBe("1");
     expect(answer.headers.get("access-control-allow-origin")).toBe(origin);
     expect(answer.headers.getSetCookie()).toEqual([]);
   });
+});
+
+it("answers one address so often, and then says when to come back", async () => {
+  const app = build();
+  const get = async (client: string, peer = "10.0.0.1") => {
+    const headers = { origin, "x-forwarded-for": client };
+    return app.request("https://data.shop.example/v1/consent", { headers }, connectedFrom(peer));
+  };
+  for (let i = 0; i < 60; i++) expect((await get("192.0.2.1")).status).toBe(200);
+  const refused = await get("192.0.2.1");
+  expect(refused.status).toBe(429);
+  expect(refused.headers.get("retry-after")).toBe("10");
+  expect(refused.headers.get("access-control-allow-origin")).toBe(origin);
+  expect(await refused.json()).toMatchObject({ code: "too_many_requests" });
+  const posted = await app.request(
+    "https://data.shop.example/v1/consent",
+    {
+      method: "POST",
+      headers: { origin, "x-forwarded-for": "192.0.2.1" },
+      body: '{"writeKey":"pk_shop","purposes":{}}',
+    },
+    connectedFrom("10.0.0.1"),
+  );
+  expect(posted.status).toBe(429);
+  expect(received).toEqual([]);
+  expect((await get("192.0.2.2")).status).toBe(200);
 });
 
 it("lets pages of a site ask with credentials, and no others", async () => {

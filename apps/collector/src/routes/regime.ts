@@ -1,7 +1,6 @@
-import { createPlaceReader, regimeIn, type SiteDirectory } from "@polder/core";
+import { createPlaceReader, regimeIn, type ClientAddress, type SiteDirectory } from "@polder/core";
 import type { Regime } from "@polder/protocol";
 import { refuse, type Refusal } from "../answer.ts";
-import type { ClientAddress } from "../client-address.ts";
 import { keyFromRequest } from "../credentials.ts";
 import { isOriginOf } from "../is-origin-of.ts";
 import type { RequestHead } from "../request-head.ts";

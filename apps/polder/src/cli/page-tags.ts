@@ -1,5 +1,4 @@
-import { createHash } from "node:crypto";
-import { noticeTexts, type NoticeText, type SiteConfig } from "@polder/core";
+import { noticeTexts, wholeNotice, type NoticeText, type SiteConfig } from "@polder/core";
 
 // What the script takes for granted; said in the tag only where the configuration says otherwise.
 const scriptDefaults = { mode: "silent", grantDays: 365, refusalDays: 184 };
@@ -29,9 +28,7 @@ export function bannerNotice({ notice, purposes }: Pick<SiteConfig["consent"], "
   const withHashes: { [purpose: string]: { [language: string]: Omit<NoticeText, "purpose" | "language"> } } = {};
   for (const { purpose, language, title, text, hash } of noticeTexts(purposes))
     (withHashes[purpose] ??= {})[language] = { title, text, hash };
-  const hash = createHash("sha256")
-    .update(JSON.stringify(["polder.notice/1", notice, purposes]))
-    .digest("hex");
+  const { hash } = wholeNotice({ notice, purposes });
   return { version: hash.slice(0, 12), hash, texts: notice, purposes: withHashes };
 }
 

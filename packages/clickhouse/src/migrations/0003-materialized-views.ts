@@ -11,6 +11,24 @@ const orderAmounts = `maxMap(if(name = 'Order Completed',
     map(concat(currency, ' ', if(order_id = '', message_id, order_id)), amount), map()::Map(String, Decimal(18, 4))))`;
 const isPerson = "atom != 0 AND bot = ''";
 
+/** The states of traits that the events of a table, or a selection of them, state. */
+export const statesOfTraits = (events: string): string => `SELECT
+  site,
+  atom,
+  trait_name AS name,
+  argMaxState(
+    (trait_value, events.origin::String, trait_class::String, trait_purpose::String, trait_personal, events.time)::Tuple(value String, origin String, class String, purpose String, personal UInt8, time DateTime64(3, 'UTC')),
+    ${moment}) AS last
+FROM ${events} AS events
+ARRAY JOIN
+  \`traits.name\` AS trait_name,
+  \`traits.value\` AS trait_value,
+  \`traits.class\` AS trait_class,
+  \`traits.purpose\` AS trait_purpose,
+  \`traits.personal\` AS trait_personal
+WHERE ${isPerson}
+GROUP BY site, atom, trait_name`;
+
 export const materializedViews: Migration = {
   number: 3,
   name: "materialized-views",
@@ -48,22 +66,7 @@ WHERE ${isPerson}
 GROUP BY site, atom;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS {db}.trait_state_mv {on_cluster} TO {local trait_state} AS
-SELECT
-  site,
-  atom,
-  trait_name AS name,
-  argMaxState(
-    (trait_value, events.origin::String, trait_class::String, trait_purpose::String, trait_personal, events.time)::Tuple(value String, origin String, class String, purpose String, personal UInt8, time DateTime64(3, 'UTC')),
-    ${moment}) AS last
-FROM {local events} AS events
-ARRAY JOIN
-  \`traits.name\` AS trait_name,
-  \`traits.value\` AS trait_value,
-  \`traits.class\` AS trait_class,
-  \`traits.purpose\` AS trait_purpose,
-  \`traits.personal\` AS trait_personal
-WHERE ${isPerson}
-GROUP BY site, atom, trait_name;
+${statesOfTraits("{local events}")};
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS {db}.audience_day_mv {on_cluster} TO {local audience_day} AS
 SELECT

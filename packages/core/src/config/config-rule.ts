@@ -1,5 +1,6 @@
 import { origins, purposes, regimes } from "@polder/protocol";
 import { isIP } from "node:net";
+import { countries } from "./countries.ts";
 import type { ObjectRule, Rule, ValueOf } from "./rule.ts";
 
 const traitClasses = ["identity", "descriptive", "behavioural", "qualitative"] as const;
@@ -129,7 +130,11 @@ const site = {
           type: "map",
           about:
             "What holds without a choice, by country of the visitor (ISO 3166, as US), and `default` for all others: opt_in when absent. Where countries are named and a visitor's is not known, the strictest of all of these holds.",
-          names: { pattern: /^(?:default|[A-Z]{2})$/, expected: "default, or a country in two capitals, as US" },
+          names: {
+            pattern: /^(?:default|[A-Z]{2})$/,
+            expected: "default, or a country in two capitals, as US",
+            check: checkPlace,
+          },
           of: { type: "one_of", about: "A regime.", values: regimes },
           default: {},
         },
@@ -308,6 +313,13 @@ export const configRule = {
 
 export type PolderConfig = ValueOf<typeof configRule>;
 export type SiteConfig = PolderConfig["sites"][number];
+
+function checkPlace(name: string): string | undefined {
+  if (name === "default" || countries.has(name)) return undefined;
+  if (name === "UK") return "is no country of ISO 3166: write GB.";
+  if (name === "EU") return "is no country: name each of its countries, as DE, or leave the EU to `default`.";
+  return "is no country of ISO 3166, so no visitor would ever come from it: write its code, as US.";
+}
 
 function checkTimezone(zone: string): string | undefined {
   const wrong = "must be an IANA zone, as Europe/Amsterdam or UTC.";

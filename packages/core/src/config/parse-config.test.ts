@@ -165,6 +165,22 @@ describe("a configuration", () => {
       "sites[0].consent.regimes.us: is no name that counts here: it must be default, or a country in two capitals, as US.",
     ],
     [
+      { sites: [site({ consent: { regimes: { EU: "opt_in" } } })] },
+      "sites[0].consent.regimes.EU: is no country: name each of its countries, as DE, or leave the EU to `default`.",
+    ],
+    [
+      { sites: [site({ consent: { regimes: { UK: "opt_in" } } })] },
+      "sites[0].consent.regimes.UK: is no country of ISO 3166: write GB.",
+    ],
+    [
+      { sites: [site({ consent: { regimes: { XX: "opt_in" } } })] },
+      "sites[0].consent.regimes.XX: is no country of ISO 3166, so no visitor would ever come from it: write its code, as US.",
+    ],
+    [
+      { sites: [site({ consent: { purposes: { ads: { nl: { title: "A", text: "A\ud800." } } } } })] },
+      "sites[0].consent.purposes.ads.nl.text: holds half of a character (a surrogate without its other half), which cannot be stored: write it anew.",
+    ],
+    [
       { sites: [site({ consent: { grantDays: 366 } })] },
       "sites[0].consent.grantDays: must be a whole number from 1 to 365.",
     ],

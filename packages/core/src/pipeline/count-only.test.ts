@@ -223,8 +223,10 @@ describe("it stays dropped", () => {
     const inOneRequest = request();
     pipeline.run(choice({ anonymousId: "device" }), inOneRequest);
     expect(pipeline.run(pageView({ anonymousId: "device" }), inOneRequest)).toMatchObject(stopped);
-    pipeline.run(choice({ userId: "user" }), inOneRequest);
     await ledger.record(inOneRequest.choices);
+    const fromServer = { ...request(), key: { ...inOneRequest.key, kind: "server" as const } };
+    pipeline.run(choice({ userId: "user" }), fromServer);
+    await ledger.record(fromServer.choices);
 
     expect(run(pageView({ anonymousId: "device" }))).toMatchObject(stopped);
     expect(run(pageView({ userId: "user" }))).toMatchObject(stopped);

@@ -73,7 +73,7 @@ export interface Referrer {
   cleanPath: string | undefined;
 }
 
-/** `rejected` is stored with what was sent; `dropped` is counted and nothing of it is kept. */
+/** `rejected` is stored, with what was sent where that is allowed; `dropped` is counted and nothing of it is kept. */
 export type Stop =
   | { stop: "rejected"; reason: RejectReason; detail: string }
   | { stop: "dropped"; reason: DropReason; detail: string };

@@ -8,8 +8,8 @@ export interface ConsentRecordStore {
   /** The last link of each of these sites; absent where a chain has not begun. */
   chainHeads(sites: readonly string[]): Promise<ReadonlyMap<string, ChainHead>>;
   /**
-   * Consent events that are in no chain, by (received_at, _partition, _offset), at most `limit`. `sinceDay` (`2026-11-22`) looks only at events of
-   * that day and later, which is cheap; undefined looks at all.
+   * Consent events that are in no chain, by (received_at, _partition, _offset), at most `limit`. `sinceDay` (`2026-11-22`) looks only at what
+   * was received on that day and later, which is cheap; undefined looks at all.
    */
   unrecordedChoices(sinceDay: string | undefined, limit: number): Promise<StoredChoice[]>;
   /**

@@ -24,8 +24,10 @@ export interface EventStore {
     token: string,
     chunks: readonly Uint8Array[],
   ): Promise<{ ok: true } | { ok: false; message: string }>;
-  /** Known atoms of these keys, in the order of the keys; undefined where none. */
-  findAtoms(keys: readonly AtomKey[]): Promise<(number | undefined)[]>;
+  /** Known atoms of these keys, in the order of the keys; undefined where none. Those of `except` are not looked at. */
+  findAtoms(keys: readonly AtomKey[], except?: ReadonlySet<number>): Promise<(number | undefined)[]>;
+  /** Atoms whose removal after a withdrawal was announced since then: nothing may get their number any more. */
+  endingAtoms(since: Date): Promise<number[]>;
   /** The greatest atom of this residue (`atom % 64`), undefined when none. */
   maxAtom(residue: number): Promise<number | undefined>;
   /**

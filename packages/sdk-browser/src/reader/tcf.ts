@@ -12,9 +12,9 @@ interface TcData {
   eventStatus: string;
   gdprApplies?: boolean;
   tcString: string;
-  purpose: { consents: Consents };
-  vendor: { consents: Consents };
-  publisher: { consents: Consents };
+  purpose?: { consents?: Consents };
+  vendor?: { consents?: Consents };
+  publisher?: { consents?: Consents };
 }
 type Consents = { [id: number]: boolean };
 type TcfApi = (
@@ -43,9 +43,9 @@ export const readTcf = (polder: Pick<Polder, "consent">, { vendor, purposes = tc
     const { eventStatus, tcString } = data;
     const isAct = eventStatus === "useractioncomplete";
     if (!isAct && eventStatus !== "tcloaded") return;
-    const isHeard = !vendor || (data.vendor.consents[vendor] && isDisclosed(tcString, vendor));
-    const { consents } = vendor ? data.purpose : data.publisher;
-    takeOver(polder, purposes, (id) => !!isHeard && consents[id] === true, { tcf: tcString }, isAct);
+    const isHeard = !vendor || (data.vendor?.consents?.[vendor] && isDisclosed(tcString, vendor));
+    const consents = (vendor ? data.purpose : data.publisher)?.consents;
+    takeOver(polder, purposes, (id) => !!isHeard && consents?.[id] === true, { tcf: tcString }, isAct);
   };
   whenThere("__tcfapi", (api: TcfApi) => api("addEventListener", 2, follow));
 };

@@ -1,5 +1,4 @@
 import { BlockList, isIP } from "node:net";
-import type { RequestHead } from "./request-head.ts";
 
 /** What we believe of the machines in front of us. */
 export interface EdgeSettings {
@@ -16,8 +15,17 @@ export interface ClientAddress {
   isHttps: boolean;
 }
 
+/** What is read of a request. */
+export interface RequestOrigin {
+  /** By its name in lower case. */
+  header(name: string): string | undefined;
+  url: string;
+  /** Of the connection; empty when there is none. */
+  remoteAddress: string;
+}
+
 /** Reads who is asking. Every header here can be made up by anyone, so only a configured proxy's are read. */
-export function createClientAddressReader(edge: () => EdgeSettings): (head: RequestHead) => ClientAddress {
+export function createClientAddressReader(edge: () => EdgeSettings): (request: RequestOrigin) => ClientAddress {
   let settings: EdgeSettings | undefined;
   let trusted = new BlockList();
   const isTrusted = (ip: string): boolean => {
