@@ -433,8 +433,9 @@ test.describe("the banner", () => {
     await banner(page).getByRole("switch", { name: "Adverts" }).uncheck();
     await banner(page).getByRole("button", { name: "Save" }).click();
     await expect(banner(page)).toBeHidden();
-    expect(await permitted(page)).toEqual(["measurement"]);
-    expect(await status(page)).toMatchObject({ status: "granted" });
+    // An objection to that, and no yes to what was left on.
+    expect(await permitted(page)).toEqual(all.slice(0, -1));
+    expect(await status(page)).toMatchObject({ status: "unset", regime: "opt_out" });
   });
 
   test("shows that Global Privacy Control is honoured to who opens it", async ({ page }) => {
