@@ -28,6 +28,8 @@ const startLimitMs = 60_000;
 /**
  * @typedef {KafkaBroker & {
  *   kill: () => Promise<void>, // as a crash: kill -9
+ *   pause: () => Promise<void>, // as a machine that hangs: its connections stay open and it says nothing
+ *   resume: () => Promise<void>,
  *   start: () => Promise<void>, // again, on the same data and port; resolves when it answers
  * }} OwnKafkaBroker
  */
@@ -168,6 +170,8 @@ async function startWithJava(java, libs) {
     broker.kill("SIGKILL");
     await ended;
   };
+  const pause = async () => void child?.kill("SIGSTOP");
+  const resume = async () => void child?.kill("SIGCONT");
   const stop = async () => {
     await kill();
     await rm(folder, { recursive: true, force: true });
@@ -178,7 +182,7 @@ async function startWithJava(java, libs) {
     await stop();
     throw error;
   }
-  return { brokers, kill, start, stop };
+  return { brokers, kill, pause, resume, start, stop };
 }
 
 const clusterId = "cG9sZGVyLXRlc3QtYnJva2Vy";
@@ -241,6 +245,8 @@ async function startWithDocker() {
     await run("docker", ["start", container]);
     await untilAnswers(port, () => {});
   };
+  const pause = async () => void (await run("docker", ["pause", container]));
+  const resume = async () => void (await run("docker", ["unpause", container]));
   const stop = async () => void (await run("docker", ["rm", "-f", "-v", container]).catch(() => {}));
   try {
     await untilAnswers(port, () => {});
@@ -248,7 +254,7 @@ async function startWithDocker() {
     await stop();
     throw error;
   }
-  return { brokers, kill, start, stop };
+  return { brokers, kill, pause, resume, start, stop };
 }
 
 /**

@@ -6,3 +6,4 @@ export { ConfigFileError, readConfigFile, watchConfigFile, type ConfigWatch } fr
 export { type EdgeSettings } from "./client-address.ts";
 export { createMessageId } from "./message-id.ts";
 export { openConsentLedger, type OpenConsentLedgerOptions } from "./open-consent-ledger.ts";
+export { createReplayJudge, type ReplayJudge, type ReplayVerdict } from "./replay-judge.ts";

@@ -41,6 +41,7 @@ export function toRejectedRecord(
   context: RequestContext,
   keepBody: boolean,
   newId: () => string,
+  arrival: string,
 ): LogRecord {
   const site = context.key.site.id;
   const row: RejectedRow = {
@@ -55,7 +56,11 @@ export function toRejectedRecord(
     rule_version: ruleVersion,
   };
   const id = item.messageId ?? newId();
-  return { key: id, value: Buffer.from(JSON.stringify(row)), headers: { id, site, anonymousId: "", userId: "" } };
+  return {
+    key: id,
+    value: Buffer.from(JSON.stringify(row)),
+    headers: { id, site, anonymousId: "", userId: "", arrival },
+  };
 }
 
 /**

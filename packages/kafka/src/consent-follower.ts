@@ -15,6 +15,8 @@ export interface ConsentFollowerDeps {
 export interface ConsentFollower {
   /** Resolves with true as soon as all is followed that was in the topic when it was assigned, with false after `ms`. */
   caughtUp(ms: number): Promise<boolean>;
+  /** Records in the topic that are not followed yet. Rejects when the log is away. */
+  lag(now: Date): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -117,6 +119,14 @@ export function createConsentFollower(deps: ConsentFollowerDeps): ConsentFollowe
         waiting.add(wake);
         look();
       }),
+    async lag(now) {
+      // Where a record of this moment would be: the end.
+      const ends = await log.offsetsAt(topic, now);
+      return [...ends].reduce((sum, [partition, end]) => {
+        const next = partitions.get(partition)?.next ?? ledger.positionOf(partition) ?? 0;
+        return sum + Math.max(0, end - next);
+      }, 0);
+    },
     async stop() {
       await reader.stop();
       await running;

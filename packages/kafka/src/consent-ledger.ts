@@ -15,6 +15,8 @@ export interface SharedConsentLedgerOptions {
 export interface SharedConsentLedger extends ConsentLedger {
   /** Resolves with true as soon as all is followed that was in the topic when it was opened, with false after `ms`. */
   caughtUp(ms: number): Promise<boolean>;
+  /** Records of other collectors that do not count here yet. Rejects when the log is away. */
+  lag(now: Date): Promise<number>;
 }
 
 /**
@@ -38,6 +40,7 @@ export function createSharedConsentLedger(options: SharedConsentLedgerOptions): 
       return outcome;
     },
     caughtUp: follower.caughtUp,
+    lag: follower.lag,
     async close() {
       await follower.stop();
       await ledger.close();

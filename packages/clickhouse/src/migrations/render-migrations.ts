@@ -4,6 +4,9 @@ import { people } from "./0002-people.ts";
 import { materializedViews } from "./0003-materialized-views.ts";
 import { views } from "./0004-views.ts";
 import { consentRecord } from "./0005-consent-record.ts";
+import { lossLedger } from "./0008-loss-ledger.ts";
+import { retention } from "./0009-retention.ts";
+import { loading } from "./0010-loading.ts";
 
 /** SQL as written in this folder: statements that each end with a semicolon at the end of a line, with the places below to fill in. */
 export interface Migration {
@@ -27,7 +30,16 @@ export interface RenderedMigration {
 }
 
 /** In order, never renumbered, never changed once released. */
-export const migrations: readonly Migration[] = [tables, people, materializedViews, views, consentRecord];
+export const migrations: readonly Migration[] = [
+  tables,
+  people,
+  materializedViews,
+  views,
+  consentRecord,
+  lossLedger,
+  retention,
+  loading,
+];
 
 export const renderMigrations = (options: RenderOptions): RenderedMigration[] =>
   migrations.map((migration) => ({

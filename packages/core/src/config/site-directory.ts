@@ -86,8 +86,7 @@ const validityOf = ({ notBefore, notAfter }: KeyConfig): Pick<KnownKey, "notBefo
 });
 
 function toSite(config: SiteConfig): Site {
-  const { id, name, timezone, origins, cookieDomain, consent, allowThirdParty, maxEventsPerSecond, traits, currency } =
-    config;
+  const { id, name, timezone, origins, cookieDomain, consent, allowThirdParty, maxEventsPerSecond, traits } = config;
   const { default: regime = "opt_in", ...regimes } = consent.regimes;
   const notices = noticeTexts(consent.purposes);
   const hashes = new Map<Purpose, Set<string>>();
@@ -106,6 +105,7 @@ function toSite(config: SiteConfig): Site {
     allowThirdParty,
     maxEventsPerSecond,
     traits,
-    currency,
+    currency: config.currency,
+    retention: config.retention,
   };
 }
