@@ -132,7 +132,7 @@ const toRow = (path, round, [kafkajs, platformatic, nowhere]) => ({
   platformatic_p50_ms: nowhere && Number(platformatic.p50.toFixed(1)),
 });
 
-/** Of each path the median ratio of CPU, and between which values it lay. */
+/** Of each path the median ratio of CPU, and between which values it lay; in the collector also that of what Kafka alone costs it. */
 function summary(rows) {
   const figures = {};
   for (const path of new Set(rows.map((row) => row.path))) {
@@ -143,6 +143,10 @@ function summary(rows) {
     figures[`${key}_cpu_ratio_most`] = Math.max(...of("ratio"));
     for (const name of [...producers, "nowhere"])
       if (of(`${name}_us`)[0] !== undefined) figures[`${key}_${name}_us`] = median(of(`${name}_us`));
+    const nowhere = figures[`${key}_nowhere_us`];
+    if (nowhere === undefined) continue;
+    const [kafkajs, platformatic] = producers.map((name) => figures[`${key}_${name}_us`] - nowhere);
+    figures[`${key}_cpu_ratio_of_kafka_alone`] = Number((kafkajs / platformatic).toFixed(2));
   }
   return figures;
 }

@@ -6,7 +6,7 @@ import { connectKafkajsProducer } from "./kafkajs-producer.ts";
 import { createPartitioner } from "./partitioner.ts";
 import { createPlatformaticConnector } from "./platformatic-producer.ts";
 import { createReader } from "./reader.ts";
-import type { RecordProducer } from "./record-producer.ts";
+import type { ProducerConnector } from "./record-producer.ts";
 import { prepareTopics } from "./topics.ts";
 
 export const producerNames = ["kafkajs", "platformatic"] as const;
@@ -75,8 +75,9 @@ export function createKafkaLog(options: KafkaLogOptions): KafkaLog {
     if (isClosed) throw new LogUnavailableError("The log is closed.");
   };
 
+  const connector = createConnector(options, appendTimeoutMs);
   const appender = createAppender({
-    connect: connector(options, appendTimeoutMs),
+    connect: connector.connect,
     partitionOf: createPartitioner(partitions),
     prepared,
     timeoutMs: appendTimeoutMs,
@@ -85,7 +86,7 @@ export function createKafkaLog(options: KafkaLogOptions): KafkaLog {
   return {
     async prepareTopics() {
       assertOpen();
-      await prepared();
+      await Promise.all([prepared(), connector.loaded]);
     },
     async append(topic, records) {
       assertOpen();
@@ -170,8 +171,8 @@ export function createKafkaLog(options: KafkaLogOptions): KafkaLog {
   };
 }
 
-function connector(options: KafkaLogOptions, timeoutMs: number): () => Promise<RecordProducer> {
+function createConnector(options: KafkaLogOptions, timeoutMs: number): ProducerConnector {
   if (options.producer === "platformatic") return createPlatformaticConnector(options, timeoutMs);
   const client = createClient(options, options.logger, timeoutMs);
-  return () => connectKafkajsProducer(client, timeoutMs);
+  return { loaded: Promise.resolve(), connect: () => connectKafkajsProducer(client, timeoutMs) };
 }

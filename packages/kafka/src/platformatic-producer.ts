@@ -1,7 +1,7 @@
 import type { Producer, ProducerOptions } from "@platformatic/kafka";
 import { retryPolicy, type ConnectionOptions } from "./client.ts";
 import { headersOf, valueOf } from "./messages.ts";
-import type { PlacedRecord, RecordProducer } from "./record-producer.ts";
+import type { PlacedRecord, ProducerConnector, RecordProducer } from "./record-producer.ts";
 
 const libraryOptions = (
   options: ConnectionOptions,
@@ -27,14 +27,11 @@ const libraryOptions = (
 
 const mechanisms = { plain: "PLAIN", "scram-sha-256": "SCRAM-SHA-256", "scram-sha-512": "SCRAM-SHA-512" } as const;
 
-/** Starts to load the library, which takes 40 MB and half a second: only who uses it should pay. */
-export function createPlatformaticConnector(
-  options: ConnectionOptions,
-  timeoutMs: number,
-): () => Promise<RecordProducer> {
+/** Starts to load the library, which takes 45 MB and half a second: only who uses it should pay. */
+export function createPlatformaticConnector(options: ConnectionOptions, timeoutMs: number): ProducerConnector {
   const library = import("@platformatic/kafka");
   library.catch(() => {});
-  return async () => {
+  const connect = async (): Promise<RecordProducer> => {
     const producer = new (await library).Producer(libraryOptions(options, timeoutMs));
     try {
       await producer.initIdempotentProducer({});
@@ -55,6 +52,7 @@ export function createPlatformaticConnector(
       close: () => cut(producer),
     };
   };
+  return { loaded: library, connect };
 }
 
 /** A request that was given up must not arrive later, and its answer would leave the connection unreadable: so no waiting for either. */
@@ -88,7 +86,7 @@ function toMessage(topic: string, { record, partition }: PlacedRecord) {
 function toError(error: unknown): Error {
   let deepest = error as Error;
   for (let next: unknown = error; next instanceof Error; next = nextOf(next)) deepest = next;
-  return new Error(deepest.message, { cause: error });
+  return new Error(deepest.message.replace(/\.$/, ""), { cause: error });
 }
 
 const nextOf = (error: Error): unknown => (error instanceof AggregateError ? error.errors.at(-1) : error.cause);

@@ -12,3 +12,9 @@ export interface PlacedRecord {
   record: LogRecord;
   partition: number;
 }
+
+export interface ProducerConnector {
+  /** Until then the first connection takes longer. */
+  loaded: Promise<unknown>;
+  connect(): Promise<RecordProducer>;
+}
