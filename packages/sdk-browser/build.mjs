@@ -11,10 +11,10 @@ const dist = new URL("dist/", import.meta.url);
 // Names between our own files, which nobody else sees. Never one that is on the wire, in storage, in the DOM or in `index.ts`.
 const internal = [
   "mask isPerson stamp weigh keep current consentId createdAt mayStore seal remove handOff stored wipe gather cut isSaved",
-  "count drop take wake leave comeBack release choice until",
+  "count drop take wake leave comeBack release choice until isMade decide judge",
 ];
 // In the files for tags, nobody else starts Polder or writes a capture either.
-const internalOfTags = ["mask isPerson stamp record line decision on onChoice currentPage flushAfterMs"];
+const internalOfTags = ["mask isPerson stamp record line decision on onChoice currentPage flushAfterMs findRegime"];
 
 // Records on the device outlast a version: the same short names for ever.
 const stored = { key: "k", shared: "s", events: "e", bytes: "c", counts: "n" };

@@ -43,18 +43,23 @@ test.afterEach(async () => {
 
 interface PageParts {
   lang?: string;
+  tag?: string;
+  script?: string;
   body?: string;
-  given?: object;
+  given?: unknown;
   headers?: { [name: string]: string };
 }
 
-function servePage(path: string, { lang = "en", body = "", given = notice, headers = {} }: PageParts = {}): void {
+function servePage(
+  path: string,
+  { lang = "en", tag = "", script = "polder.js", body = "", given = notice, headers = {} }: PageParts = {},
+): void {
   site.serve(
     path,
     `<!doctype html><html lang="${lang}"><title>Shop</title><link rel="icon" href="data:,">
 <script type="application/json" id="polder-notice">${JSON.stringify(given)}</script>
 <script async src="${collector.origin}/polder-banner.js"></script>
-<script async src="${collector.origin}/polder.js" data-site="pk_test"></script>
+<script async src="${collector.origin}/${script}" data-site="pk_test" ${tag}></script>
 <main><h1>Shop</h1><button id="other">Other</button>${body}</main>`,
     headers,
   );
@@ -145,6 +150,45 @@ test("a yes is to what was asked and to nothing else, and says what was shown", 
   });
 });
 
+test("asks again where the text of a purpose has changed, and every event until then says which text it was", async ({
+  page,
+}) => {
+  await open(page);
+  await press(page, "Accept");
+  await flush(page);
+  const said = () => collector.accepted().filter(({ event }) => event === "Later");
+  const later = async (): Promise<void> => {
+    await page.evaluate(() => window.polder.track("Later"));
+    await flush(page);
+  };
+  const agreed = collector.accepted().find(({ type }) => type === "consent")!.context.consent.texts!;
+  // Nothing has changed, in whatever language it is shown: nothing is asked, and the texts are known on the next page as well.
+  servePage("/nl", { lang: "nl" });
+  await page.goto(`${site.origin}/nl`);
+  await later();
+  await expect(page.getByRole("dialog")).toBeHidden();
+  expect(said()[0]!.context.consent.texts).toEqual(
+    Object.fromEntries(Object.entries(agreed).map(([purpose, hash]) => [purpose, hash.slice(0, 8)])),
+  );
+
+  const ads = { en: purposeText("Adverts", "What to show you here and elsewhere.") };
+  servePage("/", { given: { ...notice, purposes: { ...notice.purposes, ads } } });
+  await open(page);
+  await later();
+  expect(said()[1]!.context.consent.texts!.ads).toBe(agreed.ads!.slice(0, 8));
+  await press(page, "Choose");
+  // What nobody has agreed to in these words is not ticked.
+  await expect(page.getByRole("switch", { name: "Adverts" })).not.toBeChecked();
+  await expect(page.getByRole("switch", { name: "Counting visits" })).toBeChecked();
+  await press(page, "Save my choice");
+  await later();
+  expect(said()[2]!.context.consent.purposes).toMatchObject({ measurement: "granted", profile: "granted" });
+  expect((await status(page)).purposes).toMatchObject({ measurement: true, profile: true, ads: false });
+  await page.reload();
+  await later();
+  await expect(banner(page)).toBeHidden();
+});
+
 test("the second layer has a switch for each purpose, and none is on before a yes", async ({ page }) => {
   await open(page);
   await expect(page.getByRole("switch")).toHaveCount(0);
@@ -180,13 +224,14 @@ test("opens again with what was chosen, from the page's own link, to take it bac
   // The page has its own way back.
   await expect(page.getByRole("button", { name: "Privacy choices" })).toBeHidden();
   await flush(page);
-  const before = collector.requests.length;
   await page.getByText("My choices").click();
   await expect(banner(page)).toBeVisible();
   for (const each of await page.getByRole("switch").all()) await expect(each).toBeChecked();
   await press(page, "Refuse");
-  await collector.until(() => collector.requests.length > before);
-  expect(collector.requests.at(-1)!.events[0]!.context.consent.purposes).toMatchObject({ ads: "withdrawn" });
+  // The click on the link may have been sent before it.
+  const choices = () => collector.accepted().filter(({ type }) => type === "consent");
+  await collector.until(() => choices().length === 2);
+  expect(choices()[1]!.context.consent.purposes).toMatchObject({ ads: "withdrawn" });
   expect(new URL(page.url()).pathname).toBe("/");
   expect((await status(page)).status).toBe("denied");
 });
@@ -256,9 +301,13 @@ test("works with the keyboard alone; Escape answers nothing", async ({ page }) =
   await page.keyboard.press("Enter");
   const choose = banner(page).getByRole("button", { name: "Choose" });
   await expect(choose).toHaveAttribute("aria-expanded", "true");
-  await expect(choose).toBeFocused();
-  expect(await choose.evaluate((element) => getComputedStyle(element).outlineStyle)).toBe("solid");
-  await page.getByRole("switch", { name: "Adverts" }).focus();
+  // The switches come before the button: they are where it leads.
+  const first = page.getByRole("switch", { name: "Counting visits" });
+  await expect(first).toBeFocused();
+  expect(await first.evaluate((element) => getComputedStyle(element).outlineStyle)).toBe("solid");
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Tab");
+  await expect(page.getByRole("switch", { name: "Adverts" })).toBeFocused();
   await page.keyboard.press("Space");
   await expect(page.getByRole("switch", { name: "Adverts" })).toBeChecked();
   await banner(page).getByRole("button", { name: "Save my choice" }).press("Enter");
@@ -311,6 +360,28 @@ test("nothing of it moves, and it fits a small window", async ({ page }) => {
   expect(await page.evaluate(() => document.querySelector("polder-banner")!.shadowRoot!.getAnimations().length)).toBe(
     0,
   );
+});
+
+test("the answers stay in sight on a phone, however long the purposes are", async ({ page }) => {
+  await page.setViewportSize({ width: 360, height: 640 });
+  const long = {
+    en: purposeText("Adverts", "What to show you elsewhere, and whether it led to an order. ".repeat(12)),
+  };
+  servePage("/long", { given: { ...notice, purposes: { ...notice.purposes, ads: long, prediction: long } } });
+  await open(page, "/long");
+  await press(page, "Choose");
+  const panel = banner(page);
+  expect(await panel.evaluate((element) => element.scrollHeight - element.clientHeight)).toBeGreaterThan(0);
+  const names = ["Refuse", "Accept", "Save my choice"];
+  for (const name of names) await expect(panel.getByRole("button", { name })).toBeInViewport({ ratio: 1 });
+  // Nor do they cover what the keyboard has reached.
+  const last = panel.getByRole("switch").last();
+  await last.focus();
+  const [box, buttons] = [
+    (await last.boundingBox())!,
+    (await panel.getByRole("button", { name: "Refuse" }).boundingBox())!,
+  ];
+  expect(box.y + box.height).toBeLessThanOrEqual(buttons.y);
 });
 
 test("is styled under a strict policy, breaks none of it, and takes the page's theme", async ({ page }) => {
@@ -401,6 +472,270 @@ test("a notice that cannot be read is said in the console, and breaks nothing", 
   await expect.poll(() => complaints).toEqual([expect.stringContaining("[polder] the notice is not JSON")]);
   await page.waitForFunction(() => "polder" in window);
   expect((await status(page)).status).toBe("unset");
+});
+
+test.describe("where everything is permitted until an objection", () => {
+  const openAgain = (page: Page): Promise<void> => page.getByRole("button", { name: "Privacy choices" }).click();
+  const choices = () => collector.accepted().filter(({ type }) => type === "consent");
+  test.beforeEach(async ({ page }) => {
+    collector.answerRegime("opt_out");
+    servePage("/", { script: "polder.all.js", tag: 'data-regime="ask"' });
+    await page.goto(site.origin);
+    await page.waitForFunction(() => window.polder?.consent?.get().regime === "opt_out");
+    await openAgain(page);
+  });
+
+  test("what is left on is no yes: it ends where consent has to come first", async ({ page }) => {
+    await page.getByRole("switch", { name: "Adverts" }).uncheck();
+    await press(page, "Save my choice");
+    expect(await status(page)).toMatchObject({
+      status: "unset",
+      regime: "opt_out",
+      purposes: { measurement: true, profile: true, personalisation: true, ads: false },
+    });
+    await flush(page);
+    expect(choices().map(({ context }) => context.consent.purposes)).toEqual([{ ads: "opted_out" }]);
+    expect(choices()[0]!.context.consent.notice).toMatchObject({ version: "2026-11" });
+    // The same visitor, where the law asks for a choice first.
+    servePage("/there");
+    await open(page, "/there");
+    const sent = collector.requests.length;
+    await page.evaluate(() => window.polder.track("Never sent"));
+    await flush(page);
+    expect((await status(page)).purposes).toMatchObject({ measurement: false, profile: false, ads: false });
+    expect(collector.requests).toHaveLength(sent);
+  });
+
+  test("what is switched on after an objection is a yes", async ({ page }) => {
+    await page.getByRole("switch", { name: "Adverts" }).uncheck();
+    await press(page, "Save my choice");
+    await openAgain(page);
+    await page.getByRole("switch", { name: "Adverts" }).check();
+    await press(page, "Save my choice");
+    expect((await status(page)).status).toBe("granted");
+    await flush(page);
+    expect(choices().map(({ context }) => context.consent.purposes["ads"])).toEqual(["opted_out", "granted"]);
+  });
+
+  test("there is nothing to accept, and a refusal is one press", async ({ page }) => {
+    await expect(banner(page).getByRole("button", { name: "Accept" })).toBeHidden();
+    await press(page, "Refuse");
+    expect((await status(page)).status).toBe("denied");
+  });
+});
+
+for (const display of ["grid; grid-template-columns: 200px 1fr; gap: 40px", "flex; gap: 40px"]) {
+  test(`leaves the layout of the page alone, asked and answered: ${display}`, async ({ page }) => {
+    servePage("/", {
+      body: `<style>body { display: ${display} } body > * { position: relative }</style><aside>Aside</aside>`,
+    });
+    await open(page);
+    const left = () => page.locator("main").evaluate((element) => element.getBoundingClientRect().left);
+    const withBanner = await left();
+    const { x, width } = (await banner(page).boundingBox())!;
+    const inWindow = await page.evaluate(() => document.documentElement.clientWidth);
+    expect(Math.abs(x + width / 2 - inWindow / 2)).toBeLessThanOrEqual(1);
+    await press(page, "Refuse");
+    await expect(banner(page)).toBeHidden();
+    const answered = await left();
+    await page.locator("polder-banner").evaluate((host) => (host.style.cssText = "display: none"));
+    expect([withBanner, answered]).toEqual([await left(), await left()]);
+  });
+}
+
+test("what is necessary is told, and neither asked nor recorded", async ({ page }) => {
+  const necessary = { en: purposeText("Always on", "To keep your basket.") };
+  servePage("/", { given: { ...notice, purposes: { necessary, ...notice.purposes } } });
+  await open(page);
+  await press(page, "Choose");
+  await expect(banner(page).getByText("To keep your basket.")).toBeVisible();
+  await expect(page.getByRole("switch")).toHaveCount(3);
+  await expect(page.getByRole("switch", { name: "Always on" })).toHaveCount(0);
+  expect(await faultsOf(page)).toEqual([]);
+  await press(page, "Accept");
+  await flush(page);
+  const { purposes, texts } = collector.accepted()[0]!.context.consent;
+  expect(Object.keys(purposes)).not.toContain("necessary");
+  expect(Object.keys(texts!)).toEqual(["measurement", "profile", "ads"]);
+});
+
+test("an incomplete notice shows nothing, and the console says what is missing", async ({ page }) => {
+  const complaints: string[] = [];
+  page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+  page.on("pageerror", (error) => complaints.push(`uncaught ${error.message}`));
+  const cases = [
+    [null, "version is missing"],
+    [{}, "version is missing"],
+    [{ ...notice, texts: undefined }, "texts has no language"],
+    [{ ...notice, texts: { en: { title: "Your choice" } } }, "texts.en needs a title and a text"],
+    [{ ...notice, texts: { en: { ...notice.texts.en, links: [null] } } }, "texts.en.links needs a text for each"],
+    [{ ...notice, purposes: {} }, "purposes asks for nothing"],
+    [{ ...notice, purposes: { necessary: notice.purposes.ads } }, "purposes asks for nothing"],
+    [{ ...notice, purposes: { ads: {} } }, "purposes.ads has no language"],
+    [{ ...notice, purposes: { ads: { en: null } } }, "purposes.ads.en needs a title and a text"],
+    [{ ...notice, purposes: { adverts: notice.purposes.ads } }, "purposes.adverts is no purpose"],
+  ] as const;
+  for (const [given, said] of cases) {
+    servePage("/", { given });
+    await page.goto(site.origin);
+    await expect
+      .poll(() => complaints.splice(0))
+      .toEqual([expect.stringContaining(`[polder] no banner: in the notice, ${said}`)]);
+    await expect(page.locator("polder-banner")).toHaveCount(0);
+  }
+  expect(complaints).toEqual([]);
+});
+
+test("comes back with a body that a route replaced, once", async ({ page }) => {
+  await open(page);
+  const replaceBody = () =>
+    page.evaluate(() => {
+      document.body = Object.assign(document.createElement("body"), {
+        innerHTML: "<main><h1>Next</h1><a href='#' data-polder-consent-open>My choices</a></main>",
+      });
+    });
+  await replaceBody();
+  await expect(banner(page)).toBeVisible();
+  await press(page, "Refuse");
+  expect((await status(page)).status).toBe("denied");
+  await replaceBody();
+  await expect(page.locator("polder-banner")).toHaveCount(1);
+  await page.getByText("My choices").click();
+  await expect(banner(page)).toBeVisible();
+});
+
+test("what takes it away does so for good", async ({ page }) => {
+  site.serve("/", pageWithoutNotice());
+  await page.goto(site.origin);
+  await page.waitForFunction(() => "polderBanner" in window && "polder" in window);
+  const show = (title: string): Promise<void> =>
+    page.evaluate((given) => (window as unknown as { polderBanner(notice: unknown): void }).polderBanner(given), {
+      ...notice,
+      texts: { en: { ...notice.texts.en, title } },
+    } as unknown);
+  await show("Older");
+  await show("Your choice");
+  await page.evaluate(() => {
+    document.body = Object.assign(document.createElement("body"), { innerHTML: "<h1>Next</h1>" });
+  });
+  await expect(banner(page)).toBeVisible();
+  await expect(page.locator("polder-banner")).toHaveCount(1);
+});
+
+test("the small button is there as soon as a route has taken the page's own way along, and goes when there is one", async ({
+  page,
+}) => {
+  servePage("/", { body: "<footer><button data-polder-consent-open>My choices</button></footer>" });
+  await open(page);
+  await press(page, "Refuse");
+  const small = page.getByRole("button", { name: "Privacy choices" });
+  await expect(small).toBeHidden();
+  const footer = await page.evaluate(() => {
+    const element = document.querySelector("footer")!;
+    element.remove();
+    return element.outerHTML;
+  });
+  await expect(small).toBeVisible();
+  await page.evaluate((html) => document.querySelector("main")!.insertAdjacentHTML("beforeend", html), footer);
+  await expect(small).toBeHidden();
+});
+
+test("opens from a link whose clicks the page keeps to itself", async ({ page }) => {
+  servePage("/", { body: '<nav><a href="/other" data-polder-consent-open>My choices</a></nav>' });
+  await open(page);
+  await press(page, "Refuse");
+  await page.evaluate(() =>
+    document.querySelector("nav a")!.addEventListener("click", (event) => event.stopPropagation()),
+  );
+  await page.getByText("My choices").click();
+  await expect(banner(page)).toBeVisible();
+  expect(new URL(page.url()).pathname).toBe("/");
+});
+
+test("the second click of two presses nothing below the banner, and the page can be pressed again after it", async ({
+  page,
+}) => {
+  servePage("/", {
+    body: '<button id="below" style="position:fixed;inset:0" onclick="this.append(\'!\')">Below</button>',
+  });
+  await open(page);
+  const { x, y, width, height } = (await banner(page).getByRole("button", { name: "Refuse" }).boundingBox())!;
+  await page.mouse.dblclick(x + width / 2, y + height / 2);
+  await expect(banner(page)).toBeHidden();
+  expect(await page.textContent("#below")).toBe("Below");
+  await page.locator("#below").click({ position: { x: x + width / 2, y: y + height / 2 } });
+  expect(await page.textContent("#below")).toBe("Below!");
+});
+
+test("waits for a blocked polder.js no longer than a minute, and says so", async ({ page }) => {
+  await page.clock.install();
+  const complaints: string[] = [];
+  page.on("console", (message) => complaints.push(message.text()));
+  await page.route("**/polder.js", (route) => route.abort());
+  await page.goto(site.origin);
+  await page.waitForFunction(() => "polderBanner" in window);
+  const told = (): string[] => complaints.filter((text) => text.startsWith("[polder]"));
+  await page.clock.runFor(30_000);
+  expect(told()).toEqual([]);
+  await page.clock.runFor(40_000);
+  await expect.poll(told).toEqual(["[polder] no banner: polder.js is not in the page, or was blocked"]);
+});
+
+test("is laid out the way its language is written, whatever the page is in", async ({ page }) => {
+  const texts = {
+    ar: { title: "Your choice", text: "…", links: [{ text: "الخصوصية", href: "/privacy" }], choose: "اختيار" },
+  };
+  const purposes = { ads: { ar: purposeText("إعلانات", "…") }, profile: notice.purposes.profile };
+  servePage("/", { given: { ...notice, language: "ar", texts, purposes } });
+  await open(page);
+  await press(page, "اختيار");
+  const direction = (text: string | RegExp) =>
+    banner(page)
+      .getByText(text)
+      .evaluate((element) => getComputedStyle(element).direction);
+  expect(await direction("إعلانات")).toBe("rtl");
+  // In the language that it is in, where there is no text in the other.
+  expect(await direction("Knowing you again")).toBe("ltr");
+  await expect(banner(page).getByText("What you looked at before.")).toHaveAttribute("lang", "en");
+  const [link, title] = await Promise.all(
+    [banner(page).getByRole("link"), page.getByRole("heading", { name: "Your choice" })].map((each) =>
+      each.boundingBox(),
+    ),
+  );
+  expect(link!.x + link!.width).toBeCloseTo(title!.x + title!.width, 0);
+  servePage("/rtl", { body: "<script>document.documentElement.dir = 'rtl'</script>" });
+  await open(page, "/rtl");
+  expect(await direction("Shop Example Ltd")).toBe("ltr");
+});
+
+test("where the browser has no digests, the hashes that the notice came with are recorded", async ({ page }) => {
+  await page.addInitScript(() => Object.defineProperty(crypto, "subtle", { value: undefined }));
+  const hash = "ab".repeat(32);
+  const ads = { en: { ...notice.purposes.ads.en, hash }, nl: purposeText("Advertenties", "Wat je elders ziet.") };
+  servePage("/", { given: { ...notice, purposes: { ...notice.purposes, ads } } });
+  await open(page);
+  await press(page, "Accept");
+  await flush(page);
+  expect(collector.accepted()[0]!.context.consent.texts).toEqual({ ads: hash });
+  // Of the others nothing is known, so nothing is outdated.
+  await page.reload();
+  await expect(page.getByRole("button", { name: "Privacy choices" })).toBeVisible();
+  await expect(banner(page)).toBeHidden();
+});
+
+test("links lead somewhere and run nothing", async ({ page }) => {
+  const links = [
+    "javascript:document.title='ran'",
+    "data:text/html,x",
+    "/privacy.html",
+    "https://shop.example/more",
+  ].map((href) => ({
+    text: href,
+    href,
+  }));
+  servePage("/", { given: { ...notice, texts: { en: { ...notice.texts.en, links } } } });
+  await open(page);
+  expect(await banner(page).getByRole("link").allInnerTexts()).toEqual(["/privacy.html", "https://shop.example/more"]);
 });
 
 const pageWithoutNotice = (body = ""): string =>

@@ -343,6 +343,19 @@ test.describe("a withdrawal", () => {
     expect(collector.requests.length).toBe(before);
   });
 
+  test("made on another host of the site is heard when the tab is looked at", async ({ page }) => {
+    await visit(page, `${site.origin}/shop.html`);
+    await sayYes(page);
+    await flush(page);
+    const before = collector.requests.length;
+    await page.evaluate(() => void (document.cookie = "polder_consent=v1.0.tm3c00.;path=/"));
+    expect((await keptBy(page)).local.join()).toContain("polder_aid");
+    await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange", { bubbles: true })));
+    await cleared(page);
+    expect(await page.evaluate(() => localStorage["polder_consent"] as string)).toBe("v1.0.tm3c00.");
+    expect(collector.requests.length).toBe(before);
+  });
+
   test("on another host of the site takes what is left here along on the next visit", async ({ page, context }) => {
     await visit(page, `${site.origin}/shop.html`);
     await sayYes(page);

@@ -186,6 +186,21 @@ test.describe("the Transparency and Consent Framework", () => {
     expect((await status(page)).status).toBe("unset");
   });
 
+  test("data without what it must have is a no, and no error in the platform", async ({ page }) => {
+    await open(page, 'data-consent-from="tcf"', cmp);
+    const act = { eventStatus: "useractioncomplete" };
+    await tell(page, tcData({ ...act, publisher: { consents: idsOf(1, 8, 9, 10) } }));
+    await tell(page, tcData({ ...act, publisher: undefined }));
+    expect((await status(page)).status).toBe("denied");
+    await open(page, vendor, cmp);
+    await tell(page, tcData(act));
+    await tell(page, tcData({ ...act, purpose: {} }));
+    expect((await status(page)).status).toBe("denied");
+    await tell(page, tcData(act));
+    await tell(page, tcData({ ...act, vendor: undefined }));
+    expect((await status(page)).status).toBe("denied");
+  });
+
   test("is waited for when it comes late", async ({ page }) => {
     await open(page, vendor);
     expect((await status(page)).status).toBe("unset");
@@ -328,6 +343,7 @@ test.describe("Google Consent Mode", () => {
 
   test("each purpose of ours needs all of its names", async ({ page }) => {
     await open(page, gcm, gtag);
+    await page.mouse.click(5, 5);
     const off = Object.fromEntries(Object.keys(every).map((name) => [name, no]));
     for (const [names, expected] of [
       [["analytics_storage"], ["measurement"]],
@@ -374,6 +390,28 @@ test.describe("Google Consent Mode", () => {
     expect(await granted(page)).toEqual(all);
   });
 
+  test("a press that refuses or withdraws here is no press that gives to the platform", async ({ page }) => {
+    const button = (call: string) => `<button onclick="polder.consent.${call}">${call}</button>`;
+    await open(page, gcm, gtag + button("set('none')") + button("withdraw()"));
+    const press = (call: string) => page.getByRole("button", { name: call });
+    await press("set('none')").click();
+    await update(page, every);
+    expect((await status(page)).status).toBe("denied");
+    await press("set('none')").press("Enter");
+    await update(page, every);
+    expect((await status(page)).status).toBe("denied");
+    await page.evaluate(() => window.polder.flush());
+    expect(collector.requests).toEqual([]);
+    // What is pressed after it is. Of what platforms say in pieces, all of it.
+    await page.mouse.click(5, 5);
+    await update(page, { analytics_storage: yes });
+    await update(page, every);
+    expect(await granted(page)).toEqual(all);
+    await press("withdraw()").click();
+    await update(page, every);
+    expect((await status(page)).status).toBe("denied");
+  });
+
   test("calls go on to whoever listens as well, and a page without the list gets one", async ({ page }) => {
     await open(page, gcm, gtag);
     expect(await page.evaluate(() => (window as unknown as { dataLayer: unknown[] }).dataLayer.push({ a: 1 }, 2))).toBe(
@@ -401,3 +439,38 @@ test("several are read together, and the strictest counts", async ({ page }) => 
   await update(page, { ...every, analytics_storage: no });
   expect(await granted(page)).toEqual(["personalisation"]);
 });
+
+for (const [what, from, broken] of [
+  [
+    "a platform that throws",
+    "tcf,gcm",
+    "window.__tcfapi = () => { throw new Error('broken'); }; window.dataLayer = [];",
+  ],
+  ["a list that is none", "gcm,gpp", "window.dataLayer = {}; window.__gpp = () => { throw new Error('broken'); };"],
+] as const)
+  test(`${what} keeps neither calls from before us nor other platforms from being heard`, async ({ page }) => {
+    const { stub } = (await import(new URL("../../packages/sdk-browser/dist/browser.js", import.meta.url).href)) as {
+      stub: string;
+    };
+    await open(page, 'data-capture=""');
+    await page.evaluate(() => window.polder.consent.set("all"));
+    await page.evaluate(() => window.polder.flush());
+    const before = collector.requests.length;
+    await open(
+      page,
+      `data-capture="" data-consent-from="${from}"`,
+      `<script>${broken}${stub}polder.consent.withdraw();</script>`,
+    );
+    await collector.until(() => collector.requests.length > before);
+    expect((await status(page)).status).toBe("denied");
+    expect(collector.requests[before]!.events).toMatchObject([
+      { type: "consent", context: { consent: { purposes: { profile: "withdrawn" } } } },
+    ]);
+    if (!from.startsWith("tcf")) return;
+    await page.mouse.click(5, 5);
+    await page.evaluate((said) => {
+      const { dataLayer } = window as unknown as { dataLayer: unknown[] };
+      dataLayer.push(["consent", "update", said]);
+    }, every);
+    expect(await granted(page)).toEqual(all);
+  });

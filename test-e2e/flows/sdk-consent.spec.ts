@@ -1,4 +1,5 @@
 import { expect, test } from "@playwright/test";
+import { startPageServer, type PageServer } from "../support/page-server.ts";
 import { startCollector, startSite, type RecordingCollector, type Site } from "../support/recording-collector.ts";
 import { keptBy, sayNo, sayYes, visit } from "../support/visitor.ts";
 
@@ -121,6 +122,137 @@ test("a withdrawal is one request, leaves only the constant, and silences every 
     local: [expect.stringMatching(refusal)],
   });
 });
+
+for (const [what, say] of [
+  ["details that are null", 'polder.consent.set("none", null)'],
+  ["a choice that is null", "polder.consent.set(null)"],
+  ["no choice at all", "polder.consent.set()"],
+  ["texts that are null", "polder.consent.set({ measurement: true }, { texts: null })"],
+  ["texts in a circle", 'polder.consent.set("none", { texts: circle, notice: { version: "8" } })'],
+  ["words of a platform in a circle", 'polder.consent.set("none", { raw: circle, notice: { version: "8" } })'],
+  ["words of a platform that no JSON has", 'polder.consent.set("none", { raw: { a: 1n }, notice: { version: "8" } })'],
+  ["a notice in a circle", 'polder.consent.set("none", { notice: Object.assign({ version: "7" }, circle) })'],
+  ["a notice that no database takes", 'polder.consent.set("none", { notice: { version: "8", run() {} } })'],
+] as const)
+  test(`what is odd about a no does not keep it from being obeyed and told: ${what}`, async ({ page }) => {
+    await visit(page, `${site.origin}/shop.html`);
+    await sayYes(page);
+    await page.evaluate(() => window.polder.flush());
+    const before = collector.requests.length;
+    await page.addScriptTag({ content: `{ const circle = {}; circle.own = circle; ${say}; }` });
+    await page.evaluate(() => {
+      window.polder.track("After");
+      return window.polder.flush();
+    });
+    await collector.until(() => collector.requests.length > before);
+    const [withdrawal, ...more] = collector.requests.slice(before).flatMap(({ events }) => events);
+    expect(withdrawal).toMatchObject({
+      type: "consent",
+      context: { consent: { purposes: { profile: "withdrawn", ads: "withdrawn" } } },
+    });
+    if (say.includes('"8"')) expect(withdrawal!.context.consent.notice).toEqual({ version: "8" });
+    else expect(withdrawal!.context.consent.notice ?? null).toBeNull();
+    const { status } = await page.evaluate(() => window.polder.consent.get());
+    const isYes = say.includes("measurement: true");
+    expect(status).toBe(isYes ? "granted" : "denied");
+    expect(more.map(({ event }) => event)).toEqual(isYes ? ["After"] : []);
+  });
+
+test.describe("two sites of one origin", () => {
+  let origin: PageServer;
+  test.beforeEach(async () => {
+    origin = await startPageServer();
+    for (const name of ["pk_a", "pk_ab"])
+      origin.serve(
+        `/${name}`,
+        `<!doctype html><title>Shop</title><link rel="icon" href="data:,"><script src="${collector.origin}/polder.js" data-site="${name}" data-capture=""></script>`,
+      );
+    origin.serve("/blank", `<!doctype html><title>Blank</title><link rel="icon" href="data:,">`);
+    collector.answer(({ body }) => (body.writeKey === "pk_a" ? "cut" : { status: 200 }));
+  });
+  test.afterEach(() => origin.close());
+  const named = (): string[] =>
+    collector.requests.flatMap(({ body, events }) =>
+      events.map(({ event, type }) => `${body.writeKey} ${event ?? type}`),
+    );
+
+  test("send what the other one left on the device with its own key alone", async ({ page }) => {
+    // Without a database, what waits is handed from page to page.
+    await page.addInitScript(() => Object.defineProperty(window, "indexedDB", { value: undefined }));
+    await visit(page, `${origin.origin}/pk_a`);
+    await sayYes(page);
+    await page.evaluate(() => window.polder.track("Of a"));
+    await page.goto(`${origin.origin}/blank`);
+    const left =
+      (await keptBy(page).catch(() => undefined))?.local ?? (await page.evaluate(() => Object.keys(localStorage)));
+    expect(left.filter((key) => key.startsWith("polder_out."))).toHaveLength(1);
+    await visit(page, `${origin.origin}/pk_ab`);
+    await page.evaluate(() => {
+      window.polder.track("Of ab");
+      return window.polder.flush();
+    });
+    expect(named().filter((each) => each.startsWith("pk_ab "))).toEqual(["pk_ab Of ab"]);
+    collector.answer(() => ({ status: 200 }));
+    await visit(page, `${origin.origin}/pk_a`);
+    await page.evaluate(() => window.polder.flush());
+    expect(collector.accepted().map(({ event, type }) => event ?? type)).toEqual(["Of ab", "consent", "Of a"]);
+  });
+
+  test("lose what waits on the device with a withdrawal from either of them", async ({ page }) => {
+    await visit(page, `${origin.origin}/pk_a`);
+    await sayYes(page);
+    await page.evaluate(() => {
+      window.polder.track("Of a");
+      return window.polder.flush();
+    });
+    await visit(page, `${origin.origin}/pk_ab`);
+    await page.evaluate(() => {
+      window.polder.track("Of ab");
+      return window.polder.flush();
+    });
+    expect((await keptBy(page)).databases.toSorted()).toEqual(["polder_pk_a", "polder_pk_ab"]);
+    await page.evaluate(
+      () =>
+        new Promise((resolve) => {
+          const other = indexedDB.open("of_the_page");
+          other.addEventListener("success", () => resolve(other.result.close()));
+        }),
+    );
+    await page.evaluate(() => window.polder.consent.withdraw());
+    await expect.poll(async () => (await keptBy(page)).databases).toEqual(["of_the_page"]);
+  });
+});
+
+for (const where of ["this tab", "another tab"])
+  test(`a withdrawal does not wait for a request of ${where} that gets no answer`, async ({ page, context }) => {
+    await visit(page, `${site.origin}/shop.html`);
+    await sayYes(page);
+    await page.evaluate(() => window.polder.flush());
+    const sender = where === "this tab" ? page : await context.newPage();
+    if (sender !== page) {
+      await visit(sender, `${site.origin}/next.html`);
+      await sender.evaluate(() => window.polder.flush());
+    }
+    const before = collector.requests.length;
+    collector.answer(({ events }) => (events.some(({ event }) => event === "Held") ? "silence" : { status: 200 }));
+    await sender.evaluate(() => {
+      window.polder.track("Held");
+      void window.polder.flush();
+    });
+    await collector.until(() => collector.requests.length === before + 1);
+    const withdrawnAt = Date.now();
+    await page.evaluate(() => window.polder.consent.withdraw());
+    await collector.until(() => collector.requests.length > before + 1);
+    expect(collector.requests[before + 1]!.events.map(({ type }) => type)).toEqual(["consent"]);
+    expect(collector.requests[before + 1]!.at - withdrawnAt).toBeLessThan(1_000);
+    // Nor does what was left behind by it hold up anything later, or come again.
+    await sayYes(page);
+    await collector.until(() => collector.requests.length > before + 2);
+    expect(collector.requests[before + 2]!.events.map(({ type }) => type)).toContain("consent");
+    expect(
+      collector.requests.slice(before + 2).flatMap(({ events }) => events.map(({ event }) => event)),
+    ).not.toContain("Held");
+  });
 
 test("a withdrawal that the collector does not take is told again", async ({ page }) => {
   await visit(page, `${site.origin}/shop.html`);

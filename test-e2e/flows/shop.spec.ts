@@ -1,5 +1,6 @@
 import { expect, test, type BrowserContext, type Page } from "@playwright/test";
 import { eventually, startStack, type Stack } from "../support/stack.ts";
+import { accept, banner, openShop, refuse, reopen, settledDevice } from "../support/shop-visitor.ts";
 import { keptBy } from "../support/visitor.ts";
 
 let stack: Stack;
@@ -38,30 +39,13 @@ const countAll = async (): Promise<number> =>
 function watchRequests(context: BrowserContext): { url: string; body: string }[] {
   const seen: { url: string; body: string }[] = [];
   context.on("request", (request) => {
-    if (request.url().startsWith(stack.collectorUrl) && !request.url().includes("/polder.js"))
+    if (request.url().startsWith(stack.collectorUrl) && !/\/polder(?:-banner)?\.js$/.test(request.url()))
       seen.push({ url: request.url(), body: request.postData() ?? "" });
   });
   return seen;
 }
 
-const open = async (page: Page, path = "/"): Promise<void> => {
-  await page.goto(stack.shopUrl + path);
-  await page.waitForFunction(() => "polder" in window);
-};
-const yes = (page: Page): Promise<void> => page.locator("#consent [data-consent=yes]").click();
-const no = (page: Page): Promise<void> => page.locator("#consent [data-consent=no]").click();
-
-/** The id that the device was given, from the readable cookie. */
-const deviceOf = async (context: BrowserContext): Promise<string> => {
-  const cookie = (await context.cookies()).find(({ name }) => name === "polder_aid");
-  return cookie?.value.split(".")[0] ?? "";
-};
-
-const settledDevice = (context: BrowserContext): Promise<string> =>
-  eventually(
-    () => deviceOf(context),
-    (id) => id !== "",
-  );
+const open = (page: Page, path = "/"): Promise<void> => openShop(page, stack.shopUrl + path);
 
 /** What a refusal leaves behind: the start of its period of 30 days, the same for everyone. */
 const refusal = (): string => `v1.0.${(Math.floor(Date.now() / 2_592_000_000) * 2_592_000).toString(36)}.`;
@@ -69,18 +53,19 @@ const refusal = (): string => `v1.0.${(Math.floor(Date.now() / 2_592_000_000) * 
 test("before a choice nothing is sent or stored, and yes and no are equal", async ({ page, context }) => {
   const requests = watchRequests(context);
   await open(page);
-  const [yesBox, noBox] = await Promise.all(
-    ["yes", "no"].map((answer) => page.locator(`#consent [data-consent=${answer}]`).boundingBox()),
-  );
+  const answers = ["Accept", "Refuse"].map((name) => banner(page).getByRole("button", { name, exact: true }));
+  const [yesBox, noBox] = await Promise.all(answers.map((button) => button.boundingBox()));
   expect(yesBox!.height).toBe(noBox!.height);
   expect(Math.abs(yesBox!.width - noBox!.width)).toBeLessThanOrEqual(1);
-  const looks = await page.locator("#consent .choice[data-consent]").evaluateAll((buttons) =>
-    buttons.map((button) => {
-      const { color, backgroundColor, fontWeight, fontSize, borderTopColor } = getComputedStyle(button);
-      return { color, backgroundColor, fontWeight, fontSize, borderTopColor };
-    }),
+  const [yesLooks, noLooks] = await Promise.all(
+    answers.map((button) =>
+      button.evaluate((element) => {
+        const { color, backgroundColor, fontWeight, fontSize, borderTopColor } = getComputedStyle(element);
+        return { color, backgroundColor, fontWeight, fontSize, borderTopColor };
+      }),
+    ),
   );
-  expect(looks[0]).toEqual(looks[1]);
+  expect(yesLooks).toEqual(noLooks);
   await page.locator("a[href^='/product']").first().click();
   await page.waitForLoadState();
   expect(requests).toEqual([]);
@@ -92,7 +77,7 @@ test("after a yes every page, click, form and order is queryable, with what was 
   context,
 }) => {
   await open(page, "/?utm_source=letter&utm_campaign=spring");
-  await yes(page);
+  await accept(page);
   const device = await settledDevice(context);
   const answeredAt = performance.now();
   await eventually(
@@ -164,7 +149,7 @@ test("after a yes every page, click, form and order is queryable, with what was 
 
 test("the single-page section counts each route once, also on the way back", async ({ page, context }) => {
   await open(page, "/bouquet");
-  await yes(page);
+  await accept(page);
   const device = await settledDevice(context);
   const next = page.locator("#step-links a.button").last();
   await next.click();
@@ -189,7 +174,7 @@ test("after a no nothing is sent, nothing is stored but the same constant for ev
   const before = await countAll();
   const requests = watchRequests(context);
   await open(page);
-  await no(page);
+  await refuse(page);
   await page.locator("a[href^='/product']").first().click();
   await page.waitForLoadState();
   await page.locator("form.letter input[type=email]").first().fill("secret@example.com");
@@ -211,17 +196,17 @@ test("a change of mind: one last request says so, then nothing, and what was on 
   context,
 }) => {
   await open(page);
-  await yes(page);
+  await accept(page);
   const device = await settledDevice(context);
   await eventually(
     () => rowsOf(device),
     (rows) => rows.some(({ type }) => type === "page"),
   );
-  await page.locator("[data-consent-open]").first().click();
+  await reopen(page);
   // The click itself was allowed, and may leave before the no.
   await page.evaluate(() => window.polder.flush());
   const requests = watchRequests(context);
-  await no(page);
+  await refuse(page);
   const rows = await eventually(
     () => rowsOf(device),
     (found) => found.filter(({ type }) => type === "consent").length === 2,
@@ -241,7 +226,7 @@ test("a change of mind: one last request says so, then nothing, and what was on 
 
 test("two tabs are one visit, and a no in one silences the other", async ({ page, context }) => {
   await open(page);
-  await yes(page);
+  await accept(page);
   const device = await settledDevice(context);
   const other = await context.newPage();
   await open(other, "/about");
@@ -253,8 +238,8 @@ test("two tabs are one visit, and a no in one silences the other", async ({ page
   const places = rows.map(({ session_seq }) => session_seq);
   expect(new Set(places).size, "each event has its own place in the visit").toBe(places.length);
 
-  await page.locator("[data-consent-open]").first().click();
-  await no(page);
+  await reopen(page);
+  await refuse(page);
   await eventually(
     () => rowsOf(device),
     (found) => found.filter(({ type }) => type === "consent").length === 2,
@@ -280,7 +265,7 @@ test("a second device that logs in as the same customer is the same person, and 
     const context = await browser.newContext({ viewport });
     const page = await context.newPage();
     await open(page, device === "laptop" ? "/" : "/about");
-    await yes(page);
+    await accept(page);
     devices.push(await settledDevice(context));
     await open(page, "/account");
     await page.fill("#customer", customer);

@@ -20,6 +20,7 @@ export interface SeenEvent {
     consent: {
       id: string;
       purposes: { [purpose: string]: string };
+      regime?: string;
       gpc?: boolean;
       notice?: { version: string };
       texts?: { [purpose: string]: string };
@@ -43,10 +44,13 @@ export interface SeenRequest {
 }
 
 /**
- * `cut`: the connection is reset, as by a collector that is away. `retryAfter` is a number of seconds or a date; `body` is what somebody
+ * `cut`: the connection is reset, as by a collector that is away. `silence`: nothing, for as long as the sender waits. `retryAfter` is a number of seconds or a date; `body` is what somebody
  * else would say in the collector's place.
  */
-export type Answer = { status: number; retryAfterSeconds?: number; retryAfter?: string; body?: string } | "cut";
+export type Answer =
+  | { status: number; retryAfterSeconds?: number; retryAfter?: string; body?: string }
+  | "cut"
+  | "silence";
 
 export interface RecordingCollector {
   origin: string;
@@ -56,6 +60,10 @@ export interface RecordingCollector {
   accepted(): SeenEvent[];
   /** What it answers from now on; 200 to begin with. */
   answer(answer: (request: SeenRequest) => Answer): void;
+  /** Headers of the questions about the regime, in order. */
+  regimeQuestions: IncomingHttpHeaders[];
+  /** What it answers to those from now on, as soon as that is known: a regime, another body, or nothing (`cut`). `opt_in` to begin with. */
+  answerRegime(regime: string | Promise<string>): void;
   /** Waits until the condition holds, looking again after every request. */
   until(condition: () => boolean): Promise<void>;
   close(): Promise<void>;
@@ -66,6 +74,23 @@ export async function startCollector(): Promise<RecordingCollector> {
   const requests: SeenRequest[] = [];
   const waiting = new Set<() => void>();
   let decide: (request: SeenRequest) => Answer = () => ({ status: 200 });
+  const regimeQuestions: IncomingHttpHeaders[] = [];
+  let regime: string | Promise<string> = "opt_in";
+  const look = (): void => waiting.forEach((each) => each());
+
+  const answerQuestion = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    regimeQuestions.push(request.headers);
+    look();
+    const said = await regime;
+    if (said === "cut") return void request.socket.destroy();
+    response.writeHead(200, {
+      "content-type": "application/json",
+      "access-control-allow-origin": request.headers.origin ?? "*",
+      // Not kept, or a test could not change its mind.
+      "cache-control": "no-store",
+    });
+    response.end(/^\w+$/.test(said) ? JSON.stringify({ regime: said }) : said);
+  };
 
   const takeBatch = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const chunks: Buffer[] = [];
@@ -83,10 +108,10 @@ export async function startCollector(): Promise<RecordingCollector> {
       events: body.batch.map((event) => ({ ...event, context: { ...body.context, ...event.context } })),
     };
     const answer = decide(seen);
-    if (answer !== "cut") seen.status = answer.status;
+    if (typeof answer === "object") seen.status = answer.status;
     requests.push(seen);
     if (answer === "cut") request.socket.destroy();
-    else {
+    else if (answer !== "silence") {
       const retryAfter = answer.retryAfter ?? answer.retryAfterSeconds;
       response.writeHead(answer.status, {
         "content-type": "application/json",
@@ -97,11 +122,12 @@ export async function startCollector(): Promise<RecordingCollector> {
       });
       response.end(answer.body ?? '{"accepted":1,"rejected":[]}');
     }
-    for (const look of waiting) look();
+    look();
   };
 
   const server = createServer((request, response) => {
     if (request.method === "POST") void takeBatch(request, response);
+    else if (request.url === "/v1/regime?writeKey=pk_test") void answerQuestion(request, response);
     else void serveFile(new URL(`.${request.url}`, sdk), "text/javascript", response);
   });
   const { origin, close } = await listen(server);
@@ -114,14 +140,18 @@ export async function startCollector(): Promise<RecordingCollector> {
     },
     until: (condition) =>
       new Promise((resolve) => {
-        const look = (): void => {
+        const check = (): void => {
           if (!condition()) return;
-          waiting.delete(look);
+          waiting.delete(check);
           resolve();
         };
-        waiting.add(look);
-        look();
+        waiting.add(check);
+        check();
       }),
+    regimeQuestions,
+    answerRegime: (said) => {
+      regime = said;
+    },
     close,
   };
 }

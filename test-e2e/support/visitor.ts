@@ -13,7 +13,7 @@ interface PolderOnPage {
   flush(): Promise<void>;
   reset(): void;
   consent: {
-    get(): { status: string; purposes: { [purpose: string]: boolean }; at?: string };
+    get(): { status: string; purposes: { [purpose: string]: boolean }; at?: string; regime?: string };
     set(choice: unknown, options?: unknown): void;
     withdraw(): void;
   };

@@ -1,34 +1,52 @@
 import { readFileSync, statSync } from "node:fs";
-import { createSiteDirectory, parseConfig, type Logger, type SiteDirectory } from "@polder/core";
+import {
+  createSiteDirectory,
+  parseConfig,
+  type EdgeSettings,
+  type Logger,
+  type PolderConfig,
+  type SiteDirectory,
+} from "@polder/core";
+
+export interface DirectoryOfFile extends SiteDirectory {
+  /** What is believed of the machines in front of us. */
+  edge(): EdgeSettings;
+}
 
 /**
  * The sites and keys of a configuration file, read again when the file has changed; a file that cannot be used any more leaves what was there before.
  * Throws at once when it cannot be used to begin with.
  */
-export function createDirectoryOfFile(path: string, logger: Logger): SiteDirectory {
+export function createDirectoryOfFile(path: string, logger: Logger): DirectoryOfFile {
   let seen = versionOf(path);
-  let directory = read(path);
-  const current = (): SiteDirectory => {
+  let known = read(path);
+  const current = (): Known => {
     const version = versionOf(path);
-    if (version === seen) return directory;
+    if (version === seen) return known;
     seen = version;
     try {
-      directory = read(path);
+      known = read(path);
     } catch (error) {
       logger.error("the changed configuration is not used, the one before stays", {
         reason: error instanceof Error ? error.message : String(error),
       });
     }
-    return directory;
+    return known;
   };
   return {
-    findKey: (key) => current().findKey(key),
-    findSite: (id) => current().findSite(id),
-    sites: () => current().sites(),
+    findKey: (key) => current().directory.findKey(key),
+    findSite: (id) => current().directory.findSite(id),
+    sites: () => current().directory.sites(),
+    edge: () => current().config,
   };
 }
 
-function read(path: string): SiteDirectory {
+interface Known {
+  config: PolderConfig;
+  directory: SiteDirectory;
+}
+
+function read(path: string): Known {
   let text: string;
   try {
     text = readFileSync(path, "utf8");
@@ -36,7 +54,7 @@ function read(path: string): SiteDirectory {
     throw new Error(`Cannot read ${path}: set POLDER_CONFIG, or make one with \`polder init\`.`, { cause: error });
   }
   const result = parseConfig(text);
-  if (result.ok) return createSiteDirectory(result.config);
+  if (result.ok) return { config: result.config, directory: createSiteDirectory(result.config) };
   throw new Error(
     `${path} cannot be used: ${result.problems.map((problem) => `${problem.path} ${problem.message}`.trim()).join("; ")}`,
   );

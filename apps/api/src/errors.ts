@@ -8,6 +8,7 @@ export const errors = {
   token_required: { status: 401, message: "This API shows personal data: send the token as Authorization: Bearer …" },
   host_refused: { status: 421, message: "This API answers to localhost and 127.0.0.1 only" },
   origin_refused: { status: 403, message: "This answers pages on the origins of a site, with its own write key" },
+  too_many_requests: { status: 429, message: "Too many requests from this address: ask again after Retry-After" },
   choice_not_recorded: { status: 503, message: "The collector did not record the choice: send it again" },
   unknown_site: { status: 404, message: "There is no site of that name in polder.config.json" },
   person_not_found: { status: 404, message: "Nobody of this site has that id, or nothing is stored of them" },

@@ -34,7 +34,12 @@ async function start(settings: ProcessSettings): Promise<void> {
     ...(shopUrl !== undefined && { shopUrl }),
     ...(sqlUrl !== undefined && { sqlUrl }),
     ...(collectorUrl !== undefined && {
-      visitor: { directory, queries: createConsentQueries(clickhouse), collectorUrl: () => collectorUrl },
+      visitor: {
+        directory,
+        queries: createConsentQueries(clickhouse),
+        collectorUrl: () => collectorUrl,
+        edge: directory.edge,
+      },
     }),
   });
   const { port } = await api.listen(settings);

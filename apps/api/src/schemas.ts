@@ -243,23 +243,28 @@ export const visitorConsent = v.object({
 });
 export type VisitorConsent = v.InferOutput<typeof visitorConsent>;
 
+/** Every purpose by its name, and no other key. */
+const byPurpose = <S extends v.GenericSchema>(value: S) =>
+  v.strictObject({
+    necessary: v.exactOptional(value),
+    measurement: v.exactOptional(value),
+    profile: v.exactOptional(value),
+    personalisation: v.exactOptional(value),
+    prediction: v.exactOptional(value),
+    ads: v.exactOptional(value),
+  });
 const shortText = v.pipe(text, v.maxLength(200));
+
+const textHash = v.pipe(
+  text,
+  v.regex(/^[0-9a-f]{64}$/, "The hash of a text is 64 hexadecimal digits, in small letters"),
+);
 
 /** What a visitor chooses. */
 export const visitorChoice = v.object(
   {
     writeKey: v.pipe(shortText, v.description("The public key of the site")),
-    purposes: v.pipe(
-      v.strictObject({
-        necessary: v.optional(v.boolean()),
-        measurement: v.optional(v.boolean()),
-        profile: v.optional(v.boolean()),
-        personalisation: v.optional(v.boolean()),
-        prediction: v.optional(v.boolean()),
-        ads: v.optional(v.boolean()),
-      }),
-      v.description("True: yes. False or absent: no"),
-    ),
+    purposes: v.pipe(byPurpose(v.boolean()), v.description("True: yes. False or absent: no")),
     notice: v.optional(
       v.object({
         version: shortText,
@@ -268,9 +273,7 @@ export const visitorChoice = v.object(
         variant: v.optional(shortText),
       }),
     ),
-    texts: v.optional(
-      v.pipe(v.record(text, shortText), v.description("By purpose, the hash of the text that was shown")),
-    ),
+    texts: v.optional(v.pipe(byPurpose(textHash), v.description("By purpose, the hash of the text that was shown"))),
   },
   "Send an object with writeKey and purposes",
 );

@@ -1,6 +1,13 @@
 import { requestErrors, type BatchAnswer, type ErrorAnswer, type RequestErrorCode } from "@polder/protocol";
 
-const pages = new Set<string>(["unknown_key", "origin_refused", "no_consent", "request_too_large", "log_unavailable"]);
+const pages = new Set<string>([
+  "unknown_key",
+  "origin_refused",
+  "no_consent",
+  "request_too_large",
+  "log_unavailable",
+  "starting",
+]);
 /** The page of this repository that says what to do. */
 const docsOf = (code: string): string => (pages.has(code) ? `docs/how-to/${code}.md` : "docs/protocol.md");
 

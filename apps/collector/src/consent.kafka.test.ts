@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createKafkaLog } from "@polder/kafka";
 import { createSpooledLog } from "@polder/lmdb";
-import type { ConsentLedger, EventLog } from "@polder/core";
+import type { EventLog } from "@polder/core";
 import { buildConsent, buildEvent, buildSite } from "@polder/testing";
 import { purposes, type ConsentStamp, type PolderEvent, type Purpose } from "@polder/protocol";
 import { Registry } from "prom-client";
@@ -11,7 +11,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 // @boundaries-ignore a broker to kill and start again, as the test command starts its own
 import { startKafkaBroker } from "../../../scripts/kafka-broker.mjs";
 import { createCollector, type Collector } from "./create-collector.ts";
-import { openConsentLedger } from "./open-consent-ledger.ts";
+import { openConsentLedger, type OpenedConsentLedger } from "./open-consent-ledger.ts";
 
 const hasBroker = Boolean(process.env.KAFKA_BROKERS);
 const logger = { info() {}, warn() {}, error() {} };
@@ -21,7 +21,7 @@ type Broker = Exclude<Awaited<ReturnType<typeof startKafkaBroker>>, { skipped: s
 interface Instance {
   url: string;
   collector: Collector;
-  ledger: ConsentLedger;
+  ledger: OpenedConsentLedger;
   log: EventLog;
 }
 
@@ -48,8 +48,13 @@ describe.skipIf(!hasBroker)(hasBroker ? "two collectors" : "skipped: KAFKA_BROKE
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** A collector as it is in production, with a folder of its own. */
+  /** A collector as it is in production, with a folder of its own, that takes events. */
   async function open(name: string): Promise<Instance> {
+    const instance = await start(name);
+    await instance.ledger.whenReady();
+    return instance;
+  }
+  async function start(name: string): Promise<Instance> {
     const kafka = createKafkaLog({
       brokers: [broker.brokers],
       clientId: name,
@@ -73,6 +78,7 @@ describe.skipIf(!hasBroker)(hasBroker ? "two collectors" : "skipped: KAFKA_BROKE
     const collector = createCollector({
       log,
       ledger,
+      notReady: ledger.notReady,
       sites: { findKey: () => ({ site, kind: "write" }), findSite: () => site, sites: () => [site] },
       countryOf: () => "",
       now: Date.now,
@@ -116,7 +122,7 @@ describe.skipIf(!hasBroker)(hasBroker ? "two collectors" : "skipped: KAFKA_BROKE
     });
     return {
       status: answer.status,
-      ...((await answer.json()) as { accepted: number; rejected: { reason: string }[] }),
+      ...((await answer.json()) as { accepted: number; rejected: { reason: string }[]; code?: string }),
     };
   };
   const choose = (to: Instance, granted: readonly Purpose[], anonymousId: string) =>
@@ -177,7 +183,16 @@ describe.skipIf(!hasBroker)(hasBroker ? "two collectors" : "skipped: KAFKA_BROKE
     await close(instances.shift()!);
     const again = await open("first");
     expect(await send(again, { anonymousId: "visitor-1" }, stamp(asked))).toMatchObject({ accepted: 0 });
+    // One that starts with an empty folder knows of no refusal at all: it takes nothing until it does.
+    const empty = await start("empty");
+    expect(await send(empty, { anonymousId: "visitor-1" }, stamp(asked))).toMatchObject({
+      status: 503,
+      code: "starting",
+    });
+    expect((await fetch(`${empty.url}/readyz`)).status).toBe(503);
     await broker.start();
+    await empty.ledger.whenReady();
     await refusedAfter(second, "visitor-1");
+    await refusedAfter(empty, "visitor-1");
   });
 });

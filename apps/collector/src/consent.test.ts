@@ -146,10 +146,23 @@ describe("a recorded choice", () => {
       anonymousId,
       event: "x".repeat(300),
     });
-    await post(built, broken(forged, "visitor-1"), broken(forged, "visitor-2"), broken(forged, "v".repeat(5000)));
-    const [known, unknown] = built.log.rejectedRows();
+    const unreadable = ["v".repeat(5000), ["visitor-1"], { id: "visitor-1" }, 2 ** 60];
+    const joining = { ...broken(forged, "visitor-3"), type: "alias", userId: ["x"], previousId: "visitor-1" };
+    const naming = { ...broken(forged, "visitor-3"), previousId: "visitor-1" };
+    await post(
+      built,
+      broken(forged, "visitor-1"),
+      broken(forged, "visitor-2"),
+      ...unreadable.map((id) => broken(forged, id)),
+      joining,
+      naming,
+    );
+    const [known, unknown, ...others] = built.log.rejectedRows();
+    expect(others).toHaveLength(unreadable.length + 2);
+    for (const row of others) expect(row).toMatchObject({ body: "", name: "", message_id: "" });
     expect(known).toMatchObject({ reason: "name_too_long", body: "" });
     expect(unknown!.body).toContain("visitor-2");
+    expect(unknown!.message_id).toMatch(/^m\d/);
     expect(JSON.stringify(known)).not.toContain("visitor-1");
   });
 
@@ -173,4 +186,24 @@ describe("a recorded choice", () => {
       expect.stringContaining("Max-Age=0"),
     ]);
   });
+});
+
+it("takes nothing, not even a choice, as long as it does not know what visitors chose", async () => {
+  let missing: string | undefined = "the record is being read";
+  const built = buildCollector({ notReady: () => missing });
+  const readiness = async () => (await built.collector.app.request("/readyz")).status;
+  for (const batch of [[event(everything)], [choice(nothing)]]) {
+    const answer = await post(built, ...batch);
+    expect(answer.status).toBe(503);
+    expect(answer.headers.get("retry-after")).toBe("2");
+    expect(await answer.json()).toMatchObject({ code: "starting", message: expect.stringContaining(missing) });
+  }
+  const pixel = await built.collector.app.request(`/v1/pixel.gif?writeKey=${writeKey}&event=Opened`);
+  expect(pixel.headers.get("x-polder-result")).toBe("starting");
+  expect(built.log.appends).toEqual([]);
+  expect(await readiness()).toBe(503);
+  expect((await built.collector.app.request("/livez")).status).toBe(200);
+  missing = undefined;
+  expect(await readiness()).toBe(200);
+  expect((await post(built, event(everything))).status).toBe(200);
 });

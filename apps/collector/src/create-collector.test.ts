@@ -156,6 +156,37 @@ describe("one bad event among good ones", () => {
     expect(JSON.stringify(log.rejectedRows())).not.toMatch(/visitor-1|private/);
   });
 
+  it("keeps no id or name of theirs either: the table would say what they wrote", async () => {
+    const { post, log } = buildCollector();
+    const sent = [
+      { type: "jan@shop.example", event: "ev jan", messageId: "mid-jan" },
+      { type: "track", name: "jan", messageId: "mid-jan" },
+      { type: "jan", event: "e", messageId: "kept", context: { consent: buildConsent() } },
+    ];
+    const answer = await answerOf(await post("/v1/batch", { writeKey, batch: sent }));
+    // The sender hears which of its events it was.
+    expect(answer.rejected.map((each) => each.messageId)).toEqual(["mid-jan", "mid-jan", "kept"]);
+    const [unknown, known, allowed] = log.rejectedRows();
+    expect(unknown).toMatchObject({ reason: "unknown_type", type: "", name: "", message_id: "", body: "" });
+    expect(known).toMatchObject({ reason: "name_missing", type: "track", name: "", message_id: "", body: "" });
+    expect(allowed).toMatchObject({ type: "jan", name: "e", message_id: "kept" });
+    const records = log.appends.flatMap(({ records: each }) => each);
+    for (const { key, headers } of records.slice(0, 2)) expect(`${key}${headers?.["id"]}`).not.toContain("jan");
+  });
+
+  it("finds a no in any form of the choice, the event's or its batch's", async () => {
+    const { post, log } = buildCollector();
+    const bad = { type: "track", messageId: "m", context: { consentManagement: { deniedConsentIds: ["profile"] } } };
+    await post("/v1/batch", { writeKey, context: { consent: buildConsent() }, batch: [bad] });
+    const shared = { consent: buildConsent(), ...bad.context };
+    await post("/v1/batch", { writeKey, context: shared, batch: [{ ...bad, context: { consentManagement: null } }] });
+    expect(log.rejectedRows().map((row) => row.body)).toEqual(["", ""]);
+    const kept = buildEvent({ context: { consentManagement: null } as never });
+    await post("/v1/batch", { writeKey, context: shared, batch: [{ ...kept, messageId: "k" }] });
+    expect(log.rows()).toMatchObject([{ message_id: "k", consent_mask: 3 }]);
+    expect(JSON.stringify(log.rows())).not.toContain("visitor-1");
+  });
+
   it("finds the choice that a batch shares", async () => {
     const { post, log } = buildCollector();
     const bad = { type: "track", messageId: "m" };
@@ -212,9 +243,17 @@ describe("consent", () => {
     const { post, log } = buildCollector();
     const page = { url: "https://shop.example/?gclid=click-1" };
     const event = buildPage({ context: { page, consent: buildConsent(["profile", "ads"]) } });
-    await post("/v1/batch", { writeKey, batch: [event] });
-    await post("/v1/batch", { writeKey, batch: [event] }, { "sec-gpc": "1" });
-    expect(log.rows().map((row) => row.click_id)).toEqual(["click-1", undefined]);
+    const idsWith = async (gpc: string | undefined): Promise<string | undefined> => {
+      await post("/v1/batch", { writeKey, batch: [event] }, gpc === undefined ? {} : { "sec-gpc": gpc });
+      return log.rows().at(-1)!.click_id;
+    };
+    expect([await idsWith(undefined), await idsWith("0")]).toEqual(["click-1", "click-1"]);
+    // A proxy may have doubled it.
+    expect([await idsWith("1"), await idsWith("1, 1"), await idsWith("0,1")]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
   });
 });
 

@@ -2,11 +2,14 @@ import type { AddressInfo } from "node:net";
 import type { Server } from "node:http";
 import { createAdaptorServer } from "@hono/node-server";
 import {
+  createClientAddressReader,
+  createProxyCheck,
   createPipeline,
   errorKind,
   loadedTopics,
   requestIdOf,
   type ConsentLedger,
+  type EdgeSettings,
   type EventLog,
   type Logger,
   type SiteDirectory,
@@ -16,7 +19,6 @@ import { Hono, type Context } from "hono";
 import type { Registry } from "prom-client";
 import { corsHeaders, refuse, toResponse, type Outcome, type Refusal } from "./answer.ts";
 import type { BrowserBundle } from "./browser-bundle.ts";
-import { createClientAddressReader, createProxyCheck, type EdgeSettings } from "./client-address.ts";
 import { createCoalescer, type Coalescer } from "./coalescer.ts";
 import { guardConnections } from "./connections.ts";
 import { keyFromRequest } from "./credentials.ts";
@@ -31,6 +33,7 @@ import { headOf, type RequestHead } from "./request-head.ts";
 import { addBundleRoutes } from "./routes/browser-bundle.ts";
 import { createLinkAnswers } from "./routes/link.ts";
 import { gif, pixelBatch } from "./routes/pixel.ts";
+import { createRegimeAnswers } from "./routes/regime.ts";
 import { segmentSettings } from "./routes/segment-settings.ts";
 
 export interface CollectorDeps {
@@ -38,6 +41,8 @@ export interface CollectorDeps {
   log: EventLog;
   /** What visitors chose. Stays the caller's, too. */
   ledger: ConsentLedger;
+  /** What is still missing before events may be taken; undefined when nothing is. Asked on every request. */
+  notReady?: () => string | undefined;
   sites: SiteDirectory;
   /** ISO 3166 alpha-2 of an address, empty when unknown. */
   countryOf: (ip: string) => string;
@@ -119,7 +124,7 @@ const noEdge: EdgeSettings = { trustedProxies: [] };
 
 /** HTTP to {@link EventLog}: parses, judges, and answers 200 only after the log has confirmed. */
 export function createCollector(deps: CollectorDeps): Collector {
-  const { log, ledger, sites, now, clock, logger } = deps;
+  const { log, ledger, sites, now, clock, logger, notReady = () => undefined } = deps;
   const options = { ...defaults, ...deps.options };
   const inFlight = createInFlight({ maxRequests: options.maxInFlightRequests, maxBytes: options.maxInFlightBytes });
   let connections: ReturnType<typeof guardConnections> | undefined;
@@ -182,6 +187,8 @@ export function createCollector(deps: CollectorDeps): Collector {
 
   async function receive(c: Context, route: RequestRoute, head: RequestHead): Promise<Outcome> {
     if (isDraining) return draining();
+    const missing = notReady();
+    if (missing !== undefined) return starting(missing);
     const contentType = head.header("content-type");
     if (contentType !== undefined && !isAcceptedType(contentType))
       return refuse("unsupported_media_type", "Send Content-Type: application/json or text/plain.");
@@ -210,6 +217,8 @@ export function createCollector(deps: CollectorDeps): Collector {
   /** A picture has no body to wait for and no client that would try again; it is held to the same bounds. */
   async function receivePixel(head: RequestHead, query: URLSearchParams): Promise<Outcome> {
     if (isDraining) return draining();
+    const missing = notReady();
+    if (missing !== undefined) return starting(missing);
     const text = pixelBatch(query, head.header("referer"));
     const client = readClient(head);
     const held = inFlight.open(`address ${client.ip}`);
@@ -254,6 +263,16 @@ export function createCollector(deps: CollectorDeps): Collector {
     return new Response(answer || null, { status: answer ? 200 : 204, headers });
   });
 
+  const answerRegime = createRegimeAnswers({ sites, countryOf: deps.countryOf });
+  app.get("/v1/regime", (c) => {
+    const head = headOf(c);
+    const origin = head.header("origin");
+    const answer = answerRegime(head, readClient(head));
+    if (!answer.ok) return toResponse(answer, origin);
+    const headers = { ...corsHeaders(origin), "cache-control": "private, max-age=3600", vary: "Origin" };
+    return Response.json({ regime: answer.regime }, { headers });
+  });
+
   app.get("/v1/projects/:writeKey/settings", (c) => {
     const key = c.req.param("writeKey");
     const head = headOf(c);
@@ -282,7 +301,9 @@ export function createCollector(deps: CollectorDeps): Collector {
     return new Response(`${text}\n`, { status: isAlive ? 200 : 503 });
   });
   app.get("/readyz", async () => {
-    const problem = isDraining ? "stopping" : (await log.isReachable()) ? undefined : "the log cannot be reached";
+    const problem = isDraining
+      ? "stopping"
+      : (notReady() ?? ((await log.isReachable()) ? undefined : "the log cannot be reached"));
     return new Response(`${problem ?? "ok"}\n`, { status: problem === undefined ? 200 : 503 });
   });
   app.get("/metrics", async () => {
@@ -366,6 +387,8 @@ function isAcceptedType(contentType: string): boolean {
   return type === "text/plain" || type === "application/json";
 }
 
+const starting = (missing: string): Refusal =>
+  refuse("starting", `This collector is not ready yet (${missing}): keep it and send it again.`, 2);
 const draining = (): Refusal => refuse("draining", "This collector is stopping: send it again, to the next one.", 1);
 const overloaded = (): Refusal => refuse("overloaded", "Too much is being received: keep it and send it again.", 2);
 

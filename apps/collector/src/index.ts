@@ -3,7 +3,6 @@ export { readBrowserBundle, sriOf, type BrowserBundle } from "./browser-bundle.t
 export { readCountryTable } from "./country-table.ts";
 export { readLinkSecret } from "./config.ts";
 export { ConfigFileError, readConfigFile, watchConfigFile, type ConfigWatch } from "./config-file.ts";
-export { type EdgeSettings } from "./client-address.ts";
 export { createMessageId } from "./message-id.ts";
-export { openConsentLedger, type OpenConsentLedgerOptions } from "./open-consent-ledger.ts";
+export { openConsentLedger, type OpenConsentLedgerOptions, type OpenedConsentLedger } from "./open-consent-ledger.ts";
 export { createReplayJudge, type ReplayJudge, type ReplayVerdict } from "./replay-judge.ts";

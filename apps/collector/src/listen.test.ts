@@ -191,7 +191,7 @@ it("keeps events and rejected ones in a real log", async () => {
     const built = buildCollector({ log: Object.assign(createRecordingLog(), { append: log.append }) });
     const body = JSON.stringify({
       writeKey,
-      batch: [buildEvent({ messageId: "m-1" }), { type: "track", messageId: "m-2" }],
+      batch: [buildEvent({ messageId: "m-1" }), buildEvent({ messageId: "m-2", event: undefined })],
     });
     expect(await answerOf(await send(await listen(built), body))).toMatchObject({
       accepted: 1,

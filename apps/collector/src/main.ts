@@ -60,6 +60,7 @@ async function serve(settings: ProcessSettings): Promise<void> {
   const collector = createCollector({
     log,
     ledger,
+    notReady: ledger.notReady,
     sites,
     countryOf: readCountryTable(),
     now: () => Date.now(),

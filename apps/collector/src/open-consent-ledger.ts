@@ -15,27 +15,54 @@ export interface OpenConsentLedgerOptions {
   logger: Logger;
   /** Where the lag behind the other collectors is shown. */
   registry: Registry;
-  /** How long to wait for what the other collectors know, 30,000 ms when not given. */
+  /** How long a folder that is not new waits for what the others have recorded since, 30,000 ms when not given. */
   catchUpWithinMs?: number;
 }
 
+export interface OpenedConsentLedger extends ConsentLedger {
+  /** Undefined when events may be judged by it; else what is missing. Until then a collector would take events that a visitor has said no to. */
+  notReady(): string | undefined;
+  /** Resolves when nothing is missing, and when it is closed. */
+  whenReady(): Promise<void>;
+}
+
 /**
- * What visitors chose, in the data folder. With a log that is there it resolves when this collector knows what the others know: until then it would
- * take events that a visitor has said no to.
+ * What visitors chose, in the data folder. Where collectors share it, it is ready when this one knows what the others know. While the log is away,
+ * or slow, a folder that knew it once is good enough; a new one never is: it knows of no refusal at all.
  */
-export async function openConsentLedger(options: OpenConsentLedgerOptions): Promise<ConsentLedger> {
+export async function openConsentLedger(options: OpenConsentLedgerOptions): Promise<OpenedConsentLedger> {
   const { dataPath, sharedBy: log, now, logger, registry, catchUpWithinMs = 30_000 } = options;
   const ledger = createLmdbConsentLedger({ path: join(dataPath, "consent"), now, logger });
-  if (log === undefined) return ledger;
+  if (log === undefined) return { ...ledger, notReady: () => undefined, whenReady: async () => {} };
+
+  const isNew = !ledger.hasCaughtUp();
   const shared = createSharedConsentLedger({ ledger, log, instance: randomUUID(), logger });
   addLagGauges({ registry, now, lag: () => shared.lag(new Date(now())) });
-  const isThere = await log.partitionCount("polder.consent").then(
-    () => true,
-    () => false,
-  );
-  if (isThere && !(await shared.caughtUp(catchUpWithinMs)))
-    logger.warn("the consent ledger is not current yet: it goes on reading what the other collectors recorded");
-  return shared;
+  let isReady = false;
+  const close = new AbortController();
+  const ready = (async () => {
+    const isThere = log.partitionCount("polder.consent").then(
+      () => true,
+      () => false,
+    );
+    if (isNew) logger.info("the consent ledger is new: events are taken when it knows what the other collectors know");
+    const patience = isNew ? [] : [AbortSignal.timeout(catchUpWithinMs)];
+    if (isNew || (await isThere)) await shared.caughtUp(AbortSignal.any([close.signal, ...patience]));
+    if (!shared.isCaughtUp() && !close.signal.aborted)
+      logger.warn("the consent ledger is as it was: what the other collectors recorded since is still to be read");
+    isReady = true;
+  })();
+
+  return {
+    ...shared,
+    notReady: () => (isReady ? undefined : "what visitors chose is still being read from polder.consent"),
+    whenReady: () => ready,
+    async close() {
+      close.abort();
+      await shared.close();
+      await ready;
+    },
+  };
 }
 
 /** Workers of one machine share the ledger: the greatest of what they say is what holds. */

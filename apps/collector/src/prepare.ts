@@ -3,6 +3,7 @@ import {
   createRecordEncoder,
   requestIdOf,
   type ArrivalBlock,
+  type ClientAddress,
   type ConsentLedger,
   type LogRecord,
   type Logger,
@@ -14,6 +15,8 @@ import {
   type VisitorChoices,
 } from "@polder/core";
 import {
+  choiceCookieName,
+  decodeChoice,
   hasPurpose,
   limits,
   parseRequest,
@@ -24,7 +27,7 @@ import {
   type RequestRoute,
 } from "@polder/protocol";
 import { refuse, type Refusal } from "./answer.ts";
-import type { ClientAddress } from "./client-address.ts";
+import { cookieValues } from "./cookie-values.ts";
 import { deviceCookies, expiredDeviceCookies, readDeviceCookie } from "./device-cookie.ts";
 import { createHotVisitors } from "./hot-visitors.ts";
 import { isOriginOf } from "./is-origin-of.ts";
@@ -134,8 +137,9 @@ function createItemProcessor({ pipeline, ledger, metrics, lossLedger, logger, ne
       ip: client.ip,
       country: client.country,
       userAgent: header("user-agent") ?? "",
-      gpc: header("sec-gpc") === "1",
+      gpc: isOn(header("sec-gpc")),
       cookieAnonymousId: () => (key.kind === "write" && readDeviceCookie(cookieHeader, receivedAt)?.anonymousId) || "",
+      cookieRefusesMeasurement: () => refusesMeasurement(cookieHeader),
       choices: [],
     };
     const prepared: Prepared = {
@@ -234,6 +238,16 @@ function senderOf({ items }: ParsedRequest, { client }: Arrival): string {
 }
 
 const none: readonly string[] = [];
+
+/** A proxy that sets a header again makes a list of it. */
+const isOn = (value: string | undefined): boolean => value?.split(",").some((each) => each.trim() === "1") ?? false;
+
+/** There can be one for several domains: a no in any of them is a no. */
+const refusesMeasurement = (cookieHeader: string | undefined): boolean =>
+  cookieValues(cookieHeader, choiceCookieName).some((value) => {
+    const choice = decodeChoice(value);
+    return choice !== undefined && !hasPurpose(choice.mask, "measurement");
+  });
 
 const unknownKey = (): Refusal =>
   refuse("unknown_key", "Nobody has this key, or it no longer counts: see the site's keys in polder.config.json.");

@@ -1,5 +1,6 @@
 import {
   narrowByRecord,
+  previousVisitorsOf,
   recordedChoice,
   regimeIn,
   ruleVersion,
@@ -12,6 +13,7 @@ import {
 } from "@polder/core";
 import {
   consentOf,
+  eventTypes,
   hasPurpose,
   limits,
   maskOf,
@@ -36,6 +38,7 @@ export const refusedItem = (index: number, event: PolderEvent, reason: RejectRea
   body: cut(JSON.stringify(event)),
 });
 
+/** Of a refusal whose body may not be kept nothing is kept that its sender could have written freely: ids and names are no less theirs. */
 export function toRejectedRecord(
   item: RefusedItem,
   context: RequestContext,
@@ -44,18 +47,19 @@ export function toRejectedRecord(
   arrival: string,
 ): LogRecord {
   const site = context.key.site.id;
+  const messageId = keepBody ? (item.messageId ?? "") : "";
   const row: RejectedRow = {
     site,
     received_at: new Date(context.receivedAt).toISOString().slice(0, 23).replace("T", " "),
-    message_id: item.messageId ?? "",
-    type: item.type,
-    name: item.name,
+    message_id: messageId,
+    type: keepBody || isKnownType(item.type) ? item.type : "",
+    name: keepBody ? item.name : "",
     reason: item.reason,
     detail: item.detail,
     body: keepBody ? scrubUrlText(item.body) : "",
     rule_version: ruleVersion,
   };
-  const id = item.messageId ?? newId();
+  const id = messageId || newId();
   return {
     key: id,
     value: Buffer.from(JSON.stringify(row)),
@@ -65,7 +69,8 @@ export function toRejectedRecord(
 
 /**
  * Whether what was sent may be kept with its refusal: only where the sender's events could have been stored as they are, so with
- * consent for a profile, by the event, its batch or the key, and no recorded no. Reads the request again, which is fine for what is rare.
+ * consent for a profile, by the event, its batch or the key, and no recorded no of anybody it names. An id that cannot be read could be anybody's.
+ * Reads the request again, which is fine for what is rare.
  */
 export function createBodyJudge(
   text: string,
@@ -79,8 +84,9 @@ export function createBodyJudge(
     const isBatch = route === "batch" || route === "import";
     const event = isBatch ? (root["batch"] as unknown[])[index] : root;
     const fields: Loose = isObject(event) ? event : {};
-    const time = timeOf(fields);
-    const stamp = consentOf(fields["context"], time) ?? (isBatch ? consentOf(root["context"], time) : undefined);
+    const [anonymousId, userId, previousId] = idFields.map((name) => idOf(fields[name]));
+    if (anonymousId === undefined || userId === undefined || previousId === undefined) return false;
+    const stamp = consentOf(contextOf(fields["context"], isBatch ? root["context"] : undefined), timeOf(fields));
     const { key, gpc, receivedAt: now } = context;
     const basis = stamp === undefined ? key.basis : undefined;
     const { grantLifetimeMs, currentTexts } = key.site;
@@ -92,14 +98,22 @@ export function createBodyJudge(
       basis === undefined
         ? permittedPurposes({ stamp: counted, regime, gpc, now, grantLifetimeMs })
         : maskOf(basis.purposes);
-    const visitor = visitorOf(
-      { anonymousId: idText(fields["anonymousId"]), userId: idText(fields["userId"]) },
-      context,
+    const visitor = visitorOf({ anonymousId, userId }, context);
+    const visitors = [
+      ...(visitor === "" ? [] : [visitor]),
+      ...previousVisitorsOf({ type: "alias", previousId }, context),
+    ];
+    const mask = visitors.reduce(
+      (left, each) =>
+        narrowByRecord(left, recordedChoice(each, context, ledger), { basis, regime, now, grantLifetimeMs }),
+      own,
     );
-    const recorded = visitor === "" ? undefined : recordedChoice(visitor, context, ledger);
-    return hasPurpose(narrowByRecord(own, recorded, { basis, regime, now, grantLifetimeMs }), "profile");
+    return hasPurpose(mask, "profile");
   };
 }
+
+const isKnownType = (type: string): boolean => (eventTypes as readonly string[]).includes(type);
+const idFields = ["anonymousId", "userId", "previousId"];
 
 type Loose = { readonly [key: string]: unknown };
 const isObject = (value: unknown): value is Loose => typeof value === "object" && value !== null;
@@ -107,10 +121,17 @@ const isObject = (value: unknown): value is Loose => typeof value === "object" &
 const timeOf = (event: Loose): string | undefined =>
   typeof event["timestamp"] === "string" ? event["timestamp"] : undefined;
 
-/** As the parser reads an id; one that it would not take is nobody's. */
-function idText(value: unknown): string {
-  const text = typeof value === "string" || typeof value === "number" ? String(value) : "";
-  return text.length > limits.maxIdLength ? "" : text;
+/** As the parser joins them: the event's own wins field by field. */
+const contextOf = (own: unknown, shared: unknown): Loose => ({
+  ...(isObject(shared) ? shared : {}),
+  ...(isObject(own) ? Object.fromEntries(Object.entries(own).filter(([, value]) => value !== null)) : {}),
+});
+
+/** As the parser reads an id, "" when there is none; undefined: one that it would not take. */
+function idOf(value: unknown): string | undefined {
+  if (value === undefined || value === null) return "";
+  if (typeof value === "number") return Number.isSafeInteger(value) ? String(value) : undefined;
+  return typeof value === "string" && value.length <= limits.maxIdLength ? value : undefined;
 }
 
 const maxBodyBytes = 2048;

@@ -51,7 +51,7 @@ export interface ReplayJudgeDeps {
 
 /**
  * The collector's rules for events that come a second time. What the request brought besides the event was not kept: its address, its browser,
- * its cookie, its signal for privacy. All of it counts as unknown, and the signal as given, since it can only forbid.
+ * its cookies, its signal for privacy. All of it counts as unknown, and the signal and a refusal in a cookie as given, since they can only forbid.
  */
 export function createReplayJudge({ sites, ledger, now, key: given }: ReplayJudgeDeps): ReplayJudge {
   let id = "";
@@ -67,6 +67,7 @@ export function createReplayJudge({ sites, ledger, now, key: given }: ReplayJudg
     // A choice says itself what it was made under.
     gpc: event.type !== "consent",
     cookieAnonymousId: () => "",
+    cookieRefusesMeasurement: () => true,
     choices: [],
   });
 

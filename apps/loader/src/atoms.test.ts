@@ -1,6 +1,7 @@
 import type { AtomKey, StoredRecord } from "@polder/core";
 import { describe, expect, it } from "vitest";
 import { atomStride, createAtoms } from "./atoms.ts";
+import { createEndingAtoms } from "./ending-atoms.ts";
 
 const record = (anonymousId: string, userId = ""): StoredRecord => ({
   offset: 0,
@@ -16,29 +17,32 @@ function table(rows: [key: string, atom: number][] = []) {
   return {
     atoms,
     asked: () => asked,
-    findAtoms: async (keys: readonly AtomKey[]) => {
+    findAtoms: async (keys: readonly AtomKey[], except?: ReadonlySet<number>) => {
       asked++;
-      return keys.map(({ anonymousId, userId }) => atoms.get(`${anonymousId}/${userId}`));
+      const found = keys.map(({ anonymousId, userId }) => atoms.get(`${anonymousId}/${userId}`));
+      return found.map((atom) => (atom !== undefined && except?.has(atom) ? undefined : atom));
     },
   };
 }
 
+const none = { current: () => Promise.resolve(new Set<number>()) };
+
 describe("atoms", () => {
   it("numbers new ones densely from next, in the order of the records, interleaved by partition", async () => {
-    const atoms = createAtoms({ partition: 3, store: table(), maxCached: 10 });
+    const atoms = createAtoms({ partition: 3, ending: none, store: table(), maxCached: 10 });
     const resolved = await atoms.resolve([record("a"), record("b"), record("a"), record("a", "u")], 7);
     expect(resolved.atoms).toEqual([7, 8, 7, 9].map((n) => n * atomStride + 3));
     expect(resolved.next).toBe(10);
   });
 
   it("gives none to an event without identifiers", async () => {
-    const atoms = createAtoms({ partition: 0, store: table(), maxCached: 10 });
+    const atoms = createAtoms({ partition: 0, ending: none, store: table(), maxCached: 10 });
     expect(await atoms.resolve([record("")], 1)).toMatchObject({ atoms: [0], next: 1 });
   });
 
   it("uses the known ones and asks for them once", async () => {
     const store = table([["a/", 64 * 2]]);
-    const atoms = createAtoms({ partition: 0, store, maxCached: 10 });
+    const atoms = createAtoms({ partition: 0, ending: none, store, maxCached: 10 });
     expect((await atoms.resolve([record("a"), record("b")], 5)).atoms).toEqual([128, 320]);
     expect((await atoms.resolve([record("a")], 5)).atoms).toEqual([128]);
     expect(store.asked()).toBe(1);
@@ -47,20 +51,20 @@ describe("atoms", () => {
   it("gives the same atoms on a retry, though the first try left its own in the store", async () => {
     const store = table([["a/", 64 * 2]]);
     const records = [record("b"), record("a"), record("c")];
-    const first = await createAtoms({ partition: 0, store, maxCached: 10 }).resolve(records, 5);
+    const first = await createAtoms({ partition: 0, ending: none, store, maxCached: 10 }).resolve(records, 5);
     store.atoms.set("b/", first.atoms[0]!).set("c/", first.atoms[2]!);
-    const second = await createAtoms({ partition: 0, store, maxCached: 10 }).resolve(records, 5);
+    const second = await createAtoms({ partition: 0, ending: none, store, maxCached: 10 }).resolve(records, 5);
     expect(second.atoms).toEqual(first.atoms);
     expect(second.next).toBe(first.next);
   });
 
   it("keeps atoms that another partition gave out", async () => {
-    const atoms = createAtoms({ partition: 0, store: table([["a/", 64 * 900 + 9]]), maxCached: 10 });
+    const atoms = createAtoms({ partition: 0, ending: none, store: table([["a/", 64 * 900 + 9]]), maxCached: 10 });
     expect((await atoms.resolve([record("a")], 5)).atoms).toEqual([64 * 900 + 9]);
   });
 
   it("does not remember fresh ones before it is told that they are stored", async () => {
-    const atoms = createAtoms({ partition: 0, store: table(), maxCached: 10 });
+    const atoms = createAtoms({ partition: 0, ending: none, store: table(), maxCached: 10 });
     const failed = await atoms.resolve([record("x"), record("y")], 1);
     expect((await atoms.resolve([record("y")], 1)).atoms).toEqual([64]);
     atoms.remember(failed.fresh);
@@ -69,7 +73,7 @@ describe("atoms", () => {
 
   it("stays bounded and still right when more keys pass than it may cache", async () => {
     const store = table();
-    const atoms = createAtoms({ partition: 0, store, maxCached: 2 });
+    const atoms = createAtoms({ partition: 0, ending: none, store, maxCached: 2 });
     const resolved = await atoms.resolve(
       ["a", "b", "c", "d"].map((id) => record(id)),
       1,
@@ -87,7 +91,45 @@ describe("atoms", () => {
   });
 
   it("refuses to run out of numbers", async () => {
-    const atoms = createAtoms({ partition: 0, store: table(), maxCached: 10 });
+    const atoms = createAtoms({ partition: 0, ending: none, store: table(), maxCached: 10 });
     await expect(atoms.resolve([record("a")], 2 ** 26)).rejects.toThrow("add partitions");
+  });
+
+  it("never gives the number of an identity that is about to be nameless again, cached or found", async () => {
+    let current = new Set<number>();
+    const store = table([
+      ["a/", 64],
+      ["b/", 128],
+    ]);
+    const ending = { current: () => Promise.resolve(current) };
+    const atoms = createAtoms({ partition: 0, store, ending, maxCached: 10 });
+    expect((await atoms.resolve([record("a"), record("b")], 3)).atoms).toEqual([64, 128]);
+    current = new Set([64]);
+    const resolved = await atoms.resolve([record("a"), record("b")], 3);
+    expect(resolved.atoms).toEqual([192, 128]);
+    atoms.remember(resolved.fresh);
+    current = new Set();
+    expect((await atoms.resolve([record("a")], 4)).atoms).toEqual([192]);
+  });
+
+  it("looks for identities that end every two seconds for all partitions together, from where it last looked", async () => {
+    let nowMs = Date.parse("2026-11-22T20:15:00Z");
+    const asked: string[] = [];
+    const ending = createEndingAtoms(
+      {
+        endingAtoms: async (since) => {
+          asked.push(since.toISOString().slice(11, 19));
+          return [64];
+        },
+      },
+      () => new Date(nowMs),
+    );
+    await Promise.all([ending.current(), ending.current()]);
+    nowMs += 1_999;
+    const before = await ending.current();
+    expect(asked).toEqual(["20:05:00"]);
+    nowMs += 3_600_000;
+    expect(await ending.current()).toBe(before);
+    expect(asked).toEqual(["20:05:00", "20:05:00"]);
   });
 });

@@ -1,4 +1,5 @@
 import type { AtomKey, EventStore, StoredRecord } from "@polder/core";
+import type { EndingAtoms } from "./ending-atoms.ts";
 
 /** Partitions a topic may have: an atom is `number * 64 + partition`, so that each partition numbers its own without asking the others. */
 export const atomStride = 64;
@@ -20,6 +21,7 @@ export interface Atoms {
 export function createAtoms(options: {
   partition: number;
   store: Pick<EventStore, "findAtoms">;
+  ending: EndingAtoms;
   maxCached: number;
 }): Atoms {
   const { partition, store, maxCached } = options;
@@ -32,8 +34,19 @@ export function createAtoms(options: {
     if (cache.size > maxCached) cache.delete(cache.keys().next().value!);
   };
 
+  let lastEnding: ReadonlySet<number> = new Set();
+  /** What is loaded from now on gets another number than what will be nameless, or it would name that again. */
+  const forgetEnding = async (): Promise<ReadonlySet<number>> => {
+    const ending = await options.ending.current();
+    if (ending !== lastEnding && [...ending].some((atom) => !lastEnding.has(atom)))
+      for (const [key, atom] of cache) if (ending.has(atom)) cache.delete(key);
+    lastEnding = ending;
+    return ending;
+  };
+
   return {
     async resolve(records, next) {
+      const ending = await forgetEnding();
       const known = new Map<string, number>();
       const missing = new Map<string, AtomKey>();
       const keys = records.map(({ headers: { site, anonymousId, userId } }) => {
@@ -50,7 +63,7 @@ export function createAtoms(options: {
         return key;
       });
 
-      const found = missing.size ? await store.findAtoms([...missing.values()]) : [];
+      const found = missing.size ? await store.findAtoms([...missing.values()], ending) : [];
       let i = 0;
       for (const key of missing.keys()) {
         const atom = found[i++];

@@ -13,6 +13,7 @@ import {
   type Topic,
 } from "@polder/core";
 import type { Registry } from "prom-client";
+import { createEndingAtoms } from "./ending-atoms.ts";
 import { createLedgerConsumer } from "./load-ledger.ts";
 import { LoadingBlockedError } from "./find-position.ts";
 import { openPartition, type LoadOutcome, type PartitionLoader } from "./load-partition.ts";
@@ -82,6 +83,7 @@ export function createLoader(options: LoaderOptions): Loader {
   const total: LoadOutcome = { loaded: 0, duplicate: 0, refused: 0 };
   const metrics = createLoaderMetrics({ registry, log, group, now, clock });
   const store = metrics.timed(options.store);
+  const ending = createEndingAtoms(store, now);
   const gate = createGate();
   /** The same consumer; what it does to the store waits while the gate is shut. */
   const held = (consumer: PartitionConsumer): PartitionConsumer => ({
@@ -172,6 +174,7 @@ export function createLoader(options: LoaderOptions): Loader {
         table,
         partition,
         store,
+        ending,
         logger,
         now,
         clock,

@@ -1,4 +1,4 @@
-import { createEventStore, type ClickHouse } from "@polder/clickhouse";
+import { createEventStore, createWithdrawalStore, type ClickHouse } from "@polder/clickhouse";
 import { StoreUnavailableError, type EventLog, type EventStore, type LogRecord } from "@polder/core";
 import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -38,6 +38,39 @@ describe("the loader", () => {
     const loader = await loadAll(log, createEventStore({ clickhouse }), { maxRecords: 64 });
     expect(await totals()).toEqual(exactly(500, 9));
     expect(loader.status()).toMatchObject({ loaded: 500, duplicate: 0, refused: 0 });
+    await log.close();
+  });
+
+  it("never names again what a withdrawal made nameless, though it had its number in memory", async () => {
+    const { log } = bed.openLog(1);
+    const store = createEventStore({ clickhouse });
+    const withdrawals = createWithdrawalStore({ clickhouse });
+    let nowMs = Date.now();
+    const now = (): Date => new Date(nowMs);
+    const { loader, stop } = startLoader(log, store, { now });
+    const load = async (id: string): Promise<number> => {
+      await log.append("polder.events", [record({ id, anonymousId: "phone" })]);
+      await caughtUp(log, loader);
+      const sql = "SELECT atom FROM events WHERE message_id = {id:String}";
+      return (await clickhouse.query<{ atom: number }>(sql, { params: { id } }))[0]!.atom;
+    };
+    const atom = await load("before");
+    expect(await load("cached")).toBe(atom);
+
+    const at = Date.parse("2026-11-22T12:00:00Z");
+    const choice = { consentId: "c", at, receivedAt: at, purposes: ["profile"] };
+    const withdrawal = { site: "shop", n: 1, round: 1, atom, person: atom, ...choice };
+    await withdrawals.begin([withdrawal], now);
+    nowMs += 2_000;
+    const next = await load("announced");
+    expect(next).not.toBe(atom);
+    expect(await withdrawals.carryOut([withdrawal], now)).toBe(1);
+    expect(await load("after")).toBe(next);
+    expect(await clickhouse.query("SELECT atom, anonymous_id AS id FROM atom FINAL ORDER BY atom")).toEqual([
+      { atom, id: "" },
+      { atom: next, id: "phone" },
+    ]);
+    await stop();
     await log.close();
   });
 

@@ -10,6 +10,7 @@ import {
 } from "@polder/core";
 import { createAtoms, type Atoms } from "./atoms.ts";
 import { createDuplicateJudge, type DuplicateJudge } from "./duplicate-judge.ts";
+import type { EndingAtoms } from "./ending-atoms.ts";
 import { findPosition } from "./find-position.ts";
 import { foreignRow, refusedRow, whyForeign } from "./refused-row.ts";
 import { formatIntent, type Position } from "./intent.ts";
@@ -28,6 +29,7 @@ export interface PartitionOptions {
   table: RowTable;
   partition: number;
   store: EventStore;
+  ending: EndingAtoms;
   logger: Logger;
   now: () => Date;
   /** Milliseconds of a clock that only moves forward. */
@@ -83,8 +85,8 @@ function createPartitionLoader(
   start: Position,
   duplicates: DuplicateJudge | undefined,
 ): PartitionLoader {
-  const { topic, table, partition, store, logger, now, clock, pause, onLoaded } = options;
-  const atoms: Atoms = createAtoms({ partition, store, maxCached: options.maxCachedAtoms });
+  const { topic, table, partition, store, ending, logger, now, clock, pause, onLoaded } = options;
+  const atoms: Atoms = createAtoms({ partition, store, ending, maxCached: options.maxCachedAtoms });
   let at = start;
   let held: readonly StoredRecord[] = [];
 

@@ -28,6 +28,20 @@ it("is one site with a fresh key, where nothing counts without a yes", async () 
   expect(createSiteDirectory(config).findKey(key.key)).toMatchObject({ kind: "write", site: { id: "shop" } });
 });
 
+it("tells visitors in two languages what each purpose is for", async () => {
+  const config = await ensureDemoConfig(path, 8080);
+  const { notice, purposes } = config.sites[0]!.consent;
+  expect(Object.keys(notice)).toEqual(["en", "nl"]);
+  expect(Object.entries(purposes).map(([purpose, texts]) => [purpose, Object.keys(texts)])).toEqual(
+    ["measurement", "profile", "ads"].map((purpose) => [purpose, ["en", "nl"]]),
+  );
+  const { notices } = createSiteDirectory(config).findSite(demoSiteId)!;
+  expect(
+    new Set(notices.map(({ hash }) => hash)).size,
+    "each text is filed under its own hash, and the notice as a whole",
+  ).toBe(7);
+});
+
 it("can be read by its owner only", async () => {
   await ensureDemoConfig(path, 8080);
   expect((await stat(path)).mode & 0o777).toBe(0o600);

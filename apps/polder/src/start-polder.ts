@@ -28,7 +28,7 @@ import { makeBackup } from "./backup/make-backup.ts";
 import { summaryOf } from "./backup/manifest.ts";
 import { CommandError, messageOf } from "./cli/exit-code.ts";
 import { serveControl } from "./control.ts";
-import { originsOfPort, withOrigins } from "./demo-config.ts";
+import { originsOfPort, withOrigins, withTexts } from "./demo-config.ts";
 import { drain } from "./drain.ts";
 import { createEndings, type Endings } from "./endings.ts";
 import { recordsBehind, watchLag } from "./lag.ts";
@@ -135,6 +135,7 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
   const collector = createCollector({
     log,
     ledger,
+    notReady: ledger.notReady,
     sites,
     countryOf: readCountryTable(),
     now: () => now().getTime(),
@@ -151,6 +152,7 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
     writeKey,
     collectorUrl: () => addresses.collector,
     liveUrl: () => addresses.api,
+    consent: () => withTexts((config.sites.find(({ id }) => id === site.id) ?? site).consent),
     newOrderId: () =>
       `SK-${now().toISOString().slice(2, 10).replaceAll("-", "")}-${String(randomInt(1e6)).padStart(6, "0")}`,
   });
@@ -201,6 +203,7 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
         directory: sites,
         queries: createConsentQueries(clickhouse),
         collectorUrl: () => addresses.collector,
+        edge: () => config,
       },
       ...(addresses.shop !== undefined && { shopUrl: addresses.shop }),
       ...(settings.adminToken !== undefined && { adminToken: settings.adminToken }),

@@ -11,6 +11,7 @@ import {
 import { noticeTexts, verifyChain, type ConsentLogRow, type ConsentRecordStore } from "@polder/core";
 import { buildEventRow, type LoadedEventRow } from "@polder/core/contracts";
 import { startEngine, type Engine } from "@polder/engine";
+import { buildSite } from "@polder/testing";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { createConsentRecorder, type ConsentRecorder, type ConsentRecorderOptions } from "./create-consent-recorder.ts";
 
@@ -131,7 +132,7 @@ describe("the record", () => {
 
   it("finds choices of any age when it starts and every hour, and those of the last days on every tick", async () => {
     const recorder = newRecorder();
-    const old = { day: "2026-10-01", time: "2026-10-01 12:00:00.000", received_at: "2026-11-22 20:15:00.000" };
+    const old = { day: "2026-10-01", time: "2026-10-01 12:00:00.000", received_at: "2026-11-10 20:15:00.000" };
     await load([buildChoice(1, old)]);
     expect(await recorder.tick()).toBe(1);
     await load([buildChoice(2, old), buildChoice(3)]);
@@ -139,6 +140,14 @@ describe("the record", () => {
     nowMs += 3_600_000;
     expect(await recorder.tick()).toBe(1);
     expect((await chain()).map(({ _offset }) => _offset)).toEqual([1, 3, 2]);
+  });
+
+  it("finds what came today on the next tick, however long ago it was chosen", async () => {
+    const recorder = newRecorder();
+    await recorder.tick();
+    const old = { day: "2026-10-01", time: "2026-10-01 12:00:00.000", received_at: "2026-11-22 20:15:00.000" };
+    await load([buildChoice(1, old)]);
+    expect(await recorder.tick()).toBe(1);
   });
 
   it("keeps one chain a site", async () => {
@@ -199,17 +208,68 @@ describe("texts", () => {
   const filed = () => createConsentQueries(clickhouse).filedTexts("shop");
 
   it("are filed once, before the first choice, and stay when the configuration has others", async () => {
-    let sites = [{ id: "shop", notices: measurement }];
+    let sites = [buildSite({ notices: measurement })];
     const recorder = newRecorder({ sites: () => sites });
     await recorder.tick();
     await newRecorder({ sites: () => sites }).tick();
     const changed = noticeTexts({ measurement: { en: { title: "Counting", text: "We count visits and clicks." } } });
-    sites = [{ id: "shop", notices: changed }];
+    sites = [buildSite({ notices: changed })];
     nowMs += 1000;
     await recorder.tick();
     expect(await filed()).toEqual([
       { site: "shop", ...measurement[0], firstSeen: "2026-11-22 20:30:00.000" },
       { site: "shop", ...changed[0], firstSeen: "2026-11-22 20:30:01.000" },
+    ]);
+  });
+});
+
+describe("what the owner has set", () => {
+  const onFile = () =>
+    clickhouse.query("SELECT * EXCEPT since, toString(s.since) AS since FROM consent_setting AS s ORDER BY site, n");
+  const counting = { mode: "measurement" as const, reason: "Article 11.7a, third paragraph." };
+
+  it("is on file from when it is first found, each time that it changes, with the reason", async () => {
+    let sites = [buildSite()];
+    const recorder = newRecorder({ sites: () => sites });
+    await recorder.tick();
+    // Neither a restart nor a change of something else is a change of this.
+    await newRecorder({ sites: () => [buildSite({ name: "Another name" })] }).tick();
+    for (const beforeChoice of [counting, { mode: "silent" as const }, counting]) {
+      nowMs += 1000;
+      sites = [buildSite({ beforeChoice })];
+      await recorder.tick();
+      await recorder.tick();
+    }
+    const common = { site: "shop", regimes: { default: "opt_in" }, grant_days: 365, refusal_days: 184 };
+    const silent = { ...common, before_choice: "silent", reason: "" };
+    const counted = { ...common, before_choice: "measurement", reason: counting.reason };
+    expect(await onFile()).toEqual([
+      { ...silent, n: 1, since: "2026-11-22 20:30:00.000" },
+      { ...counted, n: 2, since: "2026-11-22 20:30:01.000" },
+      { ...silent, n: 3, since: "2026-11-22 20:30:02.000" },
+      { ...counted, n: 4, since: "2026-11-22 20:30:03.000" },
+    ]);
+  });
+
+  it("is on file once when several workers find it, for each site, with its regimes and terms", async () => {
+    const regimes = new Map([
+      ["US", "opt_out" as const],
+      ["CA", "notice" as const],
+    ]);
+    const day = 86_400_000;
+    const terms = { grantLifetimeMs: 180 * day, refusalLifetimeMs: 365 * day };
+    const sites = [buildSite({ id: "blog", regimes, ...terms }), buildSite()];
+    await Promise.all(Array.from({ length: 4 }, () => newRecorder({ sites: () => sites }).tick()));
+    await newRecorder({ sites: () => sites }).tick();
+    expect(await onFile()).toMatchObject([
+      {
+        site: "blog",
+        n: 1,
+        regimes: { CA: "notice", US: "opt_out", default: "opt_in" },
+        grant_days: 180,
+        refusal_days: 365,
+      },
+      { site: "shop", n: 1 },
     ]);
   });
 });

@@ -1,17 +1,18 @@
 import {
   chainChoices,
+  consentSettingOf,
   type ChainHead,
   type ConsentLogRow,
   type ConsentRecordStore,
-  type NoticeText,
+  type Site,
   type StoredChoice,
 } from "@polder/core";
 
 export interface ConsentRecorderOptions {
   store: ConsentRecordStore;
   now: () => Date;
-  /** Of the configuration, asked on every tick: the same list as long as it is the same. Absent: texts are not put on file. */
-  sites?: () => readonly { id: string; notices: readonly NoticeText[] }[];
+  /** Of the configuration, asked on every tick: the same list as long as it is the same. Absent: texts and settings are not put on file. */
+  sites?: () => readonly Site[];
   /** Choices that are chained at a time. */
   maxChoices?: number;
   /** How often choices of any age are looked for, those that were loaded days after they had been made. In milliseconds. */
@@ -38,10 +39,13 @@ export function createConsentRecorder(options: ConsentRecorderOptions): ConsentR
   let saved: ReturnType<NonNullable<typeof sites>> | undefined;
   const losses = new Map<string, Loss>();
 
-  const saveNotices = async (): Promise<void> => {
+  const saveConfiguration = async (): Promise<void> => {
     const current = sites?.();
     if (current === undefined || current === saved) return;
-    for (const { id, notices } of current) await store.saveNotices(id, notices, now());
+    for (const site of current) {
+      await store.saveNotices(site.id, site.notices, now());
+      await store.saveSetting(site.id, consentSettingOf(site), now());
+    }
     saved = current;
   };
 
@@ -86,7 +90,7 @@ export function createConsentRecorder(options: ConsentRecorderOptions): ConsentR
   return {
     async tick() {
       // A text is on file before the first choice that names it.
-      await saveNotices();
+      await saveConfiguration();
       const startedAt = now().getTime();
       const isFull = startedAt - lastFullLook >= fullLookEveryMs;
       const sinceDay = isFull

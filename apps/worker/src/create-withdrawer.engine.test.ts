@@ -83,14 +83,14 @@ async function load(...rows: LoadedEventRow[]): Promise<void> {
   await createConsentRecorder({ store: createConsentRecordStore(clickhouse), now }).tick();
 }
 const newWithdrawer = (options: Partial<WithdrawerOptions> = {}) =>
-  createWithdrawer({ store: createWithdrawalStore({ clickhouse }), now, everyMs: 0, ...options });
+  createWithdrawer({ store: createWithdrawalStore({ clickhouse }), now, everyMs: 0, graceMs: 0, ...options });
 const settlePeople = () =>
   createWorker({ store: createIdentityStore(clickhouse), logger, registry: new Registry() }).tick();
 
 const ask = async <Row>(sql: string): Promise<Row[]> => clickhouse.query<Row>(sql);
 const receipts = () =>
   ask<{ table: string; rows: number; remaining: number; done: number }>(
-    "SELECT table_name AS table, rows, remaining, is_done AS done FROM consent_receipt FINAL ORDER BY site, n, table",
+    "SELECT table_name AS table, rows, remaining, is_done AS done FROM consent_receipt FINAL ORDER BY site, n, round, table",
   );
 /** Every table and column in which these texts are found. */
 async function placesOf(...texts: string[]): Promise<string[]> {
@@ -211,7 +211,8 @@ describe("after a withdrawal", () => {
     expect(await placesOf("phone")).not.toEqual([]);
     expect((await receipts()).filter(({ table }) => table === "")).toEqual([
       { table: "", rows: 0, remaining: 0, done: 1 },
-      { table: "", rows: 0, remaining: 0, done: 1 },
+      // Its click ids went.
+      { table: "", rows: 1, remaining: 0, done: 1 },
     ]);
   });
 
@@ -282,6 +283,222 @@ describe("after a withdrawal", () => {
   }
 });
 
+describe("a yes", () => {
+  const at = (time: string, receivedAt: string) => ({
+    time: `2026-11-22 ${time}.000`,
+    received_at: `2026-11-22 ${receivedAt}.000`,
+  });
+  const outcomes = () =>
+    ask("SELECT outcome, rows FROM consent_receipt FINAL WHERE table_name = '' AND is_done = 1 ORDER BY n");
+
+  it.each([
+    ["made before the withdrawal and loaded after it", at("20:15:09", "20:15:30"), 6],
+    ["that the collectors did not let count", at("20:15:20", "20:15:30"), 3],
+  ])("%s keeps nothing from being removed", async (_, times, mask) => {
+    await load(choice("granted"), row(), choice("withdrawn", at("20:15:10", "20:15:11")));
+    await load(choice("granted", { ...times, consent_mask: mask }));
+    expect(await newWithdrawer().tick()).toBe(1);
+    expect(await placesOf("phone")).toEqual([]);
+    expect(await outcomes()).toEqual([{ outcome: "removed", rows: 1 }]);
+  });
+
+  it("made after it keeps everything, also when it was loaded before; and the receipt says so", async () => {
+    await load(choice("granted", at("20:15:20", "20:15:30")), row());
+    await load(choice("withdrawn", at("20:15:10", "20:15:31")));
+    expect(await newWithdrawer().tick()).toBe(0);
+    expect(await placesOf("phone")).not.toEqual([]);
+    expect(await outcomes()).toEqual([{ outcome: "granted_again", rows: 0 }]);
+  });
+});
+
+describe("what is loaded late", () => {
+  beforeEach(() => {
+    // The keys in a receipt end by the clock of the store.
+    nowMs = Date.now();
+  });
+  const newAn = { atom: 256, user_id: "an" };
+
+  it("goes in a round of its own, whatever number it got, though the device was never seen with that user", async () => {
+    await load(choice("granted"), row(), choice("withdrawn"));
+    const withdrawer = newWithdrawer();
+    expect(await withdrawer.tick()).toBe(1);
+    expect(await withdrawer.tick()).toBe(0);
+    await load(
+      row(),
+      row({ ...newAn, ...traits("email") }),
+      row({
+        atom: 320,
+        anonymous_id: "",
+        user_id: "an",
+        type: "alias",
+        name: "alias",
+        previous_id: "phone",
+        click_id: "",
+      }),
+    );
+    nowMs += 7 * 24 * 3_600_000;
+    expect(await withdrawer.tick()).toBe(2);
+    expect(await placesOf("phone", "email of an")).toEqual([]);
+    expect(await receipts()).toEqual([
+      ...receiptOf({ "": 1, atom: 1, events: 3, profile_state: 1 }),
+      ...receiptOf({ "": 2, atom: 2, events: 3, identity_edge: 1, profile_state: 2, trait_state: 1 }),
+    ]);
+    expect(await withdrawer.tick()).toBe(0);
+    expect((await receipts()).length).toBe(12);
+  });
+
+  it("is no longer looked for after eight days", async () => {
+    await load(row(), choice("withdrawn"));
+    expect(await newWithdrawer().tick()).toBe(1);
+    await load(row());
+    nowMs += 8 * 24 * 3_600_000 + 1;
+    expect(await newWithdrawer().tick()).toBe(0);
+  });
+
+  it("while it is carried out is not called done before it is gone", async () => {
+    await load(row(), choice("withdrawn"));
+    let isLoaded = false;
+    const loadedInBetween = createWithdrawalStore({
+      clickhouse: {
+        ...clickhouse,
+        async command(sql, options) {
+          await clickhouse.command(sql, options);
+          if (isLoaded || !sql.startsWith("ALTER TABLE events")) return;
+          isLoaded = true;
+          await clickhouse.insertRows("events", [row()]);
+        },
+      },
+    });
+    await newWithdrawer({ store: loadedInBetween }).tick();
+    expect((await receipts()).map(({ done }) => done)).toEqual([0, 0, 0, 0, 0, 0]);
+    expect((await receipts())[0]!.remaining).toBeGreaterThan(0);
+    await newWithdrawer().tick();
+    expect(await placesOf("phone")).toEqual([]);
+    expect((await receipts()).filter(({ done, remaining }) => done !== 1 || remaining !== 0)).toEqual([]);
+  });
+
+  it("stays when it came with a yes that is not on record yet", async () => {
+    await load(row(), choice("withdrawn"));
+    expect(await newWithdrawer().tick()).toBe(1);
+    const since = { atom: 256, received_at: "2026-11-22 21:00:00.000", time: "2026-11-22 21:00:00.000" };
+    await clickhouse.insertRows("events", [choice("granted", since), row(since)]);
+    expect(await newWithdrawer().tick()).toBe(0);
+    expect(await ask("SELECT count() AS n FROM events WHERE anonymous_id = 'phone'")).toEqual([{ n: 2 }]);
+    expect((await receipts()).length).toBe(6);
+  });
+
+  it("on an identity that goes on loses what was received before the withdrawal, and nothing else", async () => {
+    const since = { atom: 256, received_at: "2026-11-22 21:00:00.000", time: "2026-11-22 21:00:00.000" };
+    await load(row(), choice("withdrawn"));
+    expect(await newWithdrawer().tick()).toBe(1);
+    await load(
+      choice("granted", since),
+      row({ ...since, ...traits("city") }),
+      row({ atom: 256, ...traits("email", "city") }),
+    );
+    expect(await newWithdrawer().tick()).toBe(0);
+    expect(await ask("SELECT message_id AS id FROM events WHERE anonymous_id = 'phone' ORDER BY id")).toEqual([
+      { id: "m3" },
+      { id: "m4" },
+    ]);
+    expect(await ask("SELECT name, argMaxMerge(last).1 AS value FROM trait_state GROUP BY name")).toEqual([
+      { name: "city", value: "city of an" },
+    ]);
+    expect(await placesOf("email of an")).toEqual([]);
+    expect((await receipts()).length).toBe(12);
+    await newWithdrawer().tick();
+    expect((await receipts()).length).toBe(12);
+  });
+
+  const receiptOf = (rows: { [table: string]: number }) =>
+    ["", "atom", "events", "identity_edge", "profile_state", "trait_state"].map((table) => ({
+      table,
+      rows: rows[table] ?? 0,
+      remaining: 0,
+      done: 1,
+    }));
+});
+
+describe("a withdrawal", () => {
+  it("takes its id from what other identities said of it, unless that stands on a contract", async () => {
+    const ids = { anonymous_id: "", user_id: "bo", previous_id: "phone" };
+    const alias = { ...ids, type: "alias", name: "alias" } as const;
+    await load(
+      row(),
+      row({ ...alias, atom: 128 }),
+      row({ ...alias, atom: 192, user_id: "cy", basis: "contract" }),
+      row({ ...alias, atom: 320, site: "other" }),
+      choice("withdrawn"),
+    );
+    expect(await newWithdrawer().tick()).toBe(1);
+    expect(
+      await ask("SELECT atom, previous_id AS id, user_id AS user FROM events WHERE type = 'alias' ORDER BY atom"),
+    ).toEqual([
+      { atom: 128, id: "", user: "bo" },
+      { atom: 192, id: "phone", user: "cy" },
+      { atom: 320, id: "phone", user: "bo" },
+    ]);
+    expect((await receipts()).find(({ table }) => table === "events")).toMatchObject({ rows: 3, remaining: 0 });
+  });
+
+  it.each([
+    ["opted_out", "opt_out", 1],
+    ["denied", "notice", 1],
+    ["denied", "opt_in", 0],
+  ] as const)("is what %s is under %s: %i", async (state, regime, gone) => {
+    await load(row({ regime }), choice(state, { regime, basis: regime }));
+    expect(await newWithdrawer().tick()).toBe(gone);
+    expect(await placesOf("phone")).toEqual(gone === 1 ? [] : ["atom.anonymous_id", "events.anonymous_id"]);
+  });
+
+  it("of ads alone takes click ids and the traits for it, and leaves the rest", async () => {
+    const mixed = { ...traits("city", "segment"), "traits.purpose": ["profile", "ads"] };
+    await load(
+      row(asAn),
+      row({ ...asAn, ...mixed }),
+      row({ atom: 192, user_id: "guest", basis: "contract" }),
+      choice("withdrawn", { "choice.state": ["granted", "granted", "withdrawn"], click_id: "", click_id_kind: "" }),
+    );
+    expect(await newWithdrawer().tick()).toBe(0);
+    expect(
+      await ask("SELECT DISTINCT atom, anonymous_id AS id FROM events WHERE click_id != '' OR click_id_kind != ''"),
+    ).toEqual([{ atom: 192, id: "phone" }]);
+    expect(await placesOf("segment")).toEqual([]);
+    expect(await placesOf("city of an")).toEqual(["events.traits.value"]);
+    expect(await ask("SELECT name FROM trait_state")).toEqual([{ name: "city" }]);
+    expect((await receipts()).map(({ table, rows, remaining }) => [table, rows, remaining])).toEqual([
+      ["", 2, 0],
+      ["atom", 0, 0],
+      ["events", 2, 0],
+      ["identity_edge", 0, 0],
+      ["profile_state", 0, 0],
+      ["trait_state", 1, 0],
+    ]);
+    expect(await newWithdrawer().tick()).toBe(0);
+    expect((await receipts()).length).toBe(6);
+  });
+
+  it("is announced a while before it is carried out, and anew when that failed", async () => {
+    await load(row(), choice("withdrawn"));
+    const withdrawer = newWithdrawer({ graceMs: 6_000 });
+    expect(await withdrawer.tick()).toBe(0);
+    expect((await receipts())[0]).toMatchObject({ table: "", rows: 1, done: 0 });
+    nowMs += 5_999;
+    expect(await withdrawer.tick()).toBe(0);
+    expect(await placesOf("phone")).not.toEqual([]);
+    nowMs += 1;
+    expect(await withdrawer.tick()).toBe(1);
+    // Another worker announces it for itself.
+    await load(row({ atom: 192, anonymous_id: "laptop" }), choice("withdrawn", { atom: 192, anonymous_id: "laptop" }));
+    await newWithdrawer({ graceMs: 6_000 }).tick();
+    nowMs += 60_000;
+    const other = newWithdrawer({ graceMs: 6_000 });
+    expect(await other.tick()).toBe(0);
+    nowMs += 6_000;
+    expect(await other.tick()).toBe(1);
+  });
+});
+
 describe("whoever leaves audiences", () => {
   it("is told of each withdrawn purpose while the person is still known, and told again when that failed", async () => {
     await load(
@@ -307,7 +524,9 @@ describe("whoever leaves audiences", () => {
     fails = false;
     await withdrawer.tick();
     await withdrawer.tick();
-    const once = { site: "shop", n: 1, consentId: "choice-3", atom: 128, person: 64, purposes: ["profile", "ads"] };
+    const times = { at: Date.parse("2026-11-22T20:15:00Z"), receivedAt: Date.parse("2026-11-22T20:15:01Z") };
+    const purposes = ["profile", "ads"];
+    const once = { site: "shop", n: 1, round: 1, consentId: "choice-3", ...times, atom: 128, person: 64, purposes };
     expect(told).toEqual([once, once]);
   });
 

@@ -22,6 +22,24 @@ export async function startServer(module, args = []) {
   };
 }
 
+/** What a module of ours answers that runs in a process of its own and ends after it has sent one message. */
+export async function askChild(module, args = []) {
+  const child = fork(new URL(module, import.meta.url), args, {
+    execArgv: ["--expose-gc"],
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+  });
+  const answered = once(child, "message");
+  const ended = once(child, "exit");
+  const [message] = await Promise.race([
+    answered,
+    ended.then(([code]) => {
+      throw new Error(`${module} ended with ${code} before it answered`);
+    }),
+  ]);
+  await ended;
+  return message;
+}
+
 /** User and system CPU of a process in milliseconds, children that it waited for included. */
 export function cpuMs(pid) {
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");

@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 
 const consent = {
   v: 1,
@@ -20,6 +20,9 @@ export const browserHeaders = {
   origin: "http://shop.test",
   "user-agent": agent,
 };
+
+/** As long as an id of our own script, and the same in every process, so that none has to keep a million of them. */
+export const visitorId = (n) => createHash("md5").update(String(n)).digest("base64url");
 
 /** Requests as our own script sends them: `perRequest` events of one visitor, eight properties each, ids new in every request. */
 export function requestBodies({ writeKey, count, perRequest, visitors = 2000 }) {

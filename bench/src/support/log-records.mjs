@@ -27,6 +27,7 @@ export function logRecords(count) {
         userAgent: browserHeaders["user-agent"],
         gpc: false,
         cookieAnonymousId: () => "",
+        cookieRefusesMeasurement: () => false,
         choices: [],
       });
       if (!result.ok) throw new Error(`the benchmark's own event was refused: ${result.reason}`);

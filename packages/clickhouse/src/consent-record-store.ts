@@ -1,4 +1,5 @@
-import type { ConsentRecordStore, StoredChoice } from "@polder/core";
+import { createHash } from "node:crypto";
+import type { ConsentRecordStore, ConsentSetting, StoredChoice } from "@polder/core";
 
 import type { ClickHouse } from "./clickhouse.ts";
 
@@ -43,7 +44,7 @@ export function createConsentRecordStore(clickhouse: ClickHouse): ConsentRecordS
         { params: { site } },
       );
       const hashes = new Set(known.map(({ hash }) => hash));
-      const firstSeen = now.toISOString().slice(0, -1).replace("T", " ");
+      const firstSeen = timeText(now);
       for (const notice of notices) {
         if (hashes.has(notice.hash)) continue;
         const row = { site, ...notice, first_seen: firstSeen };
@@ -51,16 +52,34 @@ export function createConsentRecordStore(clickhouse: ClickHouse): ConsentRecordS
         await clickhouse.insertRows("consent_notice", [row], { settings });
       }
     },
+
+    async saveSetting(site, setting, now) {
+      const [last] = await clickhouse.query<ConsentSetting & { n: number }>(
+        `SELECT n, before_choice, reason, mapSort(regimes) AS regimes, grant_days, refusal_days FROM consent_setting AS s
+         WHERE site = {site:String} ORDER BY n DESC, s.since DESC LIMIT 1`,
+        { params: { site } },
+      );
+      const { n: lastNumber = 0, ...held } = last ?? {};
+      const text = JSON.stringify(setting);
+      if (JSON.stringify(held) === text) return;
+      const n = lastNumber + 1;
+      // What is set is part of the token: of two workers that read the same file one writes, of two that read others both do.
+      const settings = onceOnly(`consent_setting:${site}:${n}:${createHash("sha256").update(text).digest("hex")}`);
+      await clickhouse.insertRows("consent_setting", [{ site, n, since: timeText(now), ...setting }], { settings });
+    },
   };
 }
 
-// `day` and `name` are in the order of the table, so that a look at today reads the consent events of today and little else. An event of that day
-// was received on it or later: the clock step moves what claims to be from the future.
+/** As ClickHouse takes it. */
+const timeText = (time: Date): string => time.toISOString().slice(0, -1).replace("T", " ");
+
+// By arrival, whatever day the choice was made on: partitions and granules of what came before are skipped by their bounds. `name` is in the order of
+// the table, so that of the others the consent events are read and little else.
 const unrecorded = (isRecent: boolean): string => `
 SELECT site, message_id, _partition, _offset, toString(e.time) AS at, toString(e.received_at) AS received_at, atom, consent_id,
   \`choice.purpose\`, \`choice.state\`, notice, regime, country, toJSONString(e.properties) AS properties
 FROM events AS e
-WHERE e.type = 'consent' AND e.name = 'consent' ${isRecent ? "AND e.day >= {sinceDay:Date}" : ""}
+WHERE e.type = 'consent' AND e.name = 'consent' ${isRecent ? "AND e.received_at >= {sinceDay:Date}" : ""}
   AND (e._partition, e._offset) NOT IN (
     SELECT _partition, _offset FROM consent_log
     ${isRecent ? "WHERE consent_log.received_at >= {sinceDay:Date} - INTERVAL 2 DAY" : ""})

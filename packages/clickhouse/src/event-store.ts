@@ -87,13 +87,13 @@ export function createEventStore({ clickhouse, cluster }: EventStoreOptions): Ev
     insertLedger: (name, rows) =>
       // What is sent to `ledger_entry` stays on this node: its view fills the local table.
       insertRows(name === "ledger_entry" ? name : localTable(name, cluster), [rows], repeatableSettings),
-    findAtoms: async (keys) => {
+    findAtoms: async (keys, except) => {
       const atoms = new Map<string, number>();
       for (const slice of slices(keys)) {
         const rows = await attempt(
-          clickhouse.query<AtomKey & { least: number }>(
+          clickhouse.query<AtomKey & { numbers: number[] }>(
             `WITH arrayZip({sites: Array(String)}, {anonymousIds: Array(String)}, {userIds: Array(String)}) AS wanted
-             SELECT site, anonymous_id AS anonymousId, user_id AS userId, min(atom) AS least
+             SELECT site, anonymous_id AS anonymousId, user_id AS userId, groupUniqArray(atom) AS numbers
              FROM atom
              WHERE (site, key) IN (SELECT key.1, cityHash64(key.2, key.3) FROM (SELECT arrayJoin(wanted) AS key))
              GROUP BY site, key, anonymous_id, user_id`,
@@ -106,9 +106,22 @@ export function createEventStore({ clickhouse, cluster }: EventStoreOptions): Ev
             },
           ),
         );
-        for (const row of rows) atoms.set(keyText(row), row.least);
+        for (const row of rows) {
+          const numbers = row.numbers.filter((atom) => !except?.has(atom));
+          if (numbers.length > 0) atoms.set(keyText(row), Math.min(...numbers));
+        }
       }
       return keys.map((key) => atoms.get(keyText(key)));
+    },
+    endingAtoms: async (since) => {
+      const rows = await attempt(
+        clickhouse.query<{ atom: number }>(
+          `SELECT DISTINCT arrayJoin(atoms) AS atom FROM consent_receipt
+           WHERE table_name = '' AND at >= fromUnixTimestamp64Milli({since: Int64})`,
+          { params: { since: since.getTime() } },
+        ),
+      );
+      return rows.map(({ atom }) => atom);
     },
     maxAtom: async (residue) => {
       const [row] = await attempt(

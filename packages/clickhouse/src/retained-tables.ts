@@ -24,7 +24,8 @@ export const keptTables: { readonly [table: string]: string } = {
   consent_log:
     "proof of what was agreed to: a chain has no gaps. What leads from it to a person is in `atom`, which goes",
   consent_notice: "texts of the site, no visitors",
-  consent_receipt: "proof of what was removed: numbers only",
+  consent_receipt: "proof of what was removed: numbers, and for eight days the key of the id that withdrew",
+  consent_setting: "what was configured, no visitors",
   identity: "who belongs to whom, by number: cleared of numbers that are gone by the worker",
   ledger: "counts by site and hour, no visitors",
   ledger_progress: "no visitors",

@@ -294,19 +294,41 @@ describe("the views", () => {
     ]);
   });
 
-  it("tell every purpose of a choice", async () => {
-    await insert({
+  it("tell every purpose of a choice, in the words that were shown where they are on file", async () => {
+    const filed = { site: "shop", hash: "a".repeat(64), language: "nl", title: "Tellen", text: "Wij tellen." };
+    // Filed twice, as by two workers, and for another site: a choice is still one row a purpose.
+    for (const site of ["shop", "shop", "blog"])
+      await database.clickhouse.insertRows("consent_notice", [
+        { ...filed, site, purpose: "measurement", first_seen: "2026-11-22 10:00:00.000" },
+      ]);
+    const choice: Partial<LoadedEventRow> = {
       type: "consent",
       name: "consent",
       atom: 0,
       anonymous_id: "",
-      notice: "3",
       "choice.purpose": ["measurement", "profile"],
       "choice.state": ["granted", "denied"],
+    };
+    const texts = { measurement: filed.hash, profile: "b".repeat(64) };
+    await insert({ ...choice, notice: JSON.stringify({ version: "3", language: "nl", variant: "bar", texts }) });
+    const columns = "purpose, state, person_id, notice_version, language, variant, title, text";
+    const shown = { person_id: 0, notice_version: "3", language: "nl", variant: "bar" };
+    expect(await ask(`SELECT ${columns} FROM consent_choices ORDER BY purpose`)).toEqual([
+      { ...shown, purpose: "measurement", state: "granted", title: "Tellen", text: "Wij tellen." },
+      { ...shown, purpose: "profile", state: "denied", title: "", text: "" },
+    ]);
+  });
+
+  it("tell a choice that stated nothing of what was shown", async () => {
+    await insert({
+      type: "consent",
+      name: "consent",
+      notice: "",
+      "choice.purpose": ["measurement"],
+      "choice.state": ["granted"],
     });
-    expect(await ask("SELECT purpose, state, person_id, notice FROM consent_choices ORDER BY purpose")).toEqual([
-      { purpose: "measurement", state: "granted", person_id: 0, notice: "3" },
-      { purpose: "profile", state: "denied", person_id: 0, notice: "3" },
+    expect(await ask("SELECT purpose, notice, notice_version, language, title FROM consent_choices")).toEqual([
+      { purpose: "measurement", notice: "", notice_version: "", language: "", title: "" },
     ]);
   });
 

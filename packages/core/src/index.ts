@@ -16,7 +16,13 @@ export {
   type StoredRecord,
   type Topic,
 } from "./ports/event-log.ts";
-export { visitorKey, type ConsentLedger, type FollowingLedger, type VisitorChoices } from "./ports/consent-ledger.ts";
+export {
+  visitorKey,
+  type ConsentLedger,
+  type FollowingLedger,
+  type LedgerPosition,
+  type VisitorChoices,
+} from "./ports/consent-ledger.ts";
 export {
   StoreUnavailableError,
   type AtomKey,
@@ -42,8 +48,15 @@ export { type Withdrawal, type WithdrawalStore } from "./ports/withdrawal-store.
 export { hashedColumns, hashOf, type ConsentLogRow } from "./consent-record/consent-log-row.ts";
 export { chainChoices, type ChainHead, type StoredChoice } from "./consent-record/chain-choices.ts";
 export { verifyChain, type BrokenLink, type ChainResult } from "./consent-record/verify-chain.ts";
-export { noticeHash, noticeTexts, type NoticeText } from "./consent-record/notice-text.ts";
-export { type Site, type SiteDirectory, type SiteKey, type TraitKind } from "./ports/site-directory.ts";
+export { consentSettingOf, type ConsentSetting } from "./consent-record/consent-setting.ts";
+export { hashOfFiled, noticeHash, noticeTexts, wholeNotice, type NoticeText } from "./consent-record/notice-text.ts";
+export {
+  type BeforeChoice,
+  type Site,
+  type SiteDirectory,
+  type SiteKey,
+  type TraitKind,
+} from "./ports/site-directory.ts";
 export {
   arrivalText,
   createArrivals,
@@ -56,6 +69,12 @@ export { createLedgerBook, type LedgerBook, type LedgerPage, type Spans } from "
 export { hourText, type ArrivalOutcome, type ClientOutcome, type LedgerEntry } from "./ledger/ledger-entry.ts";
 export { createMessageHash, type MessageHash } from "./row/message-hash.ts";
 export { ruleVersion, type EventRow, type RejectedRow } from "./row/event-row.ts";
+export {
+  createClientAddressReader,
+  createProxyCheck,
+  type ClientAddress,
+  type EdgeSettings,
+} from "./edge/client-address.ts";
 export { createHealthHandler, type HealthChecks } from "./health/health-handler.ts";
 export { createGate, type Gate } from "./health/gate.ts";
 export { errorKind, errorText } from "./health/error-text.ts";
@@ -69,10 +88,10 @@ export {
   type PipelineObserver,
   type PipelineResult,
 } from "./pipeline/pipeline.ts";
-export { regimeIn } from "./pipeline/visitor-place.ts";
+export { createPlaceReader, regimeIn } from "./pipeline/visitor-place.ts";
 export { createRecordEncoder } from "./pipeline/log-record.ts";
 export { repairs, stepNames, type Repair, type RequestContext, type StepName } from "./pipeline/step.ts";
-export { narrowByRecord, recordedChoice, visitorOf } from "./pipeline/consent-narrow.ts";
+export { narrowByRecord, previousVisitorsOf, recordedChoice, visitorOf } from "./pipeline/consent-narrow.ts";
 export { scrubUrlText } from "./pipeline/scrub-text.ts";
 export { findJsonFault } from "./config/find-json-fault.ts";
 export { nearestName } from "./config/nearest-name.ts";

@@ -1,4 +1,4 @@
-import type { EventLog, FollowingLedger, Logger, LogRange, VisitorChoices } from "@polder/core";
+import type { EventLog, FollowingLedger, LedgerPosition, Logger, LogRange, VisitorChoices } from "@polder/core";
 import { isSameTimes, type ChoiceTimes } from "@polder/protocol";
 import { readConsentRecord } from "./consent-record.ts";
 
@@ -13,10 +13,14 @@ export interface ConsentFollowerDeps {
 }
 
 export interface ConsentFollower {
-  /** Resolves with true as soon as all is followed that was in the topic when it was assigned, with false after `ms`. */
-  caughtUp(ms: number): Promise<boolean>;
+  /** Whether all is followed that was in the topic when it was assigned. Once it is, it stays. */
+  isCaughtUp(): boolean;
+  /** Resolves as soon as it is, or when `signal` is aborted. */
+  caughtUp(signal: AbortSignal): Promise<void>;
   /** Records in the topic that are not followed yet. Rejects when the log is away. */
   lag(now: Date): Promise<number>;
+  /** Whether there is a record of the visitor that only a later version can read. */
+  isUnreadable(visitor: string): boolean;
   stop(): Promise<void>;
 }
 
@@ -24,6 +28,10 @@ interface Progress {
   next: number;
   /** What the topic held when the partition was assigned: up to there a later record may say more than the one at hand. */
   end: number;
+  /** The record that was followed last, until it has been seen again. */
+  mark: LedgerPosition | undefined;
+  /** Before the first record that only a later version can read, which has to find it. */
+  kept: LedgerPosition | undefined;
   /** Visitors whose last record in the topic says less than the ledger. */
   behind: Map<string, ChoiceTimes>;
 }
@@ -34,38 +42,66 @@ const topic = "polder.consent";
 export function createConsentFollower(deps: ConsentFollowerDeps): ConsentFollower {
   const { ledger, log, publish, logger } = deps;
   const partitions = new Map<number, Progress>();
+  /** Partitions of which the ledger's position says nothing. */
+  const madeAnew = new Set<number>();
+  const unreadable = new Set<string>();
   const waiting = new Set<() => void>();
   let partitionCount: number | undefined;
+  let isCaughtUp = false;
 
-  const isCaughtUp = (): boolean =>
-    partitions.size === partitionCount && [...partitions.values()].every(({ next, end }) => next >= end);
-  const look = (): void => {
-    if (isCaughtUp()) for (const wake of waiting) wake();
-  };
+  async function look(): Promise<void> {
+    if (isCaughtUp || partitionCount === undefined || partitions.size < partitionCount) return;
+    if ([...partitions.values()].some(({ next, end }) => next < end)) return;
+    await ledger.setCaughtUp();
+    isCaughtUp = true;
+    for (const wake of waiting) wake();
+  }
 
-  /** Reads a range; a record that is none of ours is passed over. */
   async function follow({ partition, records }: LogRange): Promise<void> {
     const progress = partitions.get(partition)!;
+    checkMark(partition, progress, records[0]!);
     const choices: VisitorChoices[] = [];
+    const passedOver = { newer: 0, foreign: 0 };
+    let lastKey = progress.mark?.lastKey ?? "";
     for (const record of records) {
-      const choice = readConsentRecord(record);
-      if (choice !== undefined) choices.push(choice);
-      else
-        logger.warn("a record of the topic is no choice and was passed over", {
-          topic,
-          partition,
-          offset: record.offset,
-        });
+      const read = readConsentRecord(record);
+      if (typeof read === "object") choices.push(read);
+      else if (read !== "removed") passedOver[read]++;
+      if (read === "newer") {
+        unreadable.add(record.key);
+        progress.kept ??= { offset: record.offset, lastKey };
+      }
+      lastKey = record.key;
     }
+    report(partition, passedOver);
     const next = records.at(-1)!.offset + 1;
-    await ledger.follow(choices, { partition, offset: next });
+    await ledger.follow(choices, partition, progress.kept ?? { offset: next, lastKey });
     progress.next = next;
+    progress.mark = { offset: next, lastKey };
     for (const { visitor, times } of choices) {
       if (isSameTimes(times, ledger.timesOf(visitor) ?? times)) progress.behind.delete(visitor);
       else progress.behind.set(visitor, times);
     }
     if (next >= progress.end) await catchUpTopic(progress);
-    look();
+    await look();
+  }
+
+  /** A topic of the same name, with as many records, is still another one. Where compaction took the record, that cannot be told. */
+  function checkMark(partition: number, { mark }: Progress, first: { offset: number; key: string }): void {
+    if (mark === undefined || mark.lastKey === "" || first.offset !== mark.offset - 1 || first.key === mark.lastKey)
+      return;
+    madeAnew.add(partition);
+    throw new Error(`Partition ${partition} of ${topic} is not the one that was read before.`);
+  }
+
+  function report(partition: number, { newer, foreign }: { newer: number; foreign: number }): void {
+    if (foreign > 0)
+      logger.warn("records of the topic are no choices and were passed over", { topic, partition, records: foreign });
+    if (newer > 0)
+      logger.error(
+        "collectors of a later version recorded choices that this one cannot read: it takes them for refusals. Upgrade it",
+        { topic, partition, records: newer },
+      );
   }
 
   /**
@@ -95,11 +131,22 @@ export function createConsentFollower(deps: ConsentFollowerDeps): ConsentFollowe
   const running = reader.run({
     async assigned(partition, _committed, { start, end }) {
       partitionCount ??= await log.partitionCount(topic);
-      const known = ledger.positionOf(partition) ?? start;
-      // Before the start, or after the end of a topic that was made anew: all that there is.
-      const next = known < start || known > end ? start : known;
-      partitions.set(partition, { next, end, behind: partitions.get(partition)?.behind ?? new Map() });
-      look();
+      const known = ledger.positionOf(partition);
+      const isAnother = madeAnew.delete(partition);
+      const fits = known !== undefined && known.offset >= start && known.offset <= end && !isAnother;
+      if (known !== undefined && !fits)
+        logger.error("the topic was made anew or lost records: all that it holds is read again", {
+          topic,
+          partition,
+          read: known.offset,
+          start,
+          end,
+        });
+      // From the last record that was read, by which the topic is known.
+      const next = fits ? Math.max(start, known.offset - 1) : start;
+      const behind = partitions.get(partition)?.behind ?? new Map<string, ChoiceTimes>();
+      partitions.set(partition, { next, end, mark: fits ? known : undefined, kept: undefined, behind });
+      await look();
       return next;
     },
     consume: follow,
@@ -107,26 +154,27 @@ export function createConsentFollower(deps: ConsentFollowerDeps): ConsentFollowe
   });
 
   return {
-    caughtUp: (ms) =>
+    isCaughtUp: () => isCaughtUp,
+    caughtUp: (signal) =>
       new Promise((resolve) => {
-        const end = (isCurrent: boolean) => () => {
-          clearTimeout(timer);
-          waiting.delete(wake);
-          resolve(isCurrent);
+        if (isCaughtUp || signal.aborted) return resolve();
+        const end = (): void => {
+          signal.removeEventListener("abort", end);
+          waiting.delete(end);
+          resolve();
         };
-        const wake = end(true);
-        const timer = setTimeout(end(false), ms);
-        waiting.add(wake);
-        look();
+        signal.addEventListener("abort", end);
+        waiting.add(end);
       }),
     async lag(now) {
       // Where a record of this moment would be: the end.
       const ends = await log.offsetsAt(topic, now);
       return [...ends].reduce((sum, [partition, end]) => {
-        const next = partitions.get(partition)?.next ?? ledger.positionOf(partition) ?? 0;
+        const next = partitions.get(partition)?.next ?? ledger.positionOf(partition)?.offset ?? 0;
         return sum + Math.max(0, end - next);
       }, 0);
     },
+    isUnreadable: (visitor) => unreadable.size > 0 && unreadable.has(visitor),
     async stop() {
       await reader.stop();
       await running;

@@ -1,4 +1,5 @@
 import type { ConsentLedger, EventLog, FollowingLedger, Logger, LogRecord, VisitorChoices } from "@polder/core";
+import { maskOf, purposes, type RecordedChoice } from "@polder/protocol";
 import { createConsentFollower } from "./consent-follower.ts";
 import { toConsentRecord } from "./consent-record.ts";
 
@@ -13,11 +14,16 @@ export interface SharedConsentLedgerOptions {
 }
 
 export interface SharedConsentLedger extends ConsentLedger {
-  /** Resolves with true as soon as all is followed that was in the topic when it was opened, with false after `ms`. */
-  caughtUp(ms: number): Promise<boolean>;
+  /** Whether all is followed that was in the topic when it was opened. Once it is, it stays. */
+  isCaughtUp(): boolean;
+  /** Resolves as soon as it is, or when `signal` is aborted. */
+  caughtUp(signal: AbortSignal): Promise<void>;
   /** Records of other collectors that do not count here yet. Rejects when the log is away. */
   lag(now: Date): Promise<number>;
 }
+
+/** What is taken for granted of a visitor whose choices cannot be read. */
+const refusesAll: RecordedChoice = { granted: 0, refused: maskOf(purposes), grantedAt: purposes.map(() => 0) };
 
 /**
  * A {@link ConsentLedger} that is kept current with those of all other collectors: what is recorded here is in `polder.consent` before it counts as
@@ -27,18 +33,21 @@ export function createSharedConsentLedger(options: SharedConsentLedgerOptions): 
   const { ledger, log, logger } = options;
   const append = groupAppends((records) => log.append("polder.consent", records));
   /** All that is known of the visitors by now, not only what they chose last. */
-  const publish = (choices: readonly VisitorChoices[]): Promise<void | "spooled"> =>
-    append(choices.map(({ visitor, times }) => toConsentRecord({ visitor, times: ledger.timesOf(visitor) ?? times })));
+  const publish = (choices: readonly VisitorChoices[]): Promise<void | "spooled"> => {
+    const ofVisitors = new Map(choices.map(({ visitor, times }) => [visitor, ledger.timesOf(visitor) ?? times]));
+    return append([...ofVisitors].map(([visitor, times]) => toConsentRecord({ visitor, times })));
+  };
   const follower = createConsentFollower({ ledger, log, publish, instance: options.instance, logger });
 
   return {
-    latest: ledger.latest,
+    latest: (visitor) => (follower.isUnreadable(visitor) ? refusesAll : ledger.latest(visitor)),
     timesOf: ledger.timesOf,
     async record(choices) {
       if (choices.length === 0) return;
       const [, outcome] = await Promise.all([ledger.record(choices), publish(choices)]);
       return outcome;
     },
+    isCaughtUp: follower.isCaughtUp,
     caughtUp: follower.caughtUp,
     lag: follower.lag,
     async close() {

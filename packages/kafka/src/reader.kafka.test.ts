@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { NotAssignedError, type LogRange, type LogReader, type LogRecord } from "@polder/core";
 import { createRecordingConsumer, endOf } from "@polder/core/contracts";
 import kafkajs, { type Admin } from "kafkajs";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { createKafkaLog, type KafkaLog } from "./event-log.ts";
 
 const brokers = process.env.KAFKA_BROKERS?.split(",");
@@ -203,6 +203,29 @@ describe.skipIf(!brokers)(
       const [range] = second.ranges.filter((candidate) => candidate.partition === partition);
       expect(range!.records.map(({ offset }) => offset)).toEqual([end - 1]);
       expect(errors.join()).toContain("Kafka removed records that were not consumed");
+    });
+
+    it("are asked again where to start when the topic was made anew and ends before what they had read", async () => {
+      await append(0, 40);
+      const consumer = createRecordingConsumer({ from: ({ bounds }) => bounds.start });
+      read(log, consumer);
+      await consumer.until(() => consumer.ids().length === 40);
+      const name = `${topicPrefix}${topic}`;
+      // In one go, so that the next fetch finds the new topic and an offset that is not there.
+      await admin.deleteTopics({ topics: [name] });
+      await admin.createTopics({
+        topics: [{ topic: name, numPartitions: 4, replicationFactor: 1 }],
+        waitForLeaders: false,
+      });
+      const after = open();
+      const isAppended = () =>
+        after.append(topic, [recordOf(40)]).then(
+          () => true,
+          () => false,
+        );
+      await vi.waitUntil(isAppended, { interval: 50, timeout: 30_000 });
+      await consumer.until(() => consumer.ids().includes("id-40"));
+      expect(new Set(consumer.ids()).size).toBe(41);
     });
   },
 );

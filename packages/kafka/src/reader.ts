@@ -136,11 +136,11 @@ export function createReader(deps: ReaderDeps, options: ReaderOptions): LogReade
     assignment: Assignment,
     firstStates: Promise<Map<number, PartitionState>>,
   ) => {
-    let states = firstStates;
+    let askStates = () => firstStates;
     let failures = 0;
     while (assignment.isActive && !stopping.isOpen()) {
       const before = assignment.consumed;
-      const failure = await holdOnce(member, consumer, assignment, states).catch((error: Error) => error);
+      const failure = await holdOnce(member, consumer, assignment, askStates).catch((error: Error) => error);
       if (!assignment.isActive || stopping.isOpen()) return;
       const code = (failure as { code?: string } | undefined)?.code;
       logger.warn("a range was not consumed and is handed over again", {
@@ -151,7 +151,8 @@ export function createReader(deps: ReaderDeps, options: ReaderOptions): LogReade
       });
       failures = assignment.consumed === before ? failures + 1 : 0;
       await stopping.wait(deps.retryAfterMs * Math.min(2 ** failures, longestPause));
-      states = deps.partitionStates();
+      // Asked by who waits for it: a refusal that nobody heard would end the process.
+      askStates = deps.partitionStates;
     }
   };
 
@@ -160,10 +161,10 @@ export function createReader(deps: ReaderDeps, options: ReaderOptions): LogReade
     member: Consumer,
     consumer: PartitionConsumer,
     assignment: Assignment,
-    states: Promise<Map<number, PartitionState>>,
+    askStates: () => Promise<Map<number, PartitionState>>,
   ): Promise<Error | undefined> => {
     const { partition } = assignment;
-    const state = (await states).get(partition);
+    const state = (await askStates()).get(partition);
     if (!state) throw new LogUnavailableError(`Kafka does not know partition ${partition} of ${topicName}.`);
     if (!assignment.isActive) return undefined;
     const ended = createLatch<Error | undefined>();
@@ -215,7 +216,7 @@ export function createReader(deps: ReaderDeps, options: ReaderOptions): LogReade
     const pulse = createPulse(payload, heartbeatMs(deps.sessionTimeoutMs) / 2);
     try {
       const records = messages.map(toStoredRecord).filter(({ offset }) => offset >= tenure.nextOffset);
-      await assertNothingLost(payload, tenure, records);
+      await (records.length === 0 ? assertSameTopic(payload, tenure) : assertNothingLost(payload, tenure, records));
       for (const range of splitIntoRanges(records, options)) {
         if (!tenure.isActive || stopping.isOpen() || pulse.isLost()) return;
         await consumer.consume(toRange(payload, tenure, range));
@@ -242,6 +243,20 @@ export function createReader(deps: ReaderDeps, options: ReaderOptions): LogReade
     logger.error("Kafka removed records that were not consumed: its retention is shorter than this reader's lag", lost);
     if (tenure.committed) await toRange(payload, tenure, records).commit(tenure.committed);
     throw new RangeError(`Offsets ${lost.from} to ${lost.before - 1} of ${topicName}/${partition} are gone.`);
+  };
+
+  /** kafkajs starts again at the beginning when our offset is past the end. */
+  const assertSameTopic = async ({ batch: { partition } }: EachBatchPayload, { nextOffset }: Tenure) => {
+    const bounds = (await deps.partitionStates()).get(partition)?.bounds;
+    if (!bounds || bounds.end >= nextOffset) return;
+    logger.error("the topic ends before what was read of it: it was made anew", {
+      topic: topicName,
+      groupId,
+      partition,
+      read: nextOffset,
+      end: bounds.end,
+    });
+    throw new RangeError(`${topicName}/${partition} ends at ${bounds.end}, before ${nextOffset}.`);
   };
 
   const toRange = (payload: EachBatchPayload, tenure: Tenure, records: readonly StoredRecord[]): LogRange => ({

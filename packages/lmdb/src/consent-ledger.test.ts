@@ -69,12 +69,22 @@ describe("the consent ledger in a folder", () => {
   it("remembers how far it has followed, together with what it followed", async () => {
     const ledger = open();
     expect(ledger.positionOf(0)).toBeUndefined();
-    await ledger.follow([choice("shop:a", start)], { partition: 0, offset: 12 });
-    await ledger.follow([], { partition: 3, offset: 1 });
+    expect(ledger.hasCaughtUp()).toBe(false);
+    await ledger.follow([choice("shop:a", start)], 0, { offset: 12, lastKey: "shop:a" });
+    await ledger.follow([], 3, { offset: 1, lastKey: "shop:b" });
     await ledger.close();
     const again = open();
-    expect([again.positionOf(0), again.positionOf(1), again.positionOf(3)]).toEqual([12, undefined, 1]);
+    expect([again.positionOf(0), again.positionOf(1), again.positionOf(3)]).toEqual([
+      { offset: 12, lastKey: "shop:a" },
+      undefined,
+      { offset: 1, lastKey: "shop:b" },
+    ]);
     expect(again.latest("shop:a")).toMatchObject({ refused: 32 });
+    expect(again.hasCaughtUp()).toBe(false);
+    await again.setCaughtUp();
+    expect(again.hasCaughtUp()).toBe(true);
+    await again.close();
+    expect(open().hasCaughtUp()).toBe(true);
   });
 
   it("refuses to record after it was closed", async () => {

@@ -1,4 +1,10 @@
-import { LogUnavailableError, type FollowingLedger, type Logger, type VisitorChoices } from "@polder/core";
+import {
+  LogUnavailableError,
+  type FollowingLedger,
+  type LedgerPosition,
+  type Logger,
+  type VisitorChoices,
+} from "@polder/core";
 import {
   deviceIdLifetimeMs,
   isSameTimes,
@@ -44,7 +50,7 @@ export function createLmdbConsentLedger(options: LmdbConsentLedgerOptions): Lmdb
   const { path, maxBytes = 16 * 2 ** 30, now, logger } = options;
   const root = openRoot("consent ledger", path, maxBytes);
   const choices: Database<Buffer, string> = root.openDB("choices", { encoding: "binary" });
-  const state: Database<number | string, (string | number)[]> = root.openDB("state", { encoding: "json" });
+  const state: Database<unknown, (string | number)[]> = root.openDB("state", { encoding: "json" });
   // What is not durable yet, joined with what was there, and by how many writes it is waited for.
   const pending = new Map<string, { times: ChoiceTimes; writes: number }>();
   const underWay = new Set<Promise<unknown>>();
@@ -128,8 +134,10 @@ export function createLmdbConsentLedger(options: LmdbConsentLedgerOptions): Lmdb
     },
     timesOf,
     record: (added) => join(added),
-    positionOf: (partition) => state.get(["position", partition]) as number | undefined,
-    follow: (added, { partition, offset }) => join(added, () => void state.put(["position", partition], offset)),
+    positionOf: (partition) => state.get(["position", partition]) as LedgerPosition | undefined,
+    follow: (added, partition, position) => join(added, () => void state.put(["position", partition], position)),
+    hasCaughtUp: () => state.get(["caughtUp"]) === true,
+    setCaughtUp: () => write(() => void state.put(["caughtUp"], true)),
     removeExpired,
     async close() {
       if (isClosed) return;

@@ -1,6 +1,9 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { consentOf, readConsentStamp } from "./consent-stamp.ts";
-import { purposes } from "./purpose.ts";
+import { consentStates, regimes } from "./event.ts";
+import { permittedPurposes } from "./permitted.ts";
+import { purposes, type PurposeMask } from "./purpose.ts";
 
 const at = "2026-11-22T20:15:00.000Z";
 const allDenied = {
@@ -118,10 +121,74 @@ describe("a consent object of RudderStack's", () => {
       purposes: { measurement: "granted", profile: "denied", ads: "denied" },
     });
   });
+});
 
-  it("is not looked at beside one of ours", () => {
-    const consentManagement = { allowedConsentIds: ["ads"] };
-    expect(consentOf({ consent: { v: 1, id: "c", purposes: {} }, consentManagement }, at)?.purposes).toEqual({});
+describe("of several forms of a choice", () => {
+  const own = { v: 1, id: "c", at, purposes: { measurement: "granted", profile: "withdrawn" } };
+
+  it("the first counts, and no yes of another one", () => {
+    const consentManagement = { allowedConsentIds: ["ads", "profile"] };
+    const categoryPreferences = { prediction: true, profile: true };
+    expect(consentOf({ consent: { ...own, categoryPreferences }, consentManagement }, at)).toEqual(own);
+    expect(consentOf({ consent: { categoryPreferences }, consentManagement }, at)?.purposes).toEqual({
+      prediction: "granted",
+      profile: "granted",
+    });
+    expect(consentOf({ consent: {}, consentManagement }, at)).toBeUndefined();
+  });
+
+  it("a no in any is a no", () => {
+    const denied = { measurement: "denied", profile: "withdrawn", ads: "denied" };
+    const categoryPreferences = { Measurement: false, profile: false, ads: false };
+    const deniedConsentIds = ["MEASUREMENT", "profile", "ads"];
+    for (const context of [
+      { consent: own, consentManagement: { deniedConsentIds } },
+      { consent: { ...own, categoryPreferences } },
+      { consent: { ...own, deniedConsentIds } },
+    ])
+      expect(consentOf(context, at)).toEqual({ ...own, purposes: denied });
+    const consent = { categoryPreferences: { measurement: true }, deniedConsentIds: ["measurement"] };
+    expect(consentOf({ consent }, at)?.purposes).toEqual({ measurement: "denied" });
+    for (const nothing of [{}, { categoryPreferences: { C0001: true } }])
+      expect(consentOf({ consent: nothing, consentManagement: { deniedConsentIds: ["ads"] } }, at)).toEqual({
+        v: 1,
+        id: "",
+        purposes: { ads: "denied" },
+      });
+  });
+
+  it("one that cannot be read is a no to everything", () => {
+    expect(consentOf({ consent: own, consentManagement: "yes" }, at)?.purposes).toEqual({
+      ...allDenied.purposes,
+      profile: "withdrawn",
+    });
+  });
+
+  it("none allows more than without the others", () => {
+    const state = fc.constantFrom(...consentStates, "yes", true, null);
+    const form = fc.oneof(
+      fc.record({ v: fc.constantFrom(1, 2), purposes: fc.dictionary(fc.constantFrom(...purposes), state) }),
+      fc.record({ categoryPreferences: fc.dictionary(fc.constantFrom(...purposes, "C0001"), fc.boolean()) }),
+      fc.record({ allowedConsentIds: fc.subarray([...purposes]), deniedConsentIds: fc.subarray([...purposes]) }),
+      fc.constantFrom({}, null, undefined, "odd"),
+    );
+    const seen = new Set<PurposeMask>();
+    fc.assert(
+      fc.property(form, form, form, fc.constantFrom(...regimes), (first, beside, other, regime) => {
+        const maskOf = (context: object): PurposeMask => {
+          const stamp = consentOf(context, at);
+          return permittedPurposes({ stamp: stamp && { at, ...stamp }, regime, gpc: false, now: Date.parse(at) });
+        };
+        // A stamp of ours comes first, whatever stands in the same object.
+        const isOwn = typeof first === "object" && first !== null && "v" in first;
+        const consent = isOwn && typeof beside === "object" ? { ...beside, ...first } : first;
+        const allowed = maskOf({ consent, consentManagement: other });
+        if (first !== null && first !== undefined) expect(allowed & ~maskOf({ consent: first })).toBe(0);
+        seen.add(allowed);
+      }),
+      { seed: 20_261_123, numRuns: 1000 },
+    );
+    expect(seen.size).toBeGreaterThan(10);
   });
 });
 

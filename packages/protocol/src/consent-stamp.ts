@@ -10,12 +10,16 @@ const states: readonly unknown[] = consentStates;
 
 /**
  * The choice that an event carries, read from its `context`: our own stamp in `consent`, Segment's `consent.categoryPreferences`, or RudderStack's
- * `consentManagement`, where a category carries the name of a purpose of ours in any case. Undefined: nothing is known. Never throws.
+ * `consentManagement`, where a category carries the name of a purpose of ours in any case. The first that is there counts, in this order, and of the
+ * others only what they refuse: a no in any is a no. Undefined: nothing is known. Never throws.
  * @param collectedAt ISO 8601 time of the event: the other two say what held then and have no time of their own; without it their grants do not count.
  */
 export function consentOf(context: unknown, collectedAt?: string): ConsentStamp | undefined {
   if (!isObject(context)) return undefined;
-  return readConsentStamp(context.consent ?? context.consentManagement, collectedAt);
+  const { consent, consentManagement } = context;
+  if (isNothing(consent)) return readConsentStamp(consentManagement, collectedAt);
+  const stamp = readConsentStamp(consent, collectedAt);
+  return isNothing(consentManagement) ? stamp : withRefusals(stamp, readConsentStamp(consentManagement, collectedAt));
 }
 
 /**
@@ -23,15 +27,35 @@ export function consentOf(context: unknown, collectedAt?: string): ConsentStamp 
  * is nothing known.
  */
 export function readConsentStamp(value: unknown, collectedAt?: string): ConsentStamp | undefined {
-  if (value === undefined || value === null) return undefined;
+  if (isNothing(value)) return undefined;
   if (!isObject(value)) return allDenied();
-  if (value.v !== undefined || value.purposes !== undefined) return readOwn(value);
-  if (value.categoryPreferences !== undefined) return readSegment(value.categoryPreferences, collectedAt);
-  if (value.allowedConsentIds !== undefined || value.deniedConsentIds !== undefined) {
-    return readRudderStack(value.allowedConsentIds, value.deniedConsentIds, collectedAt);
-  }
+  const {
+    v,
+    purposes: own,
+    categoryPreferences: preferences,
+    allowedConsentIds: allowed,
+    deniedConsentIds: denied,
+  } = value;
+  const forms: (ConsentStamp | undefined)[] = [];
+  if (v !== undefined || own !== undefined) forms.push(readOwn(value));
+  if (preferences !== undefined) forms.push(readSegment(preferences, collectedAt));
+  if (allowed !== undefined || denied !== undefined) forms.push(readRudderStack(allowed, denied, collectedAt));
+  if (forms.length > 0) return forms.reduce(withRefusals);
   return Object.keys(value).length === 0 ? undefined : allDenied();
 }
+
+const isNothing = (value: unknown): value is undefined | null => value === undefined || value === null;
+
+/** The choice, and what another form of it beside it refuses. Where the choice says nothing of our purposes, that is all there is. */
+function withRefusals(stamp: ConsentStamp | undefined, other: ConsentStamp | undefined): ConsentStamp | undefined {
+  const refused = purposes.filter((purpose) => isNo(other?.purposes[purpose]) && !isNo(stamp?.purposes[purpose]));
+  if (refused.length === 0) return stamp;
+  const denied = Object.fromEntries(refused.map((purpose) => [purpose, "denied" as const]));
+  return { v: 1, id: "", ...stamp, purposes: { ...stamp?.purposes, ...denied } };
+}
+
+const isNo = (state: ConsentState | undefined): boolean =>
+  state === "denied" || state === "withdrawn" || state === "opted_out";
 
 /** Whether it is a stamp of ours with an id: what an event of type `consent` has to carry, as it is the record of that choice. */
 export const isOwnStamp = (value: unknown): boolean =>
@@ -56,7 +80,8 @@ function readOwn(value: Loose): ConsentStamp {
   };
 }
 
-const hashForm = /^[0-9a-f]{64}$/;
+/** The hash of a text, or the beginning of it that a device keeps. */
+const hashForm = /^[0-9a-f]{8,64}$/;
 
 /** What is no hash is kept as one that no text has, so that it cannot pass for the text of today. */
 function readTexts(value: unknown): Pick<ConsentStamp, "texts"> {

@@ -44,6 +44,7 @@ export {
   grantedPurposes,
   permittedPurposes,
   tighterRegime,
+  unrefusedPurposes,
   type PermitInput,
 } from "./permitted.ts";
 export {
@@ -59,7 +60,17 @@ export {
   type ChoiceTimes,
   type RecordedChoice,
 } from "./recorded-choice.ts";
-export { choiceCookieName, decodeChoice, encodeChoice, refusalPeriodMs, type StoredChoice } from "./choice-cookie.ts";
+export {
+  choiceCookieName,
+  decodeChoice,
+  decodeRegime,
+  encodeChoice,
+  encodeRegime,
+  refusalPeriodMs,
+  type LooserRegime,
+  type StoredChoice,
+  type StoredRegime,
+} from "./choice-cookie.ts";
 export {
   decodeDeviceId,
   deviceIdCookieName,
@@ -69,7 +80,7 @@ export {
   encodeDeviceId,
   type DeviceId,
 } from "./device-id.ts";
-export { utf8Length, toWellFormed } from "./unicode.ts";
+export { hasLoneSurrogate, toWellFormed, utf8Length } from "./unicode.ts";
 export { requestErrors } from "./request-error.ts";
 export { eventJsonSchema } from "./event-json-schema.ts";
 export { openApi, type OpenApiOptions } from "./open-api.ts";

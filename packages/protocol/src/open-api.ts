@@ -1,6 +1,6 @@
 import { browserScripts } from "./routes.ts";
 import { consentSchema, eventSchema } from "./event-json-schema.ts";
-import { eventTypes, type Json, type JsonObject } from "./event.ts";
+import { eventTypes, regimes, type Json, type JsonObject } from "./event.ts";
 import { limits } from "./limits.ts";
 import { dropReasons, rejectReasons, requestErrorCodes } from "./reason.ts";
 import { requestErrors } from "./request-error.ts";
@@ -46,6 +46,7 @@ export function openApi({ serverUrl = "/", version = "1" }: OpenApiOptions = {})
       "/v1/pixel.gif": { get: pixel },
       "/v1/projects/{writeKey}/settings": { get: settings },
       "/v1/link": { post: link },
+      "/v1/regime": { get: regime },
       ...Object.fromEntries(
         Object.entries(browserScripts).flatMap(([name, what]) => [
           [`/${name}`, { get: plain(what, "text/javascript") }],
@@ -261,6 +262,25 @@ const link: JsonObject = {
     200: { description: "The token, or the id.", content: { "text/plain": {} } },
     204: { description: "None: no consent, or the token does not count here and now." },
     ...refusals,
+  },
+};
+
+const regime: JsonObject = {
+  summary: "What holds without a choice for a visitor from where it is asked",
+  description:
+    "For pages of the site. By the country of the request; where it is not known, the strictest regime of the site. Sets no cookie, and may be kept for an hour by who asked.",
+  security: [{ basic: [] }, { header: [] }, { query: [] }],
+  responses: {
+    200: {
+      description: "The regime.",
+      content: {
+        "application/json": {
+          schema: { type: "object", required: ["regime"], properties: { regime: { enum: [...regimes] } } },
+        },
+      },
+    },
+    401: refusals[401]!,
+    403: refusals[403]!,
   },
 };
 

@@ -173,7 +173,8 @@ function findFault(event: Loose, shared: Shared, mend: boolean): Fault | undefin
 
 function mergeContext(shared: Loose, own: Loose | undefined): Loose {
   const merged = { ...shared };
-  for (const key in own) if (own[key] !== undefined) merged[key] = own[key];
+  // null counts as absent, and what is absent takes nothing back: not a no of the batch.
+  for (const key in own) if (own[key] !== undefined && own[key] !== null) merged[key] = own[key];
   return merged;
 }
 

@@ -27,18 +27,10 @@ export interface PermitInput {
  */
 export function permittedPurposes({ stamp, regime, gpc, now, grantLifetimeMs }: PermitInput): PurposeMask {
   const effective = tighterRegime(regime, stamp?.regime ?? regime);
-  if (effective === "opt_in") return grantedPurposes(stamp, gpc, now, grantLifetimeMs);
-  return maskOf(
-    purposes.filter((purpose) => {
-      if (purpose === "necessary") return true;
-      if (purpose === "ads" && (gpc || stamp?.gpc === true)) return false;
-      const state = stamp?.purposes[purpose];
-      return state !== "denied" && state !== "withdrawn" && state !== "opted_out";
-    }),
-  );
+  return effective === "opt_in" ? grantedPurposes(stamp, gpc, now, grantLifetimeMs) : unrefusedPurposes(stamp, gpc);
 }
 
-/** {@link permittedPurposes} under `opt_in`, the only regime that a page decides by itself. */
+/** {@link permittedPurposes} under `opt_in`. */
 export function grantedPurposes(
   stamp: ConsentStamp | undefined,
   gpc: boolean,
@@ -52,6 +44,18 @@ export function grantedPurposes(
       if (purpose === "necessary") return true;
       if (purpose === "ads" && (gpc || stamp?.gpc === true)) return false;
       return isFresh && stamp?.purposes[purpose] === "granted";
+    }),
+  );
+}
+
+/** {@link permittedPurposes} under `opt_out` and `notice`. */
+export function unrefusedPurposes(stamp: ConsentStamp | undefined, gpc: boolean): PurposeMask {
+  return maskOf(
+    purposes.filter((purpose) => {
+      if (purpose === "necessary") return true;
+      if (purpose === "ads" && (gpc || stamp?.gpc === true)) return false;
+      const state = stamp?.purposes[purpose];
+      return state !== "denied" && state !== "withdrawn" && state !== "opted_out";
     }),
   );
 }

@@ -29,6 +29,15 @@ describe("a choice under the texts of today", () => {
     expect(underCurrentTexts(chosen, current)).toBe(chosen);
   });
 
+  it("knows a text by the beginning of its hash, which is what a device keeps", () => {
+    const kept = { ...stamp, texts: { measurement: english.slice(0, 8), profile: old.slice(0, 8) } };
+    expect(underCurrentTexts(kept, current).purposes).toEqual({
+      measurement: "granted",
+      profile: "unset",
+      ads: "denied",
+    });
+  });
+
   it("has no yes to a changed text, for that purpose and no other", () => {
     const chosen = { ...stamp, texts: { measurement: old, profile: dutch } };
     expect(underCurrentTexts(chosen, current).purposes).toEqual({

@@ -19,8 +19,8 @@ export type CurrentTexts = { readonly [P in Purpose]?: ReadonlySet<string> };
 
 /**
  * The choice as it counts under the texts of today: a grant that was given to another text of its purpose is `unset`; other purposes keep theirs.
- * A no stays a no whatever was read. A stamp that does not say what was shown for a purpose (another banner, the events after a choice) keeps its
- * grant. The same object when nothing changes.
+ * A no stays a no whatever was read. A stamp that does not say what was shown for a purpose, as those of other banners, keeps its grant. The beginning
+ * of a hash says as much as all of it. The same object when nothing changes.
  */
 export function underCurrentTexts(stamp: ConsentStamp, current: CurrentTexts): ConsentStamp {
   const { texts } = stamp;
@@ -28,10 +28,13 @@ export function underCurrentTexts(stamp: ConsentStamp, current: CurrentTexts): C
   let changed: { [P in Purpose]?: ConsentState } | undefined;
   for (const purpose of purposes) {
     const [known, shown] = [current[purpose], texts[purpose]];
-    if (known === undefined || shown === undefined || known.has(shown) || stamp.purposes[purpose] !== "granted")
+    if (known === undefined || shown === undefined || isOneOf(known, shown) || stamp.purposes[purpose] !== "granted")
       continue;
     changed ??= { ...stamp.purposes };
     changed[purpose] = "unset";
   }
   return changed === undefined ? stamp : { ...stamp, purposes: changed };
 }
+
+const isOneOf = (known: ReadonlySet<string>, shown: string): boolean =>
+  known.has(shown) || [...known].some((hash) => hash.startsWith(shown));

@@ -1,6 +1,6 @@
 /**
  * Why an event was not stored: a closed list, the same words in answers, metrics, tables and docs.
- * `rejected`: stored in the `rejected` table with what was sent. `dropped`: counted only, nothing of it is kept
+ * `rejected`: stored in the `rejected` table, with what was sent where that is allowed. `dropped`: counted only, nothing of it is kept
  * (a visitor who said no must not end up in a table of refusals).
  */
 export const rejectReasons = [
@@ -40,6 +40,7 @@ export const requestErrorCodes = [
   "too_many_requests",
   "overloaded",
   "log_unavailable",
+  "starting",
   "draining",
 ] as const;
 export type RequestErrorCode = (typeof requestErrorCodes)[number];

@@ -22,5 +22,6 @@ export const requestErrors: { readonly [C in RequestErrorCode]: { readonly statu
     too_many_requests: { status: 429, about: "The site sends more events a second than it may. Nothing was stored." },
     overloaded: { status: 503, about: "Too much is being received at once." },
     log_unavailable: { status: 503, about: "The log did not confirm: it is not known whether the events are stored." },
+    starting: { status: 503, about: "This collector does not know yet what visitors chose. Nothing was stored." },
     draining: { status: 503, about: "This collector is stopping." },
   };

@@ -12,6 +12,7 @@ import { linkDomains } from "./linker.ts";
 import { readConsentMode } from "./reader/consent-mode.ts";
 import { readGpp } from "./reader/gpp.ts";
 import { readTcf } from "./reader/tcf.ts";
+import { askRegime } from "./regime.ts";
 import { startTag } from "./start-tag.ts";
 
 // `polder.all.js`: everything there is. The linker first, or others see what it takes out of the address.
@@ -27,7 +28,11 @@ startTag(
     dead: [captureDeadClicks],
   },
   "engagement,click,form,page,vitals,error",
-  ({ linkHosts }) => (linkHosts ? [linkDomains({ hosts: linkHosts.split(/[\s,]+/) })] : []),
+  (options) => {
+    const { linkHosts, regime } = options;
+    if (regime === "ask") options.findRegime = askRegime();
+    return linkHosts ? [linkDomains({ hosts: linkHosts.split(/[\s,]+/) })] : [];
+  },
   (polder, { consentFrom = "", tcfVendor = "" }) => {
     if (/tcf/.test(consentFrom)) readTcf(polder, { vendor: +tcfVendor });
     if (/gpp/.test(consentFrom)) readGpp(polder);

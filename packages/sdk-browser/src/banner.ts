@@ -1,9 +1,8 @@
 import type { Purpose } from "@polder/protocol";
+import { faultOf } from "./banner-fault.ts";
 import { wordsOf, type BannerWords } from "./banner-texts.ts";
-import type { ChoiceDetails } from "./consent.ts";
+import type { ChoiceDetails, ConsentStatus } from "./consent.ts";
 import type { Polder } from "./create-polder.ts";
-
-// The build shortens names of properties that our files use among themselves: elements are not taken out by `remove`, keys are known by their `code`.
 
 /** What a banner says. Texts are by language, as `en` or `pt-BR`. */
 export interface BannerNotice {
@@ -16,56 +15,81 @@ export interface BannerNotice {
   language?: string;
   /** The first layer. It has to say who asks and for what. */
   texts: { [language: string]: BannerText };
-  /** The second layer: what is asked for, in this order. The same as `consent.purposes` in the configuration of the site. */
-  purposes: { [P in Purpose]?: { [language: string]: { title: string; text: string } } };
+  /**
+   * The second layer: what is asked for, in this order. The same as `consent.purposes` in the configuration of the site. `necessary` may be
+   * there as well: its text is shown, without a switch, and nobody is asked for it.
+   */
+  purposes: { [P in Purpose]?: { [language: string]: PurposeNotice } };
+}
+
+export interface PurposeNotice {
+  title: string;
+  text: string;
+  /** As `polder tag` prints it; counts on plain http, where a browser cannot compute it. */
+  hash?: string;
 }
 
 export interface BannerText extends Partial<BannerWords> {
   title: string;
   text: string;
+  /** To http(s) addresses and paths; others are left out. */
   links?: { text: string; href: string }[];
 }
 
 const tag = "polder-banner";
 const opener = "[data-polder-consent-open]";
+/** A page that builds itself anew gets the banner back after this long. */
+const restoreMs = 100;
+/** For this long after an answer nothing below it can be pressed: a second click was meant for the same button. */
+const shieldMs = 400;
 
-const css = `:host{all:initial;--b:var(--polder-accent,#1c4a8a)}
+const css = `:host{all:initial;position:absolute!important;--b:var(--polder-accent,#1c4a8a)}
 *{box-sizing:border-box}
 [hidden]{display:none!important}
-section,#open{position:fixed;z-index:2147483646;left:12px;bottom:12px;font:var(--polder-font,16px/1.5 system-ui,sans-serif);color:var(--polder-color,#1a1d21);background:var(--polder-background,#fff);border:1px solid var(--polder-border,#69707d);border-radius:var(--polder-radius,8px)}
+section,#open,#shield{position:fixed;z-index:2147483646}
+section,#open{left:12px;bottom:12px;font:var(--polder-font,16px/1.5 system-ui,sans-serif);color:var(--polder-color,#1a1d21);background:var(--polder-background,#fff);border:1px solid var(--polder-border,#69707d);border-radius:var(--polder-radius,8px)}
 section{right:12px;max-width:var(--polder-width,44em);max-height:calc(100vh - 24px);margin:auto;padding:16px 20px;overflow:auto;box-shadow:0 4px 24px #0004}
 h2,p{margin:0 0 8px;font-size:1em}
 h2{font-size:1.2em}
-p,label{overflow-wrap:anywhere}
-a{color:var(--b);margin-right:12px}
+p,label,b{overflow-wrap:anywhere}
+a{color:var(--b);margin-inline-end:12px}
 #buttons{display:flex;flex-wrap:wrap;gap:8px;margin-top:12px}
 button{flex:1 1 9em;min-height:44px;padding:8px 16px;font:inherit;cursor:pointer;color:var(--polder-accent-color,#fff);background:var(--b);border:2px solid var(--b);border-radius:inherit}
 .quiet{color:var(--b);background:none}
 #open{flex:none;min-height:0;padding:4px 12px;font-size:14px}
-label{display:flex;gap:10px;align-items:center;font-weight:600;min-height:32px}
+label,b{display:flex;gap:10px;align-items:center;font-weight:600;min-height:32px}
 input{flex:none;width:24px;height:24px;margin:0;accent-color:var(--b)}
 :focus-visible{outline:3px solid var(--polder-focus,#b45309);outline-offset:2px}
+@media(min-height:560px){section{scroll-padding-bottom:240px}#buttons{position:sticky;bottom:-16px;margin-bottom:-16px;padding:8px 0 16px;background:inherit}}
 @media print{:host{display:none}}`;
 
 /**
  * Asks for a choice while there is none, and lets it be changed from any element with `data-polder-consent-open`, or from a small button
- * where the page has no such element. Keeps nothing: whether it shows follows from the choice alone.
+ * where the page has no such element. Keeps nothing: whether it shows follows from the choice alone. One banner at a time: the last one shown.
+ * Of an incomplete notice nothing is shown, and the console says what is missing.
  * @returns what takes it away.
  */
 export function showBanner({ consent }: Pick<Polder, "consent">, notice: BannerNotice): () => void {
-  document.querySelector(tag)?.replaceWith();
+  const fault = faultOf(notice, consent.get().purposes);
+  if (fault) {
+    console.error(`[polder] no banner: in the notice, ${fault}`);
+    return () => {};
+  }
+  // The one before hears it, also when it is of another copy of this file.
+  document.dispatchEvent(new Event(tag));
   const { texts, purposes } = notice;
   const language = languageOf(notice);
   const { title, text, links = [], ...own } = texts[language]!;
   const words = { ...wordsOf(language), ...own };
-  const asked = Object.entries(purposes).map(([purpose, inLanguages]) => {
+  const listed = Object.entries(purposes).map(([purpose, inLanguages]) => {
     const shown = inLanguages[language] ? language : Object.keys(inLanguages)[0]!;
-    return { purpose: purpose as Purpose, shown, ...inLanguages[shown]! };
+    return { purpose: purpose as Purpose, inLanguages, shown, ...inLanguages[shown]! };
   });
+  const asked = listed.filter(({ purpose }) => purpose !== "necessary");
 
   const host = document.createElement(tag);
   host.setAttribute("data-polder-private", "");
-  host.lang = language;
+  speak(host, language);
   const root = host.attachShadow({ mode: "open" });
   try {
     // A strict policy forbids styles of elements and in them, not these.
@@ -76,21 +100,44 @@ export function showBanner({ consent }: Pick<Polder, "consent">, notice: BannerN
     root.append(make("style", { textContent: css }));
   }
 
-  // Ready before anyone can have read the text. Plain http has no digests: the record then has the version alone.
+  // Ready before anyone can have read the text.
   const hashes: ChoiceDetails["texts"] & object = {};
-  for (const { purpose, shown, title: name, text: told } of asked) {
-    const canonical = JSON.stringify(["polder.text/1", purpose, shown, name, told]);
-    void crypto.subtle?.digest("SHA-256", new TextEncoder().encode(canonical)).then((digest) => {
-      hashes[purpose] = Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
-    });
-  }
+  /** Of every text of today, in whatever language it was agreed to. */
+  const ofToday: { [P in Purpose]?: string[] } = {};
+  const hashAll = async (): Promise<void> => {
+    for (const { purpose, shown, inLanguages } of asked) {
+      const known: (string | undefined)[] = [];
+      for (const [name, one] of Object.entries(inLanguages)) {
+        const digest = await hashOf(JSON.stringify(["polder.text/1", purpose, name, one.title, one.text]), one.hash);
+        known.push(digest);
+        if (digest && name === shown) hashes[purpose] = digest;
+      }
+      // Where one is not known, none can be called outdated.
+      if (known.every((each) => each !== undefined)) ofToday[purpose] = known;
+    }
+    if (isDue()) show(false);
+  };
 
   const { version, hash, variant = "banner" } = notice;
-  const choose = (isYes: (purpose: Purpose) => boolean): void => {
-    consent.set(Object.fromEntries(asked.map(({ purpose }) => [purpose, isYes(purpose)])), {
-      notice: { version, ...(hash && { hash }), language, variant },
-      texts: hashes,
-    });
+  /** Agreed to in other words than those of today. */
+  const isOutdated = (purpose: Purpose): boolean => {
+    const { purposes: held, texts: agreed } = consent.get();
+    const read = agreed?.[purpose];
+    return held[purpose] && !!read && ofToday[purpose]?.some((known) => known.startsWith(read)) === false;
+  };
+  const choose = (isYes: (purpose: Purpose) => boolean, objectedFrom?: ConsentStatus["purposes"]): void => {
+    const { x, y, width, height } = panel.getBoundingClientRect();
+    consent.set(
+      { ...objectedFrom, ...Object.fromEntries(asked.map(({ purpose }) => [purpose, isYes(purpose)])) },
+      {
+        notice: { version, ...(hash && { hash }), language, variant },
+        texts: hashes,
+        ...(objectedFrom && { isObjection: true }),
+      },
+    );
+    shield.style.cssText = `left:${x}px;top:${y}px;width:${width}px;height:${height}px`;
+    shield.hidden = false;
+    setTimeout(() => (shield.hidden = true), shieldMs);
     hide();
   };
 
@@ -98,29 +145,46 @@ export function showBanner({ consent }: Pick<Polder, "consent">, notice: BannerN
   const second = make("div", { hidden: true, id: "purposes" });
   second.setAttribute("role", "group");
   second.setAttribute("aria-label", words.choose);
-  const switches = asked.map(({ purpose, title: name, text: told }) => {
+  const switches = listed.flatMap(({ purpose, title: name, text: told, shown }) => {
+    const isAsked = purpose !== "necessary";
+    const label = make(isAsked ? "label" : "b");
+    const about = make("p", { id: `${purpose}-text`, textContent: told });
+    speak(label, shown);
+    speak(about, shown);
+    second.append(label, about);
+    if (!isAsked) {
+      label.append(name);
+      return [];
+    }
     const box = make("input", { type: "checkbox", id: purpose });
     box.setAttribute("role", "switch");
-    box.setAttribute("aria-describedby", `${purpose}-text`);
-    const label = make("label");
+    box.setAttribute("aria-describedby", about.id);
     label.append(box, name);
-    const about = make("p", { id: `${purpose}-text`, textContent: told });
-    second.append(label, about);
     return { purpose, box, about, told };
   });
   const isOn = (wanted: Purpose): boolean => switches.some(({ purpose, box }) => purpose === wanted && box.checked);
-  const more = button(words.choose, () => unfold(!!second.hidden));
+  const more = button(words.choose, () => {
+    unfold(!!second.hidden);
+    // They come before the button: the next Tab would pass them by.
+    second.querySelector<HTMLElement>("input:enabled")?.focus();
+  });
   more.className = "quiet";
   more.setAttribute("aria-controls", "purposes");
-  const save = button(words.save, () => choose(isOn));
+  const save = button(words.save, () => {
+    const { regime, purposes: held } = consent.get();
+    // What was on without a question is no yes for having been left on.
+    const isObjection = regime && switches.every(({ purpose, box }) => held[purpose] || !box.checked);
+    choose(isOn, isObjection ? held : undefined);
+  });
   const unfold = (isOpen: boolean): void => {
     second.hidden = save.hidden = !isOpen;
     more.setAttribute("aria-expanded", String(isOpen));
   };
+  const accept = button(words.accept, () => choose(() => true));
   const buttons = make("div", { id: "buttons" });
   buttons.append(
     button(words.refuse, () => choose(() => false)),
-    button(words.accept, () => choose(() => true)),
+    accept,
     more,
     save,
   );
@@ -132,56 +196,104 @@ export function showBanner({ consent }: Pick<Polder, "consent">, notice: BannerN
   panel.append(
     heading,
     about,
-    ...links.map(({ text: name, href }) => make("a", { textContent: name, href })),
+    // `javascript:` would run in the page.
+    ...links
+      .map(({ text: name, href }) => make("a", { textContent: name, href }))
+      .filter(({ protocol }) => /^https?:$/.test(protocol)),
     second,
     buttons,
   );
   const open = button(words.open, () => show(true));
   open.id = "open";
-  root.append(panel, open);
+  const shield = make("div", { id: "shield", hidden: true });
+  root.append(panel, open, shield);
 
   let focusedBefore: HTMLElement | null = null;
+  /** The small button is there while the banner is not, on a page without a way of its own. */
+  const look = (): void => {
+    open.hidden = !panel.hidden || !!document.querySelector(opener);
+  };
   const hide = (): void => {
     const hadFocus = document.activeElement === host;
     panel.hidden = true;
-    open.hidden = !!document.querySelector(opener);
+    look();
     if (hadFocus) (open.hidden ? focusedBefore : open)?.focus();
     focusedBefore = null;
   };
   /** @param isAsked by the visitor, who then gets what they chose before, to change it. */
   const show = (isAsked: boolean): void => {
-    const { purposes: held, gpc } = consent.get();
+    const { purposes: held, gpc, regime } = consent.get();
     for (const { purpose, box, about: line, told } of switches) {
       const isObjected = gpc && purpose === "ads";
-      box.checked = held[purpose];
+      box.checked = held[purpose] && !isOutdated(purpose);
       box.disabled = isObjected;
       line.textContent = isObjected ? `${told} ${words.gpc}` : told;
     }
     unfold(isAsked);
+    // Where everything is permitted until an objection there is nothing to accept at once.
+    accept.hidden = !!regime && regime !== "asked";
     if (isAsked) focusedBefore = document.activeElement as HTMLElement | null;
     panel.hidden = false;
-    open.hidden = true;
+    look();
     if (isAsked) heading.focus();
   };
-  const follow = (): void => (consent.get().status === "unset" ? show(false) : hide());
+  /** Whether it has to be answered: not where the regime is another, nor while that is being asked; again when a text has changed. */
+  const isDue = (): boolean => {
+    const { status, regime } = consent.get();
+    return (status === "unset" && !regime) || asked.some(({ purpose }) => isOutdated(purpose));
+  };
+  const follow = (): void => (isDue() ? show(false) : hide());
   const isOver = consent.onChange(follow);
   const reopen = (event: Event): void => {
     if (!(event.target as Element).closest?.(opener)) return;
     event.preventDefault();
     show(true);
   };
-  document.addEventListener("click", reopen);
+  // Before anything in the page can stop it.
+  document.addEventListener("click", reopen, true);
   // It is no answer. Only a banner that the visitor opened, with an answer on record, is put away by it.
-  panel.addEventListener("keydown", ({ code }) => code === "Escape" && consent.get().status !== "unset" && hide());
+  panel.addEventListener("keydown", ({ key }) => key === "Escape" && !isDue() && hide());
 
-  // First, so that the keyboard and a screen reader meet it first; the focus stays where it is.
-  document.body.prepend(host);
-  follow();
-  return () => {
+  /** First, so that the keyboard and a screen reader meet it first; the focus stays where it is. */
+  const place = (): void => document.body.prepend(host);
+  let restoring: ReturnType<typeof setTimeout> | undefined;
+  // Routes replace the whole body, or take the page's own opener along. At most once in a while, so that nobody can be fought over the place.
+  const watch = new MutationObserver(() => {
+    restoring ||= setTimeout(() => {
+      restoring = undefined;
+      if (!host.isConnected) place();
+      look();
+    }, restoreMs);
+  });
+  const leave = (): void => {
     isOver();
-    document.removeEventListener("click", reopen);
-    host.replaceWith();
+    watch.disconnect();
+    clearTimeout(restoring);
+    document.removeEventListener("click", reopen, true);
+    document.removeEventListener(tag, leave);
+    host.remove();
   };
+  document.addEventListener(tag, leave);
+  place();
+  follow();
+  watch.observe(document, { childList: true, subtree: true });
+  void hashAll();
+  return leave;
+}
+
+/** @param given where there are no digests, as on plain http. */
+async function hashOf(text: string, given: string | undefined): Promise<string | undefined> {
+  // Typed as always there.
+  const { subtle } = crypto as Partial<Crypto>;
+  if (!subtle) return given;
+  const digest = await subtle.digest("SHA-256", new TextEncoder().encode(text));
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** Says which language an element is in, and which way that is written, whatever the page is in. */
+function speak(element: HTMLElement, language: string): void {
+  element.lang = language;
+  element.dir = /^(ar|ckb|dv|fa|he|ps|sd|ug|ur|yi)\b|-(arab|hebr)\b/i.test(language) ? "rtl" : "ltr";
 }
 
 function languageOf({ language, texts }: BannerNotice): string {

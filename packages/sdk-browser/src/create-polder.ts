@@ -8,6 +8,7 @@ import { createMeasure } from "./measure.ts";
 import { createOutbox } from "./outbox.ts";
 import { createPageContext, type PageBy } from "./page-context.ts";
 import { createReceiptBook } from "./receipt.ts";
+import type { RegimeFinder } from "./regime.ts";
 import { createSender } from "./sender.ts";
 import { createTracker, type Built, type CallOptions, type Line, type Middleware, type Moment } from "./tracker.ts";
 import { createTransport } from "./transport.ts";
@@ -27,6 +28,15 @@ export interface PolderOptions {
   beforeChoice?: "silent" | "buffer" | "measurement";
   /** Domain of the cookie that keeps the choice, as `example.com`, so that subdomains share it. This host alone when absent. */
   cookieDomain?: string;
+  /** Days after which a yes counts no more and is asked for again, 1 to 365. 365 when absent. Not more than the site's own `grantDays`. */
+  grantDays?: number;
+  /**
+   * Days before a refusal is asked again, at least 184, which it is when absent. Counted from the end of the 30 days that refusals of one period
+   * have in common, so up to 30 later; longer than the 13 months of its cookie on this host alone.
+   */
+  refusalDays?: number;
+  /** {@link askRegime}: asks the collector whether the visitor's country lets events flow before a choice. Without it, nothing flows before one. */
+  findRegime?: RegimeFinder | undefined;
   /** What of an address makes another page: its path alone, with its query, or with query and hash. `query` when absent. */
   pageBy?: PageBy;
   /** When a session ends: after half an hour without events (`idle`, when absent), or also at the visitor's midnight. A new campaign ends it in either case. */
@@ -89,7 +99,17 @@ export interface TraceEntry {
  * @param moment where and when a call counts as made; here and now when it gives nothing. For calls that waited for us to be there.
  */
 export const createPolder = <Plan extends object = TrackingPlan>(
-  { site, host: base, capture, beforeChoice, cookieDomain = "", pageBy, sessionEnd, flushAfterMs = 200 }: PolderOptions,
+  {
+    site,
+    host: base,
+    capture,
+    beforeChoice,
+    pageBy,
+    sessionEnd,
+    findRegime,
+    flushAfterMs = 200,
+    ...options
+  }: PolderOptions,
   moment?: () => Moment | undefined,
 ): Polder<Plan> => {
   const host = base.replace(/\/+$/, "");
@@ -110,7 +130,11 @@ export const createPolder = <Plan extends object = TrackingPlan>(
       }
     };
 
-  const consent = createConsent(cookieDomain, !!(navigator as { globalPrivacyControl?: boolean }).globalPrivacyControl);
+  const consent = createConsent(
+    !!(navigator as { globalPrivacyControl?: boolean }).globalPrivacyControl,
+    options,
+    findRegime,
+  );
   const currentPage = createPageContext(pageBy);
   const endpoint = `${host}/v1/batch`;
   const receipt = createReceiptBook(log);
@@ -155,23 +179,30 @@ export const createPolder = <Plan extends object = TrackingPlan>(
     // What is no longer allowed takes along what was kept for it.
     if ((before.mask && !heeded.mask) || (before.isPerson && !heeded.isPerson)) {
       outbox.wipe();
+      sender.overtake();
       forgetIdentity();
     }
     if (record) {
       receipt.count("queued");
       line.queue(...record);
     }
-    tracker.release();
+    // First, what waited for a choice after: a listener may know of an objection.
     listeners.forEach((listen) => safely(listen)(consent.status()));
+    // An answer that none may be made without one changes nothing of that.
+    if (heeded.status !== "unset") tracker.release();
     return heeded;
   };
 
-  const choose = (choice: Choice, details?: ChoiceDetails): void => {
+  const choose = (choice: Choice, details?: ChoiceDetails | null): void => {
     const before = heed();
-    const next = consent.weigh(choice, details);
+    // Without what cannot be sent: nothing of it may keep a withdrawal from being obeyed, and told.
+    const told: { [part: string]: unknown } & ChoiceDetails = {};
+    for (const part in details)
+      told[part] = attempt(() => JSON.parse(JSON.stringify(details[part as keyof ChoiceDetails])) as unknown);
+    const next = consent.weigh(choice, told);
     // A first no says nothing to anyone. The record comes before the choice is kept: a tab that reads the choice must find the id as well.
     const record =
-      before.mask || next.mask ? tracker.choice(next.stamp, before.isPerson || next.isPerson, details?.raw) : undefined;
+      before.mask || next.mask ? tracker.choice(next.stamp, before.isPerson || next.isPerson, told.raw) : undefined;
     consent.keep(next);
     heed(record);
     // An answer that was under way may bring the cookie of the id back.
@@ -247,7 +278,8 @@ export const createPolder = <Plan extends object = TrackingPlan>(
       },
       false,
     );
-    on(window, "visibilitychange", () => document.hidden && sender.flush(), false);
+    // Seen again: a choice may have been made on another host of the site, which nothing else tells of.
+    on(window, "visibilitychange", () => heed() && document.hidden && sender.flush(), false);
     on(window, "online", sender.comeBack);
     on(window, "storage", () => heed());
     on(window, "pageshow", (event) => {
@@ -256,12 +288,18 @@ export const createPolder = <Plan extends object = TrackingPlan>(
       heed();
       sender.comeBack();
     });
-    const { mask, isPerson } = heed();
-    // Pages that are gone may have left something.
-    if (mask) sender.wake();
-    // Also what should be gone: a choice on another subdomain, or an answer that was under way.
-    else outbox.wipe();
-    if (!isPerson) forgetIdentity();
+    heed();
+    const tidy = (): void => {
+      const { mask, isPerson } = heed();
+      // Pages that are gone may have left something.
+      if (mask) sender.wake();
+      // Also what should be gone: a choice on another subdomain, or an answer that was under way.
+      // Not a withdrawal that was made before this, which is all that waits without a yes.
+      else if (!outbox.seal()[0]) outbox.wipe();
+      if (!isPerson) forgetIdentity();
+    };
+    if (findRegime) void findRegime.ask(consent, host, site, safely(tidy));
+    else tidy();
   };
   // In a task of its own: the first look at cookies and storage waits for other processes. A page may be gone before that.
   setTimeout(safely(begin));

@@ -1,5 +1,6 @@
 import { decodeChoice, encodeChoice, refusalPeriodMs } from "@polder/protocol";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { ConsentOptions } from "./consent.ts";
 import { stubDevice } from "./device.test-support.ts";
 
 const day = 86_400_000;
@@ -16,7 +17,8 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-const createConsent = async (gpc = false) => (await import("./consent.ts")).createConsent("", gpc);
+const createConsent = async (gpc = false, options: ConsentOptions = {}) =>
+  (await import("./consent.ts")).createConsent(gpc, options);
 
 describe("consent", () => {
   it("knows nothing at first", async () => {
@@ -85,6 +87,69 @@ describe("consent", () => {
       expect((await createConsent()).status().status).toBe("unset");
     }
   });
+
+  it.each([30, "30"])("asks again after the days that the site gives a yes: %j", async (grantDays) => {
+    const consent = await createConsent(false, { grantDays });
+    consent.keep(consent.weigh("all", undefined));
+    vi.setSystemTime(start + 30 * day);
+    expect(consent.current()).toMatchObject({ status: "granted", mask: 62 });
+    vi.setSystemTime(start + 30 * day + 1);
+    expect(consent.current()).toMatchObject({ status: "unset", mask: 0, isPerson: false });
+    expect((await createConsent(false, { grantDays })).status().status).toBe("unset");
+    // A page of the site whose tag says nothing of it.
+    expect((await createConsent()).status().status).toBe("granted");
+  });
+
+  it.each([0, "0", -5, 0.5])("gives a yes a day where the site gives it none: %j", async (grantDays) => {
+    const consent = await createConsent(false, { grantDays });
+    consent.keep(consent.weigh("all", undefined));
+    vi.setSystemTime(start + day);
+    expect(consent.status().status).toBe("granted");
+    vi.setSystemTime(start + day + 1);
+    expect(consent.status().status).toBe("unset");
+  });
+
+  it.each([366, 100_000, "Infinity", "", "a year", undefined])(
+    "never gives a yes more than a year: %j",
+    async (grantDays) => {
+      const consent = await createConsent(false, { grantDays });
+      consent.keep(consent.weigh("all", undefined));
+      vi.setSystemTime(start + 365 * day);
+      expect(consent.status().status).toBe("granted");
+      vi.setSystemTime(start + 365 * day + 1);
+      expect(consent.status().status).toBe("unset");
+    },
+  );
+
+  it.each([
+    [365, 365],
+    ["400", 400],
+    [183, 184],
+    [1, 184],
+    [-1000, 184],
+    ["never", 184],
+    [undefined, 184],
+  ])(
+    "asks again after a refusal when the site says so (%j days), and not before half a year",
+    async (refusalDays, days) => {
+      const period = start - (start % refusalPeriodMs);
+      for (const refusedAt of [period, period + refusalPeriodMs - 1]) {
+        vi.setSystemTime(refusedAt);
+        const consent = await createConsent(false, { refusalDays });
+        const decision = consent.weigh("none", undefined);
+        // What is kept does not tell how long it holds.
+        expect(decision.text).toBe(encodeChoice({ mask: 0, at: refusedAt, consentId: "" }));
+        consent.keep(decision);
+        vi.setSystemTime(refusedAt + days * day);
+        expect(consent.status().status).toBe("denied");
+        const next = await createConsent(false, { refusalDays });
+        vi.setSystemTime(period + (days + 30) * day);
+        expect(next.status().status).toBe("denied");
+        vi.setSystemTime(period + (days + 30) * day + 1);
+        expect(next.status()).toMatchObject({ status: "unset", purposes: { measurement: false } });
+      }
+    },
+  );
 
   it("says when the last choice was made, also when it has grown too old, and nothing where there was none", async () => {
     const consent = await createConsent();

@@ -21,6 +21,7 @@ export { captureDeadClicks } from "./capture/dead-click.ts";
 export type { Capture, CaptureTools } from "./capture/capture.ts";
 export type { CallOptions, Line, Middleware } from "./tracker.ts";
 export type { Choice, ChoiceDetails, ConsentStatus, Notice } from "./consent.ts";
+export { askRegime, type RegimeFinder } from "./regime.ts";
 export { readTcf, type TcfOptions } from "./reader/tcf.ts";
 export { readGpp } from "./reader/gpp.ts";
 export { readConsentMode, type ConsentModeOptions } from "./reader/consent-mode.ts";

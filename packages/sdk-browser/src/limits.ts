@@ -3,8 +3,12 @@
 /** Of the cookie that keeps the choice: 13 months. */
 export const choiceSeconds = 395 * 86_400;
 
-/** A refusal is asked again after six months at the earliest, counted from the end of the 30 days that it was made in. */
-export const refusalLifetimeMs = (184 + 30) * 86_400_000;
+/** A yes holds no longer. */
+export const maxGrantDays = 365;
+/** A refusal is asked again after six months at the earliest, */
+export const leastRefusalDays = 184;
+/** … counted from the end of the days that refusals of one period have in common. */
+export const refusalPeriodDays = 30;
 
 /** Without events for longer, a session has ended. */
 export const sessionIdleMs = 30 * 60_000;
@@ -26,6 +30,8 @@ export const maxBatchBytes = 54_500;
 export const keepaliveBytes = 60_000;
 
 export const requestTimeoutMs = 30_000;
+/** Until the collector's answer opt_in holds, and what an earlier page left stays unread. */
+export const regimeTimeoutMs = 5000;
 export const databaseTimeoutMs = 1000;
 /** Longer than a request: only a tab that hangs makes others give up. */
 export const lockTimeoutMs = 40_000;

@@ -21,8 +21,6 @@ export interface Parcel {
   isSaved?: boolean;
 }
 
-const handOffPrefix = "polder_out.";
-
 // Mostly ASCII, which need not be encoded to be counted.
 const sizeOf = (text: string): number =>
   /[^\0-\x7f]/.test(text) ? new TextEncoder().encode(text).length : text.length;
@@ -34,6 +32,7 @@ const sizeOf = (text: string): number =>
  * @param mayStore whether the visitor's choice lets anything stay on the device.
  */
 export const createOutbox = (name: string, mayStore: () => boolean, receipt: ReceiptBook) => {
+  const handOffPrefix = `polder_out.${name}.`;
   const handOffKey = handOffPrefix + randomId();
   /** All that waits, as far as this page knows. Another object after a wipe. */
   let known: { [key: string]: Parcel } = {};
@@ -173,7 +172,18 @@ export const createOutbox = (name: string, mayStore: () => boolean, receipt: Rec
       seal();
       known = {};
       for (const key of localKeys("polder_")) if (key !== choiceCookieName) writeLocal(key, "");
-      attempt(() => indexedDB.deleteDatabase(name));
+      attempt(() => {
+        indexedDB.deleteDatabase(name);
+        // Of the other sites of this origin, whose choice it is as well.
+        indexedDB
+          .databases()
+          .then(
+            (all) =>
+              mayStore() ||
+              all.forEach(({ name: other }) => other!.startsWith("polder_") && indexedDB.deleteDatabase(other!)),
+          )
+          .catch(() => {});
+      });
     },
   };
 };

@@ -87,9 +87,9 @@ export function showOverlay(polder: Polder): void {
   root.append(panel);
 
   const showChoice = (): void => {
-    const { status: choice, purposes: granted, at, gpc } = polder.consent.get();
+    const { status: choice, purposes: granted, at, gpc, regime } = polder.consent.get();
     status.textContent = [
-      { unset: "None yet", granted: "Granted", denied: "Denied" }[choice],
+      { unset: regime ? unaskedText(regime) : "None yet", granted: "Granted", denied: "Denied" }[choice],
       at && `on ${new Date(at).toLocaleString()}`,
       gpc && "(this browser asks not to be sold: Global Privacy Control)",
     ]
@@ -235,6 +235,11 @@ function parse(detail: unknown): unknown {
     return undefined;
   }
 }
+
+const unaskedText = (regime: string): string =>
+  regime === "asked"
+    ? "None yet: the collector is being asked whether there has to be one"
+    : `None, and there has to be none (${regime})`;
 
 const eventsText = (count: number): string => (count === 1 ? "1 event" : `${count} events`);
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;

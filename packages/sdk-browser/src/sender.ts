@@ -87,11 +87,11 @@ export const createSender = (
    * No locks on plain http, or held by a tab that hangs: two copies, with the same ids, are better than none.
    */
   const drain = async (): Promise<void> => {
-    // Ends with the page: Firefox keeps one that has left as it is, locks and all.
+    // Ends with the page, which Firefox keeps as it is, locks and all; and with a withdrawal, which must not wait for an answer.
     const inTime = () => Promise.race([step(), new Promise<void>((resolve) => (letGo = resolve))]);
     const inTurn = async () =>
       navigator.locks.request("polder", { signal: AbortSignal.timeout?.(lockTimeoutMs) }, inTime);
-    while (!hasLeft && (await inTurn().catch(step)));
+    while (!hasLeft && (await inTurn().catch(inTime)));
   };
 
   const flush = (): Promise<unknown> => {
@@ -104,6 +104,8 @@ export const createSender = (
   return {
     /** Also for a page that is hidden: it may never get another turn. */
     flush,
+    /** Whatever is under way: what comes now need not wait until it is answered, in this tab or another. */
+    overtake: () => letGo(),
     /** Soon: events that come together travel together. What is first of its page waits its full time: a title may come late. */
     wake(page?: object): void {
       if (page !== newest) {

@@ -8,10 +8,12 @@ import type { Moment } from "./tracker.ts";
 /** A call made on the stub, before we were there: see `stub.ts`. */
 type EarlyCall = [method: string, args: unknown[], ...moment: Moment];
 
+type TagOptions = DOMStringMap & Pick<PolderOptions, "findRegime">;
+
 const start = (
   captures: { [name: string]: readonly Capture[] },
   byDefault: string,
-  first?: (options: DOMStringMap) => Capture[],
+  first?: (options: TagOptions) => Capture[],
   then?: (polder: Polder, options: DOMStringMap) => void,
 ): void => {
   const here = window as unknown as { polder?: Partial<Polder> & { q?: EarlyCall[] } };
@@ -32,14 +34,16 @@ const start = (
     host = new URL(".", script.src).href,
     identifyForms,
     ...options
-  } = script.dataset;
+  }: TagOptions = script.dataset;
+  // Before the options are copied, which it may add to.
+  const before = first?.(options) ?? [];
   let moment: Moment | undefined;
   const polder = createPolder(
     {
       ...options,
       host,
       capture: [
-        ...(first?.(options) ?? []),
+        ...before,
         ...capture
           .split(/[\s,]+/)
           .flatMap((name) => captures[name] ?? ((name && console.warn("[polder] no such capture:", name)) || [])),
@@ -50,7 +54,7 @@ const start = (
   );
   polder.debug(debug !== "false");
   here.polder = polder;
-  then?.(polder, options);
+  attempt(() => then?.(polder, options));
   if (!early) return;
   const replay = ([method, args, ...made]: EarlyCall): void => {
     const methods = { ...polder, ...polder.consent } as unknown as { [name: string]: (...args: unknown[]) => void };
@@ -69,7 +73,7 @@ const start = (
  * For the files that a page loads with a tag: reads that tag, takes over from the stub, and is there as `window.polder`. Never throws.
  * @param captures what `data-capture` can name.
  * @param byDefault what it names when it is not there.
- * @param first what other attributes ask for, before all that.
+ * @param first what other attributes ask for, before all that; may add options that no text can be.
  * @param then what they ask for once Polder is there.
  */
 export const startTag: typeof start = (...args) => {

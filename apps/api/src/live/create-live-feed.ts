@@ -146,8 +146,7 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
           isStoreReachable = true;
         },
         (error: unknown) => {
-          if (isStoreReachable)
-            logger.warn("live feed: the store does not answer", { error: errorText(error) });
+          if (isStoreReachable) logger.warn("live feed: the store does not answer", { error: errorText(error) });
           isStoreReachable = false;
         },
       )

@@ -1,7 +1,14 @@
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { ConsentQueries } from "@polder/clickhouse";
-import type { ConsentLogRow, Site, SiteDirectory } from "@polder/core";
+import {
+  createClientAddressReader,
+  type ClientAddress,
+  type ConsentLogRow,
+  type EdgeSettings,
+  type Site,
+  type SiteDirectory,
+} from "@polder/core";
 import {
   choiceCookieName,
   encodeChoice,
@@ -10,6 +17,7 @@ import {
   purposes,
   type Purpose,
   type PurposeMask,
+  type StoredChoice,
 } from "@polder/protocol";
 import type { Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
@@ -17,8 +25,9 @@ import { describeRoute, resolver } from "hono-openapi";
 import * as v from "valibot";
 import { answerError } from "../errors.ts";
 import * as schemas from "../schemas.ts";
-import { deviceOf } from "./device-of.ts";
+import { deviceOf, grantedOnDevice, regimeOnDevice } from "./device-of.ts";
 import { postJson } from "./post-json.ts";
+import { createRateLimit } from "./rate-limit.ts";
 import { stateOf, timeOf, type States } from "./state-of.ts";
 
 export interface VisitorOptions {
@@ -26,11 +35,15 @@ export interface VisitorOptions {
   queries: Pick<ConsentQueries, "atomsOfDevice" | "linksOfAtoms" | "filedTexts" | "receiptOf">;
   /** Where choices are sent, as `http://127.0.0.1:8081`: the record begins there, as with any other client. */
   collectorUrl: () => string;
+  /** Whose word counts for the address and the country of a visitor. The collector believes us, so we pass on no stranger's. */
+  edge: () => EdgeSettings;
   now: () => number;
 }
 
 const maxBodyBytes = 8 * 1024;
 const recordWithinMs = 5_000;
+/** A page asks a few times a minute, and every second while it waits for a receipt; each time ClickHouse reads. */
+const rate = { windowMs: 10_000, perAddress: 60, overall: 1_000 };
 const receiptHeader = "polder-receipt";
 const forwardedHeaders = ["origin", "cookie", "user-agent", "sec-gpc", "x-forwarded-for", "x-forwarded-proto"];
 /** As long as the browser script keeps it. */
@@ -40,7 +53,21 @@ const choiceLifetimeSeconds = 395 * 24 * 3600;
  * The visitor's own page: what was chosen, when, under which text, and what a withdrawal removed. Who asks is read from the cookie that no script can
  * read, and from nothing else: an id in an address ends up in logs, and anybody can write one. A page of another site gets no answer it can read.
  */
-export function addVisitorRoutes(app: Hono, { directory, queries, collectorUrl, now }: VisitorOptions): void {
+export function addVisitorRoutes(app: Hono, { directory, queries, collectorUrl, edge, now }: VisitorOptions): void {
+  const addressOf = createClientAddressReader(edge);
+  const limit = createRateLimit({ ...rate, now });
+  const clientOf = (context: Context): ClientAddress =>
+    addressOf({
+      header: (name) => context.req.header(name),
+      url: context.req.url,
+      remoteAddress: peerOf(context) ?? "",
+    });
+  const refuseTooMany = (context: Context): Response | undefined => {
+    const waitMs = limit.take(clientOf(context).ip);
+    if (waitMs === undefined) return undefined;
+    context.header("retry-after", String(Math.ceil(waitMs / 1000)));
+    return answerError(context, "too_many_requests");
+  };
   const historyOf = async (site: Site, context: Context): Promise<ConsentLogRow[]> => {
     const device = deviceOf(context.req.header("cookie"), now());
     return device === undefined ? [] : queries.linksOfAtoms(site.id, await queries.atomsOfDevice(site.id, device));
@@ -67,6 +94,8 @@ export function addVisitorRoutes(app: Hono, { directory, queries, collectorUrl, 
       const site = directory.sites().find((each) => isPageOf(each, context));
       if (site === undefined) return answerError(context, "origin_refused");
       letRead(context);
+      const tooMany = refuseTooMany(context);
+      if (tooMany !== undefined) return tooMany;
       const links = await historyOf(site, context);
       const texts = new Map((await queries.filedTexts(site.id)).map((text) => [text.hash, text]));
       const receiptId = context.req.header(receiptHeader);
@@ -107,6 +136,8 @@ export function addVisitorRoutes(app: Hono, { directory, queries, collectorUrl, 
     async (context) => {
       // text/plain spares a page the preflight, as everywhere on the wire.
       if (directory.sites().some((each) => isPageOf(each, context))) letRead(context);
+      const tooMany = refuseTooMany(context);
+      if (tooMany !== undefined) return tooMany;
       const given = v.safeParse(schemas.visitorChoice, parseJson(await context.req.text()));
       if (!given.success)
         return answerError(context, "invalid_request", given.issues.map(({ message }) => message).join("; "));
@@ -114,14 +145,18 @@ export function addVisitorRoutes(app: Hono, { directory, queries, collectorUrl, 
       const key = directory.findKey(writeKey);
       if (key?.kind !== "write" || !isPageOf(key.site, context)) return answerError(context, "origin_refused");
       const { site } = key;
-      const before = stateOf(await historyOf(site, context), site, now());
-      const gpc = context.req.header("sec-gpc") === "1";
+      const links = await historyOf(site, context);
+      const before = stateOf(links, site, now());
+      // A proxy may have said it twice.
+      const gpc = (context.req.header("sec-gpc") ?? "").split(",").some((value) => value.trim() === "1");
       const mask = maskOf(
         purposes.slice(1).filter((purpose) => wanted[purpose] === true && !(gpc && purpose === "ads")),
       );
       const [at, id] = [now(), randomUUID()];
-      const state = statesOf(mask, before);
-      const device = deviceOf(context.req.header("cookie"), at);
+      const kept = context.req.header("cookie");
+      const device = deviceOf(kept, at);
+      const unasked = allowedUnasked({ site, links, cookieHeader: kept, isKnown: device !== undefined });
+      const state = statesOf(mask, before, { granted: grantedOnDevice(kept), unasked });
       const cookies = await record(context, {
         writeKey,
         sentAt: new Date(at).toISOString(),
@@ -137,7 +172,7 @@ export function addVisitorRoutes(app: Hono, { directory, queries, collectorUrl, 
       });
       if (cookies === undefined) return answerError(context, "choice_not_recorded");
       for (const cookie of cookies) context.header("set-cookie", cookie, { append: true });
-      context.header("set-cookie", choiceCookie(context, site, mask, id, at), { append: true });
+      context.header("set-cookie", choiceCookie(context, site, { mask, at, consentId: id, texts }), { append: true });
       const body: schemas.VisitorChoiceAnswer = {
         site: site.id,
         id,
@@ -155,27 +190,68 @@ export function addVisitorRoutes(app: Hono, { directory, queries, collectorUrl, 
       const value = context.req.header(name);
       if (value !== undefined) headers[name] = value;
     }
-    const { incoming } = (context.env ?? {}) as { incoming?: IncomingMessage };
-    const peer = incoming?.socket.remoteAddress;
+    const { countryHeader } = edge();
+    const { country } = clientOf(context);
+    if (countryHeader !== undefined && country !== "") headers[countryHeader] = country;
+    const peer = peerOf(context);
     if (peer !== undefined) headers["x-forwarded-for"] = [headers["x-forwarded-for"], peer].filter(Boolean).join(", ");
     // The collector sets and takes away cookies for the host that the visitor sees.
     headers["host"] = hostOf(context);
     const url = `${collectorUrl()}/v1/batch`;
     const answered = await postJson(url, { headers, body, withinMs: recordWithinMs }).catch(() => undefined);
-    return answered?.status === 200 || answered?.status === 202 ? (answered.headers["set-cookie"] ?? []) : undefined;
+    return (answered?.status === 200 || answered?.status === 202) && isAccepted(answered.text)
+      ? (answered.headers["set-cookie"] ?? [])
+      : undefined;
   }
 }
 
-/** A grant that is taken back is a withdrawal; what was never given is denied. */
-const statesOf = (mask: PurposeMask, before: States): States =>
+/** Of the collector: a request that it takes can hold an event that it does not. */
+function isAccepted(text: string): boolean {
+  const answered = parseJson(text);
+  return typeof answered === "object" && answered !== null && "accepted" in answered && answered.accepted === 1;
+}
+
+/**
+ * A grant that is taken back is a withdrawal, also one that has grown too old, and so is a first no to what was allowed without asking; what was never
+ * allowed is denied.
+ * @param onDevice the record is some moments behind: a yes of just now is known to the device alone.
+ */
+const statesOf = (
+  mask: PurposeMask,
+  before: States,
+  onDevice: { granted: PurposeMask; unasked: PurposeMask },
+): States =>
   Object.fromEntries(
-    purposes
-      .slice(1)
-      .map((purpose: Purpose) => [
-        purpose,
-        hasPurpose(mask, purpose) ? "granted" : before[purpose] === "granted" ? "withdrawn" : "denied",
-      ]),
+    purposes.slice(1).map((purpose: Purpose) => {
+      const wasGiven =
+        before[purpose] === "granted" ||
+        before[purpose] === "expired" ||
+        (before[purpose] === "unset" && hasPurpose(onDevice.unasked, purpose)) ||
+        hasPurpose(onDevice.granted, purpose);
+      return [purpose, hasPurpose(mask, purpose) ? "granted" : wasGiven ? "withdrawn" : "denied"];
+    }),
   );
+
+/**
+ * What held of a visitor without a choice about it. Under which regime is known from the record, else from the device; a device that has an id of ours
+ * and neither got it under a looser regime, where the site has one.
+ */
+function allowedUnasked(visitor: {
+  site: Site;
+  links: readonly ConsentLogRow[];
+  cookieHeader: string | undefined;
+  /** Has an id of ours. */
+  isKnown: boolean;
+}): PurposeMask {
+  const { site, links, cookieHeader, isKnown } = visitor;
+  const onDevice = regimeOnDevice(cookieHeader);
+  const recorded = links.at(-1)?.regime;
+  const canBeLooser = isKnown && [site.regime, ...site.regimes.values()].some(isLooser);
+  const wasLooser = onDevice !== undefined || (recorded === undefined ? canBeLooser : isLooser(recorded));
+  return wasLooser ? maskOf(purposes) & ~(onDevice?.objected ?? 0) : 0;
+}
+
+const isLooser = (regime: string): boolean => regime === "opt_out" || regime === "notice";
 
 /** Whether the request comes from a page of the site. A site that takes pages from anywhere has those of its own host only: this answer is personal. */
 function isPageOf(site: Site, context: Context): boolean {
@@ -185,12 +261,15 @@ function isPageOf(site: Site, context: Context): boolean {
   return site.origins.includes("*") && URL.canParse(origin) && new URL(origin).hostname === hostnameOf(context);
 }
 
+/** Address of the connection; undefined when there is none. */
+const peerOf = (context: Context): string | undefined =>
+  (context.env as { incoming?: IncomingMessage } | undefined)?.incoming?.socket.remoteAddress;
 const hostOf = (context: Context): string => context.req.header("host") ?? new URL(context.req.url).host;
 const hostnameOf = (context: Context): string => new URL(`http://${hostOf(context)}`).hostname;
 
 /** What the browser script keeps, so that it follows a choice that was made without it. */
-function choiceCookie(context: Context, site: Site, mask: PurposeMask, consentId: string, at: number): string {
-  const value = encodeChoice({ mask, at, consentId });
+function choiceCookie(context: Context, site: Site, choice: StoredChoice): string {
+  const value = encodeChoice(choice);
   const isHttps = new URL(context.req.url).protocol === "https:" || context.req.header("x-forwarded-proto") === "https";
   return [
     `${choiceCookieName}=${value}`,
@@ -228,5 +307,6 @@ const answer = (description: string, schema: v.GenericSchema) => ({
 const refusals = {
   400: answer("The body is not of its form", schemas.errorAnswer),
   403: answer("Not a page of a site of ours", schemas.errorAnswer),
+  429: answer("Too many requests from this address", schemas.errorAnswer),
   503: answer("ClickHouse or the collector does not answer", schemas.errorAnswer),
 };

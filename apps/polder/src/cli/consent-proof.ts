@@ -1,9 +1,10 @@
 import type { ConsentQueries, EventConsent, FiledText, ReadQueries } from "@polder/clickhouse";
 import { hashOf, type ConsentLogRow } from "@polder/core";
+import type { ConsentState } from "@polder/protocol";
 import { CommandError, exitCode } from "./exit-code.ts";
 import type { Terminal } from "./terminal.ts";
 
-type Queries = Omit<ConsentQueries, "countUnrecorded"> & Pick<ReadQueries, "findPerson">;
+type Queries = Omit<ConsentQueries, "countUnrecorded" | "knownSites"> & Pick<ReadQueries, "findPerson">;
 
 interface Question {
   queries: Queries;
@@ -50,17 +51,46 @@ async function proveEvent(queries: Queries, terminal: Terminal, event: EventCons
     return exitCode.failed;
   }
   const isChoice = type === "consent";
-  const links = isChoice ? await queries.linksOfMessage(site, messageId) : await queries.linksOfChoice(site, consentId);
-  if (links.length === 0) {
+  const stated = isChoice
+    ? await queries.linksOfMessage(site, messageId)
+    : await queries.linksOfChoice(site, consentId);
+  if (stated.length === 0) {
     out();
     out(
       `The choice ${consentId} is not on record${isChoice ? " yet: the worker adds it." : ": its own event did not arrive, or waits for the worker."}`,
     );
     return exitCode.failed;
   }
+  // The id is what the sender says: it may be that of somebody else's choice, or of one that allows less.
+  const atoms = isChoice ? undefined : await atomsLike(queries, event);
+  const links = stated.filter(({ atom }) => atoms === undefined || atoms.has(atom));
+  if (links.length === 0) {
+    out();
+    out(`The choice ${consentId} is on record, but not as made by the visitor of this event: it does not prove it.`);
+    return exitCode.failed;
+  }
   const texts = await textsOf(queries, site);
   for (const link of links) printLink(terminal, link, texts);
-  return exitCode.done;
+  const refused = links.map((link) => purposes.filter((purpose) => !allows(link, purpose, regime)));
+  if (isChoice || refused.some((each) => each.length === 0)) return exitCode.done;
+  out();
+  out(terminal.colours.red(`This choice does not allow ${refused[0]!.join(", ")}, for which the event is stored.`));
+  return exitCode.failed;
+}
+
+/** Every atom of the person that the event is of. */
+async function atomsLike({ findPerson, atomsOf }: Queries, { site, atom }: EventConsent): Promise<ReadonlySet<number>> {
+  if (atom === 0) return new Set();
+  const person = await findPerson(site, { by: "person", value: atom });
+  return new Set([atom, ...(person === undefined ? [] : await atomsOf(person))]);
+}
+
+/** Where visitors are asked first a purpose has to be granted, elsewhere it must not be refused. */
+function allows(link: ConsentLogRow, purpose: string, regime: string): boolean {
+  if (purpose === "necessary") return true;
+  const state = link["choice.state"][link["choice.purpose"].indexOf(purpose)] as ConsentState | undefined;
+  if (regime !== "opt_out" && regime !== "notice") return state === "granted";
+  return state !== "denied" && state !== "withdrawn" && state !== "opted_out";
 }
 
 async function provePerson(
@@ -97,6 +127,7 @@ function printLink({ out, colours }: Terminal, link: ConsentLogRow, texts: Reado
     link.gpc === 1 ? "Global Privacy Control on" : "",
   ].filter((part) => part !== "");
   out(`  ${shown.join(", ")}`);
+  printFirstLayer(out, link, texts.get(link.notice_hash));
   for (const [i, purpose] of link["choice.purpose"].entries()) {
     out(`  ${purpose}: ${colours.bold(link["choice.state"][i] ?? "")}`);
     const hash = hashes.get(purpose);
@@ -106,9 +137,9 @@ function printLink({ out, colours }: Terminal, link: ConsentLogRow, texts: Reado
     }
     const text = texts.get(hash);
     if (text === undefined)
-      out(`    Shown: a text with the hash ${hash}, which was never in this site's configuration.`);
+      out(`    Its text: one with the hash ${hash}, which was never in this site's configuration.`);
     else {
-      out(`    Shown (${text.language}, on file since ${text.firstSeen} UTC, ${hash}):`);
+      out(`    Its text (${text.language}, on file since ${text.firstSeen} UTC, ${hash}):`);
       for (const line of [text.title, ...text.text.split("\n")]) out(`      ${line}`);
     }
   }
@@ -117,6 +148,16 @@ function printLink({ out, colours }: Terminal, link: ConsentLogRow, texts: Reado
   out(`  after ${link.previous_hash === "" ? "none, it is the first" : link.previous_hash}`);
   if (hashOf(link) !== link.hash)
     out(colours.red("  Its content and its hash do not agree: run polder consent verify."));
+}
+
+/** What was said first; the texts of the purposes are on the layer behind it. */
+function printFirstLayer(out: Terminal["out"], { language }: ConsentLogRow, filed: FiledText | undefined): void {
+  if (filed?.purpose !== "") return;
+  const [, notice] = JSON.parse(filed.text) as [string, { [language: string]: { title: string; text: string } }];
+  const said = notice[language];
+  if (said === undefined) return;
+  out(`  Said first (${language}, on file since ${filed.firstSeen} UTC):`);
+  for (const line of [said.title, ...said.text.split("\n")]) out(`    ${line}`);
 }
 
 function assertOneSite(sites: ReadonlySet<string>, id: string): void {

@@ -3,9 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createSqlProxy } from "@polder/api";
 import { createClickHouse, createConsentRecordStore, migrate, type ClickHouse } from "@polder/clickhouse";
-import { hashedColumns, noticeTexts } from "@polder/core";
+import { hashedColumns, noticeTexts, wholeNotice } from "@polder/core";
 import { buildEventRow, type LoadedEventRow } from "@polder/core/contracts";
 import { startEngine, type Engine } from "@polder/engine";
+import { buildSite } from "@polder/testing";
 import { createConsentRecorder } from "@polder/worker";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createFakeContext } from "./fake-context.ts";
@@ -13,6 +14,10 @@ import { runCli } from "./run-cli.ts";
 
 const logger = { info() {}, warn() {}, error() {} };
 const folder = mkdtempSync(join(tmpdir(), "polder-consent-cli-"));
+const notice = wholeNotice({
+  notice: { nl: { title: "Jouw keuze", text: "De winkel wil tellen." } },
+  purposes: {},
+});
 const texts = noticeTexts({
   measurement: { en: { title: "Counting", text: "We count visits.\nNothing more." } },
   profile: { nl: { title: "Profiel", text: "Wij onthouden uw bezoeken." } },
@@ -34,7 +39,7 @@ const choice = (n: number, fields: Partial<LoadedEventRow> = {}): LoadedEventRow
     "choice.state": ["granted", "granted", "denied"],
     notice: JSON.stringify({
       version: "3",
-      hash: "page-hash",
+      hash: notice.hash,
       language: "nl",
       variant: "bar",
       texts: { measurement: texts[0]!.hash, profile: texts[1]!.hash, ads: "f".repeat(64) },
@@ -52,10 +57,31 @@ beforeAll(async () => {
   sqlPort = String((await proxy.listen({ host: "127.0.0.1", port: 0 })).port);
   await clickhouse.insertRows("events", [
     ...[1, 2, 3, 4, 5].map((n) => choice(n)),
-    choice(6, { site: "blog" }),
+    choice(6, { site: "blog", atom: 0 }),
     buildEventRow({ message_id: "view-1", _offset: 7, atom: 2, consent_id: "consent-2" }),
     buildEventRow({ message_id: "view-2", _offset: 8, atom: 0, consent_id: "", consent_mask: 3, anonymous_id: "" }),
     buildEventRow({ message_id: "view-3", _offset: 9, consent_id: "consent-lost" }),
+    buildEventRow({ message_id: "view-of-another", _offset: 13, atom: 5, consent_id: "consent-2" }),
+    buildEventRow({ message_id: "view-of-nobody", _offset: 14, site: "blog", atom: 0, consent_id: "consent-6" }),
+    buildEventRow({ message_id: "ad-1", _offset: 15, atom: 2, consent_id: "consent-2", consent_mask: 38 }),
+    buildEventRow({ message_id: "guess-1", _offset: 16, atom: 2, consent_id: "consent-2", consent_mask: 22 }),
+    buildEventRow({
+      message_id: "guess-2",
+      _offset: 17,
+      atom: 2,
+      consent_id: "consent-2",
+      consent_mask: 22,
+      regime: "opt_out",
+    }),
+    buildEventRow({
+      message_id: "ad-2",
+      _offset: 18,
+      atom: 2,
+      consent_id: "consent-2",
+      consent_mask: 38,
+      regime: "opt_out",
+    }),
+    buildEventRow({ message_id: "view-elsewhere", _offset: 19, atom: 4, consent_id: "consent-3" }),
     buildEventRow({
       message_id: "order-1",
       _offset: 10,
@@ -70,7 +96,7 @@ beforeAll(async () => {
   await createConsentRecorder({
     store: createConsentRecordStore(clickhouse),
     now: () => new Date("2026-11-22T20:30:00Z"),
-    sites: () => [{ id: "shop", notices: texts }],
+    sites: () => [buildSite({ notices: [...texts, notice] }), buildSite({ id: "quiet" })],
   }).tick();
 });
 afterAll(async () => {
@@ -96,6 +122,28 @@ describe("polder consent verify", () => {
     );
     expect(code).toBe(0);
     expect((await polder("verify", "--site", "shop")).out).not.toContain("blog");
+  });
+
+  it("says of a site that it has nothing of it, and does not know one that is none", async () => {
+    expect(await polder("verify", "--site", "quiet")).toMatchObject({ code: 0, out: "✓ quiet: 0 records, whole.\n" });
+    const unknown = await polder("verify", "--site", "shpo");
+    expect(unknown).toMatchObject({ code: 1, out: "" });
+    expect(unknown.err).toContain("There is no site shpo: known are blog, quiet, shop.");
+  });
+
+  it("finds a chain that is gone altogether", async () => {
+    await change("CREATE TABLE kept ENGINE = MergeTree ORDER BY n AS SELECT * FROM consent_log");
+    try {
+      await change("ALTER TABLE consent_log DELETE WHERE site = 'blog'");
+      for (const args of [["verify"], ["verify", "--site", "blog"]]) {
+        const { code, out } = await polder(...args);
+        expect(out).toContain("✗ blog: nothing is on record, and 1 choice is stored");
+        expect(code).toBe(1);
+      }
+      expect((await polder("verify")).out).toContain("✓ shop: 5 records, whole");
+    } finally {
+      await restore();
+    }
   });
 
   it("asks a server in CLICKHOUSE_URL as well", async () => {
@@ -253,9 +301,15 @@ describe("polder consent verify", () => {
       `ALTER TABLE consent_notice UPDATE text = 'We count visits.\\nNothing more.' WHERE purpose = 'measurement'`,
     );
     expect(out).toContain(
-      `✗ shop: the text on file for measurement in en is not the one of its hash ${texts[0]!.hash}`,
+      `✗ shop: the text for measurement in en on file is not the one of its hash ${texts[0]!.hash}`,
     );
     expect(code).toBe(1);
+    expect((await polder("verify")).code).toBe(0);
+    await change(`ALTER TABLE consent_notice UPDATE text = replace(text, 'tellen', 'weten') WHERE purpose = ''`);
+    expect((await polder("verify")).out).toContain(
+      `✗ shop: the notice on file is not the one of its hash ${notice.hash}`,
+    );
+    await change(`ALTER TABLE consent_notice UPDATE text = replace(text, 'weten', 'tellen') WHERE purpose = ''`);
     expect((await polder("verify")).code).toBe(0);
   });
 });
@@ -271,22 +325,43 @@ describe("polder consent proof", () => {
 Stored for measurement, profile; basis consent, regime opt_in.
 
 Choice consent-2, made 2026-11-22 20:15:00.000 UTC, received 2026-11-22 20:15:02.000 UTC
-  language nl, variant bar, notice 3, notice hash page-hash, regime opt_in, country NL
+  language nl, variant bar, notice 3, notice hash ${notice.hash}, regime opt_in, country NL
+  Said first (nl, on file since 2026-11-22 20:30:00.000 UTC):
+    Jouw keuze
+    De winkel wil tellen.
   measurement: granted
-    Shown (en, on file since 2026-11-22 20:30:00.000 UTC, ${texts[0]!.hash}):
+    Its text (en, on file since 2026-11-22 20:30:00.000 UTC, ${texts[0]!.hash}):
       Counting
       We count visits.
       Nothing more.
   profile: granted
-    Shown (nl, on file since 2026-11-22 20:30:00.000 UTC, ${texts[1]!.hash}):
+    Its text (nl, on file since 2026-11-22 20:30:00.000 UTC, ${texts[1]!.hash}):
       Profiel
       Wij onthouden uw bezoeken.
   ads: denied
-    Shown: a text with the hash ${"f".repeat(64)}, which was never in this site's configuration.
+    Its text: one with the hash ${"f".repeat(64)}, which was never in this site's configuration.
   Said besides: {"tcf":"CP1abc"}
   Link 2 of the chain of shop: ${link!.hash}
   after ${link!.previous}
 `);
+  });
+
+  it.each([
+    ["view-of-another", /^The choice consent-2 is on record, but not as made by the visitor of this event/m],
+    ["view-of-nobody", /^The choice consent-6 is on record, but not as made by the visitor of this event/m],
+    ["ad-1", /^This choice does not allow ads, for which the event is stored\.$/m],
+    ["guess-1", /^This choice does not allow prediction, for which the event is stored\.$/m],
+    ["ad-2", /^This choice does not allow ads, for which the event is stored\.$/m],
+  ])("is none when the choice is not the visitor's, or does not allow it: %s", async (id, says) => {
+    const { code, out } = await polder("proof", id);
+    expect(out).toMatch(says);
+    expect(code).toBe(1);
+  });
+
+  it("under a regime that does not ask is a choice that does not refuse", async () => {
+    const { code, out } = await polder("proof", "guess-2");
+    expect(out).toContain("Choice consent-2, made");
+    expect(code).toBe(0);
   });
 
   it("of a choice itself is that choice alone", async () => {
@@ -302,6 +377,8 @@ Choice consent-2, made 2026-11-22 20:15:00.000 UTC, received 2026-11-22 20:15:02
     expect(code).toBe(0);
     expect(out).toContain("Person 3 of shop: 2 choices on record");
     expect(out.match(/^Choice \S+/gm)).toEqual(["Choice consent-3,", "Choice consent-4,"]);
+    // A choice made on one device holds for what the person does on another.
+    expect((await polder("proof", "view-elsewhere")).code).toBe(0);
   });
 
   it.each([

@@ -1,9 +1,10 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseConfig } from "@polder/core";
+import { dropReasons } from "@polder/protocol";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { readSettings } from "../settings.ts";
 import { checkConsent, examine, verdict, type Finding } from "./doctor.ts";
@@ -144,6 +145,11 @@ ${lost}
       /^\d+ of 100 events were dropped .*no_profile_consent/,
     ],
     [
+      'polder_collector_events_dropped_total{site="shop",reason="consent_withdrawn"} 50',
+      'polder_collector_events_dropped_total{site="shop",reason="consent_withdrawn"} 51',
+      /^5\d of 100 events were dropped .*\(consent_withdrawn\) because .*old yes: docs\/how-to\/no_consent\.md\.$/,
+    ],
+    [
       'polder_collector_requests_refused_total{code="origin_refused"} 10',
       'polder_collector_requests_refused_total{code="origin_refused"} 11',
       /^1\d of 20 requests were refused .*\(origin_refused\).*List the page's origin.*polder\.config\.json/,
@@ -162,6 +168,15 @@ ${lost}
         text.includes("since the collector started"),
       );
       expect(losses).toEqual([{ level, text: expect.stringMatching(words) }]);
+    }
+  });
+
+  it.each(dropReasons)("has a remedy for %s, on every page of the docs that lists reasons", async (reason) => {
+    const metrics = metricsOf(`polder_collector_events_dropped_total{site="shop",reason="${reason}"} 1`);
+    expect((await examineWith({ metrics })).map(({ text }) => text).join()).toContain(`(${reason})`);
+    for (const page of ["protocol.md", "how-to/no_consent.md"]) {
+      const text = await readFile(new URL(`../../../../docs/${page}`, import.meta.url), "utf8");
+      expect(text).toContain(`\`${reason}\``);
     }
   });
 
@@ -258,6 +273,8 @@ it("says of each part that does not run how to start it", async () => {
 });
 
 describe("consent", () => {
+  const silent = { level: "ok", text: "Before a choice pages keep and send nothing (silent): shop." };
+
   it.each([
     ["pages anywhere", { origins: ["*"] }, "wrong", /anywhere/],
     ["pages without encryption", { origins: ["http://shop.example"] }, "wrong", /not encrypted/],
@@ -273,7 +290,15 @@ describe("consent", () => {
       /own banner/,
     ],
   ] as const)("mentions %s", (_, change, level, words) => {
-    expect(checkConsent(configOf(change))).toEqual([{ level, text: expect.stringMatching(words) }]);
+    expect(checkConsent(configOf(change))).toEqual([{ level, text: expect.stringMatching(words) }, silent]);
+  });
+
+  it.each([
+    ["buffer", /memory before a choice.*\(buffer\)\. Reason on record: Article 5\(3\), as we read it\.$/],
+    ["measurement", /counts page views before a choice.*\(measurement\)\. Reason on record: Article 5/],
+  ])("mentions the mode %s with the reason of the owner, and no site that is silent", (mode, words) => {
+    const consent = { beforeChoice: { mode, reason: "Article 5(3), as we read it." } };
+    expect(checkConsent(configOf({ consent }))).toEqual([{ level: "note", text: expect.stringMatching(words) }]);
   });
 
   it("tells what servers may send without a consent of their own", () => {
@@ -284,6 +309,7 @@ describe("consent", () => {
     ];
     expect(checkConsent(configOf({ serverKeys }))).toEqual([
       { level: "ok", text: expect.stringContaining("of a page") },
+      silent,
       { level: "ok", text: expect.stringMatching(/“erp” .* without .*contract \(measurement\)\. Orders\./) },
       { level: "ok", text: expect.stringMatching(/“till” .* only with a consent/) },
     ]);
@@ -292,6 +318,7 @@ describe("consent", () => {
   it("is at ease with the default", () => {
     expect(checkConsent(configOf({ origins: ["https://shop.example", "http://localhost:3000"] }))).toEqual([
       { level: "ok", text: expect.stringContaining("yes") },
+      silent,
     ]);
   });
 });

@@ -98,6 +98,8 @@ async function checkConfig(path: string | undefined): Promise<Finding[]> {
 export function checkConsent(config: PolderConfig): Finding[] {
   const surprises = config.sites.flatMap((site) => {
     const found: Finding[] = [];
+    const { mode, reason } = site.consent.beforeChoice;
+    if (mode !== "silent") found.push(note(`Site ${site.id} ${beforeChoiceWords[mode]} Reason on record: ${reason}`));
     if (site.origins.includes("*")) {
       found.push(wrong(`Site ${site.id} takes events from pages anywhere (origins "*"). List its own origins.`));
     }
@@ -137,11 +139,18 @@ export function checkConsent(config: PolderConfig): Finding[] {
       ),
     ),
   );
+  const silent = config.sites.filter(({ consent }) => consent.beforeChoice.mode === "silent").map(({ id }) => id);
   return [
     ...(surprises.length === 0 ? [ok("Without a visitor's yes nothing of a page is stored.")] : surprises),
+    ...(silent.length === 0 ? [] : [ok(`Before a choice pages keep and send nothing (silent): ${silent.join(", ")}.`)]),
     ...servers,
   ];
 }
+
+const beforeChoiceWords = {
+  buffer: "lets pages keep events in memory before a choice, to be sent after a yes (buffer).",
+  measurement: "counts page views before a choice, as nobody's (measurement).",
+} as const;
 
 async function checkDataFolder({ dataPath }: Settings): Promise<Finding[]> {
   try {
@@ -259,6 +268,8 @@ const remedies = {
       "because they carried no consent. Send the visitor's choice along (context.consent), or from a server use a key with a basis: npx polder key add server --basis contract",
     no_profile_consent:
       "because they tell who someone is, and nobody agreed to a profile. That is right for visitors who declined; servers send the choice along (context.consent)",
+    consent_withdrawn:
+      "because their visitors' recorded choice allows less than they claimed. A few are right after withdrawals; where it is most of them, a page or server goes on sending an old yes: docs/how-to/no_consent.md",
   },
   refused: {
     origin_refused:

@@ -1,12 +1,21 @@
 import { existsSync } from "node:fs";
-import { isIP } from "node:net";
 import { basename, resolve } from "node:path";
-import { parseConfig, type ConfigProblem } from "@polder/core";
+import { parseConfig, type ConfigResult, type SiteConfig } from "@polder/core";
 import { configFileName, writeConfigFile } from "../config-file.ts";
 import { hashOfKey, newServerKey, newWriteKey } from "../keys.ts";
+import {
+  collectorAdvice,
+  collectorFault,
+  proposedCollector,
+  siteHostOf,
+  isDomain,
+  withoutSlash,
+  withScheme,
+} from "./collector-address.ts";
 import { readFlags, type Command } from "./command.ts";
 import { CommandError, exitCode, UsageError } from "./exit-code.ts";
 import { basisWords, usualBasis } from "./key-basis.ts";
+import { scriptTag } from "./page-tags.ts";
 import type { Terminal } from "./terminal.ts";
 
 const help = `Makes polder.config.json with fresh keys for your own site, and prints the tag to paste.
@@ -68,8 +77,7 @@ export const initCommand: Command = {
         check: (origin) => faultOf({ origins: [origin] }),
       }),
     ];
-    const siteHost = hostOf(origins.find(isPublicHttps) ?? origins[0] ?? "");
-    const isDomain = siteHost.includes(".") && isIP(siteHost) === 0;
+    const siteHost = siteHostOf(origins);
     const id =
       given.id ??
       (await ask({
@@ -99,7 +107,7 @@ export const initCommand: Command = {
       withScheme(values.collector ?? "") ||
         (await ask({
           question: "Where browsers will reach the collector",
-          proposal: isDomain && origins.some(isPublicHttps) ? `https://data.${siteHost}` : "http://localhost:8081",
+          proposal: proposedCollector(origins),
           flag: "--collector",
           read: withScheme,
           check: checkCollector,
@@ -120,18 +128,20 @@ export const initCommand: Command = {
       consent: { regimes: { default: "opt_in" } },
       currency: given.currency ?? "EUR",
       // The collector has a name beside the pages': without their parent domain it may set no cookie for them.
-      ...(isDomain && new URL(collector).hostname.endsWith(`.${siteHost}`) && { cookieDomain: siteHost }),
+      ...(isDomain(siteHost) && new URL(collector).hostname.endsWith(`.${siteHost}`) && { cookieDomain: siteHost }),
     };
-    assertUsable(site);
     const config = { sites: [site] };
+    const { consent } = assertUsable(site);
     await writeConfigFile(path, config);
 
     const { colours, out } = terminal;
     out(`Made ${path}.`);
     out();
-    out("Paste this into the head of every page:");
+    out(
+      "Paste this into the head of every page (`npx polder tag` prints it again, with all that the configuration says by then):",
+    );
     out();
-    out(colours.green(`  <script async src="${collector}/polder.js" data-site="${writeKey}"></script>`));
+    out(colours.green(`  ${scriptTag({ ...site, consent }, writeKey, collector)}`));
     out();
     const advice = collectorAdvice(collector, origins);
     if (advice !== undefined) {
@@ -174,7 +184,7 @@ const asker =
     }
   };
 
-function problemsOf(fields: object): readonly ConfigProblem[] {
+function checkSite(fields: object): ConfigResult {
   const sample = {
     id: "site",
     name: "Site",
@@ -182,50 +192,24 @@ function problemsOf(fields: object): readonly ConfigProblem[] {
     origins: ["https://shop.example"],
     writeKeys: [{ key: "pk_12345678" }],
   };
-  const checked = parseConfig(JSON.stringify({ sites: [{ ...sample, ...fields }] }));
-  return checked.ok ? [] : checked.problems;
+  return parseConfig(JSON.stringify({ sites: [{ ...sample, ...fields }] }));
 }
 
-const faultOf = (fields: object): string | undefined => problemsOf(fields)[0]?.message;
-
-/** @throws {UsageError} with all that is wrong, by flag. */
-function assertUsable(fields: object): void {
-  const reasons = problemsOf(fields).map(({ path, message }) => `  ${flagOf(path)} ${message}`);
-  if (reasons.length > 0) throw new UsageError(`Nothing was made:\n${reasons.join("\n")}`);
+function faultOf(fields: object): string | undefined {
+  const checked = checkSite(fields);
+  return checked.ok ? undefined : checked.problems[0]?.message;
 }
 
-/** What is wrong with this address of the collector, as the end of a sentence. */
-function collectorFault(address: string, origins: readonly string[]): string | undefined {
-  if (!URL.canParse(address) || !/^https?:$/.test(new URL(address).protocol) || /[?#]/.test(address))
-    return "must be an address, as https://data.shop.example.";
-  const isOpen = address.startsWith("http:") && !isLocal(address);
-  return isOpen && origins.some(isPublicHttps)
-    ? "must begin with https://: browsers load nothing from http into a page on https."
-    : undefined;
+/**
+ * The site as the configuration will have it.
+ * @throws {UsageError} with all that is wrong, by flag.
+ */
+function assertUsable(fields: object): SiteConfig {
+  const checked = checkSite(fields);
+  if (checked.ok) return checked.config.sites[0]!;
+  const reasons = checked.problems.map(({ path, message }) => `  ${flagOf(path)} ${message}`);
+  throw new UsageError(`Nothing was made:\n${reasons.join("\n")}`);
 }
-
-/** What is left to do before visitors reach the collector. */
-function collectorAdvice(collector: string, origins: readonly string[]): string | undefined {
-  if (!origins.some(isPublicHttps)) return undefined;
-  const proxy = "a TLS proxy, listed in trustedProxies, that passes on to port 8081 (POLDER_HOST if it is elsewhere)";
-  return isLocal(collector)
-    ? `Visitors cannot reach ${collector}: for them, use an address of your own in the tag (--collector) and put there ${proxy}.`
-    : `The collector must answer at ${collector}: put there ${proxy}. To try it out on this machine, use http://localhost:8081 in the tag.`;
-}
-
-/** A bare host is meant as https, but for this machine, which seldom has a certificate. */
-function withScheme(address: string): string {
-  const text = withoutSlash(address.trim());
-  if (text === "" || text === "*" || /^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return text;
-  return isLocal(`http://${text}`) ? `http://${text}` : `https://${text}`;
-}
-
-const withoutSlash = (address: string): string => address.replace(/\/+$/, "");
-
-const isLocal = (address: string): boolean =>
-  URL.canParse(address) && ["localhost", "127.0.0.1", "[::1]"].includes(new URL(address).hostname);
-
-const isPublicHttps = (origin: string): boolean => origin.startsWith("https:") && !isLocal(origin);
 
 /** The flag that filled this place of the file. */
 const flagOf = (path: string): string =>
@@ -241,11 +225,3 @@ const slug = (text: string): string =>
     .replaceAll(/[^a-z0-9]+/g, "-")
     .replaceAll(/^-+|-+$/g, "")
     .slice(0, 63) || "site";
-
-const hostOf = (origin: string): string => {
-  try {
-    return new URL(origin).hostname.replace(/^www\./, "");
-  } catch {
-    return "";
-  }
-};

@@ -95,8 +95,10 @@ describe("init", () => {
       consent: { regimes: { default: "opt_in" } },
     });
     expect(out).toContain(
-      `<script async src="https://data.shop.example/polder.js" data-site="${site?.writeKeys[0]?.key}"></script>`,
+      `<script async src="https://data.shop.example/polder.js" data-site="${site?.writeKeys[0]?.key}" data-cookie-domain="shop.example"></script>`,
     );
+    // The same tag that is printed later.
+    expect(out).toContain((await run(["tag"])).out.trim());
     const [serverKey = ""] = /sk_[\w-]{43}/.exec(out) ?? [];
     expect(site?.serverKeys[0]?.hash).toBe(hashOfKey(serverKey));
     expect(await configText()).not.toContain(serverKey);

@@ -12,11 +12,13 @@ import { retentionCommand } from "./retention.ts";
 import { replayCommand } from "./replay.ts";
 import { sqlCommand } from "./sql.ts";
 import { startCommand } from "./start.ts";
+import { tagCommand } from "./tag.ts";
 import { typesCommand } from "./types.ts";
 
 export const commands: readonly Command[] = [
   initCommand,
   startCommand,
+  tagCommand,
   migrateCommand,
   sqlCommand,
   doctorCommand,

@@ -9,6 +9,7 @@ import { demoConfigPath, parts, readSettings, settingFlags, type Settings } from
 import type { RunningPolder } from "../start-polder.ts";
 import { readFlags, type Command, type CommandContext } from "./command.ts";
 import { CommandError, exitCode, messageOf } from "./exit-code.ts";
+import { scriptTag } from "./page-tags.ts";
 import { createProgress } from "./progress.ts";
 
 const help = `Runs all of Polder in one process: collector, log, loader, worker, live page, SQL. Ctrl-C drains and stops; a second one stops at once.
@@ -118,7 +119,7 @@ async function runUntilStopped({ settings, configPath, isDemo }: Run, context: C
   try {
     terminal.out(colours.bold("Polder"));
     const polder = await startPolder({ settings, configPath, isDemo, progress, loggerOf: logFile.loggerOf, now });
-    printAddresses(polder, { settings, logPath: logFile.path }, context);
+    printAddresses(polder, { settings, configPath, logPath: logFile.path }, context);
     const failure = await Promise.race([polder.failed, interrupted]);
     if (failure !== undefined) terminal.err(colours.red(`Polder cannot go on: ${messageOf(failure)}`));
     terminal.out();
@@ -141,15 +142,17 @@ const goodbye = (behind: number | undefined): string => {
 
 function printAddresses(
   { addresses, writeKey }: RunningPolder,
-  { settings, logPath }: { settings: Settings; logPath: string },
+  { settings, configPath, logPath }: { settings: Settings; configPath: string; logPath: string },
   { terminal: { out, colours } }: CommandContext,
 ): void {
+  const [site] = readConfigFile(configPath).sites;
   const question = "SELECT name, count() FROM events_v GROUP BY name";
   const rows: [string, string][] = [
     ...(addresses.shop === undefined ? [] : [["Shop", colours.cyan(addresses.shop)] as [string, string]]),
     ["Live page", colours.cyan(addresses.api)],
     ["Collector", colours.cyan(addresses.collector)],
-    ["Tag", `<script async src="${addresses.collector}/polder.js" data-site="${writeKey}"></script>`],
+    ["Tag", scriptTag(site!, writeKey, addresses.collector)],
+    ["", `with the banner and its texts: npx polder tag --site ${site!.id} --collector ${addresses.collector}`],
     ["SQL", colours.cyan(addresses.sql)],
     ...(settings.clickhouse === undefined
       ? [["", `curl '${addresses.sql}/?database=${settings.database}' --data '${question}'`] as [string, string]]

@@ -1,10 +1,22 @@
 import { describe, expect, it } from "vitest";
 import { categories, products } from "./catalogue.ts";
+import type { SiteConfig } from "@polder/core";
+import { withTexts } from "../demo-config.ts";
 import { createShop } from "./create-shop.ts";
+import type { Notice } from "./notice.ts";
 
-const shopHere = () => {
+const texts = withTexts<SiteConfig["consent"]>({
+  regimes: {},
+  grantDays: 365,
+  refusalDays: 184,
+  beforeChoice: { mode: "silent" },
+  notice: {},
+  purposes: {},
+});
+const shopHere = (consent = () => texts) => {
   let orders = 0;
   return createShop({
+    consent,
     writeKey: "pk_test_12345678",
     collectorUrl: () => "http://localhost:8081",
     liveUrl: () => "http://localhost:8082",
@@ -42,6 +54,7 @@ const pages = [
   "/",
   "/about",
   "/privacy",
+  "/your-data",
   "/cart",
   "/account",
   "/bouquet",
@@ -67,7 +80,7 @@ describe("every page", () => {
     ).toEqual([]);
     expect(
       [...text.matchAll(/(?:src|href)="(https?:\/\/[^"]+)"/g)].map(([, url]) => new URL(url!).host).sort(),
-    ).toEqual(["localhost:8081", "localhost:8082"]);
+    ).toEqual(["localhost:8081", "localhost:8081", "localhost:8082"]);
     expect(text).not.toMatch(/>undefined<|\[object |NaN/);
   });
 
@@ -82,7 +95,7 @@ describe("every page", () => {
   it("has labels for every field", async () => {
     const visitor = createVisitor();
     await visitor.post("/cart", { item: "mill-mug", quantity: "1" });
-    for (const path of ["/product/mill-mug", "/cart", "/checkout", "/account"]) {
+    for (const path of ["/product/mill-mug", "/cart", "/checkout", "/account", "/your-data"]) {
       const { text } = await visitor.get(path);
       for (const [field] of text.matchAll(/<input[^>]*>/g)) {
         if (field.includes('type="hidden"')) continue;
@@ -106,25 +119,60 @@ describe("every page", () => {
   });
 });
 
-describe("the consent banner", () => {
-  it("offers yes and no as the same element with the same class, before the fold of choices", async () => {
-    const { text } = await createVisitor().get("/");
-    const banner = text.slice(text.indexOf('id="consent"'), text.indexOf("<details"));
-    const buttons = [...banner.matchAll(/<button[^>]*data-consent="(yes|no)"[^>]*>/g)];
-    expect(buttons.map(([, kind]) => kind)).toEqual(["yes", "no"]);
-    const [yes, no] = buttons.map(([markup, kind]) => markup.replace(`"${kind}"`, '"…"'));
-    expect(yes).toBe(no);
+describe("what a visitor is asked", () => {
+  const noticeOf = async (acceptLanguage: string, shop = shopHere()): Promise<Notice> => {
+    const response = await shop.app.request(`${at}/`, { headers: { "accept-language": acceptLanguage } });
+    expect(response.headers.get("vary")).toBe("Accept-Language");
+    return JSON.parse(/id="polder-notice">([^<]*)</.exec(await response.text())![1]!) as Notice;
+  };
+
+  it("is in every page beside the banner's file, in the words of the configuration of this moment", async () => {
+    let consent = texts;
+    const shop = shopHere(() => consent);
+    const { text } = await createVisitor(shop).get("/cart");
+    expect(text).toContain('<script async src="http://localhost:8081/polder-banner.js"></script>');
+    const before = await noticeOf("en", shop);
+    expect(before).toMatchObject({ texts: texts.notice, purposes: texts.purposes });
+    expect(before.purposes["ads"]!["nl"]).toMatchObject({ hash: expect.stringMatching(/^[0-9a-f]{64}$/) });
+    consent = {
+      ...texts,
+      beforeChoice: { mode: "buffer" },
+      purposes: { measurement: { en: { title: "Count </script>", text: "Changed." } } },
+    };
+    const after = await noticeOf("en", shop);
+    expect(after.purposes).toMatchObject(consent.purposes);
+    expect((await createVisitor(shop).get("/")).text).toContain('data-before-choice="buffer"');
+    expect(after.version, "other words are another version").not.toBe(before.version);
   });
 
-  it("is not shown until a script knows that there is no choice yet, and has nothing ticked", async () => {
-    const { text } = await createVisitor().get("/");
-    const banner = text.slice(text.indexOf('id="consent"') - 60, text.indexOf("</section>"));
-    expect(banner).toMatch(/\shidden\s*>/);
-    expect(banner).not.toContain("checked");
+  it.each([
+    ["nl-NL,nl;q=0.9,en;q=0.8", "nl"],
+    ["de-DE,de,nl;q=0.5,en;q=0.1", "nl"],
+    ["en-GB,en", "en"],
+    ["de", "en"],
+    ["", "en"],
+    ["__proto__,constructor", "en"],
+  ])("with %s is asked in %s", async (acceptLanguage, language) => {
+    const notice = await noticeOf(acceptLanguage);
+    expect(notice.language).toBe(language);
+    expect(notice.texts[language]!.title).not.toBe("");
+    for (const inLanguages of Object.values(notice.purposes)) expect(inLanguages[language]!.text).not.toBe("");
   });
 
-  it("can be opened again from every page", async () => {
-    for (const path of pages) expect((await createVisitor().get(path)).text).toContain("data-consent-open");
+  it("can be opened again from every page, and what is on record is a link away", async () => {
+    for (const path of pages) {
+      const { text } = await createVisitor().get(path);
+      expect(text).toContain("data-polder-consent-open");
+      expect(text).toContain('href="/your-data"');
+    }
+  });
+
+  it("may be looked up on the read side, under the name the visitor came by", async () => {
+    const response = await shopHere().app.request("http://127.0.0.1:8080/your-data");
+    expect(await response.text()).toContain('data-consent-url="http://127.0.0.1:8082/v1/consent"');
+    expect(response.headers.get("content-security-policy")).toContain(
+      "connect-src 'self' http://127.0.0.1:8081 http://127.0.0.1:8082;",
+    );
   });
 });
 

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { serve, type ServerType } from "@hono/node-server";
+import type { SiteConfig } from "@polder/core";
 import { Hono, type Context } from "hono";
 import { deleteCookie, getCookie, setCookie } from "hono/cookie";
 import { csrf } from "hono/csrf";
@@ -8,6 +9,7 @@ import { addToCart, cartText, maxQuantity, parseCart, setQuantity, type Cart } f
 import { bouquetSteps } from "./bouquet.ts";
 import { findCategory, findProduct } from "./catalogue.ts";
 import type { Html } from "./layout.ts";
+import { noticeFor } from "./notice.ts";
 import { createOrders } from "./orders.ts";
 import { aboutPage } from "./pages/about.ts";
 import { accountPage } from "./pages/account.ts";
@@ -20,6 +22,7 @@ import { messagePage } from "./pages/message.ts";
 import { privacyPage } from "./pages/privacy.ts";
 import { productPage } from "./pages/product.ts";
 import { thanksPage } from "./pages/thanks.ts";
+import { yourDataPage } from "./pages/your-data.ts";
 import type { Visit } from "./visit.ts";
 
 export interface ShopOptions {
@@ -28,15 +31,17 @@ export interface ShopOptions {
   collectorUrl: () => string;
   liveUrl: () => string;
   newOrderId: () => string;
+  /** What visitors are told and asked. Read on each request: the configuration may change. */
+  consent: () => SiteConfig["consent"];
 }
 
 const cookieNames = { cart: "slootkant_cart", customer: "slootkant_customer" } as const;
 const sessionCookie = { path: "/", httpOnly: true, sameSite: "Lax" } as const;
 const types = { css: "text/css; charset=utf-8", js: "text/javascript; charset=utf-8", svg: "image/svg+xml" } as const;
-const assetNames = ["shop.css", "shop.js", "bouquet.js", "icon.svg"] as const;
+const assetNames = ["shop.css", "shop.js", "bouquet.js", "your-data.js", "icon.svg"] as const;
 
 /** The demo shop. It shows how a site uses Polder and keeps nothing of its own but the orders of this run. */
-export function createShop({ writeKey, collectorUrl, liveUrl, newOrderId }: ShopOptions) {
+export function createShop({ writeKey, collectorUrl, liveUrl, newOrderId, consent }: ShopOptions) {
   const orders = createOrders({ newOrderId });
   const assets = readAssets();
   const app = new Hono();
@@ -48,12 +53,14 @@ export function createShop({ writeKey, collectorUrl, liveUrl, newOrderId }: Shop
     return target.origin;
   };
   const visitOf = (c: Context): Visit => ({
+    consent: consent(),
     path: c.req.path,
     cart: parseCart(getCookie(c, cookieNames.cart) ?? ""),
     customer: getCookie(c, cookieNames.customer),
     collectorUrl: asVisited(collectorUrl(), c),
     liveUrl: asVisited(liveUrl(), c),
     writeKey,
+    notice: noticeFor(c.req.header("Accept-Language") ?? "", consent()),
   });
   const keepCart = (c: Context, cart: Cart) => setCookie(c, cookieNames.cart, cartText(cart), sessionCookie);
   const show = async (c: Context, page: Html, status: 200 | 404 = 200) => c.html(await page, status);
@@ -70,8 +77,8 @@ export function createShop({ writeKey, collectorUrl, liveUrl, newOrderId }: Shop
   app.use(csrf());
   app.use(async (c, next) => {
     await next();
-    const collector = asVisited(collectorUrl(), c);
-    c.header("Content-Security-Policy", policy(collector));
+    c.header("Content-Security-Policy", policy(asVisited(collectorUrl(), c), asVisited(liveUrl(), c)));
+    c.header("Vary", "Accept-Language");
     c.header("X-Content-Type-Options", "nosniff");
     c.header("Referrer-Policy", "strict-origin-when-cross-origin");
     if (!c.res.headers.has("Cache-Control")) c.header("Cache-Control", "no-cache");
@@ -89,6 +96,7 @@ export function createShop({ writeKey, collectorUrl, liveUrl, newOrderId }: Shop
   app.get("/", (c) => show(c, homePage(visitOf(c))));
   app.get("/about", (c) => show(c, aboutPage(visitOf(c))));
   app.get("/privacy", (c) => show(c, privacyPage(visitOf(c))));
+  app.get("/your-data", (c) => show(c, yourDataPage(visitOf(c))));
   app.get("/category/:slug", (c) => {
     const category = findCategory(c.req.param("slug"));
     return category ? show(c, categoryPage(visitOf(c), category)) : lost(c);
@@ -183,11 +191,11 @@ export function createShop({ writeKey, collectorUrl, liveUrl, newOrderId }: Shop
 
 const isThisMachine = (name: string): boolean => name === "localhost" || name === "127.0.0.1" || name === "[::1]";
 
-const policy = (collector: string): string =>
+const policy = (collector: string, readSide: string): string =>
   [
     "default-src 'none'",
     `script-src 'self' ${collector}`,
-    `connect-src 'self' ${collector}`,
+    `connect-src 'self' ${collector} ${readSide}`,
     `img-src 'self' data: ${collector}`,
     "style-src 'self'",
     "form-action 'self'",

@@ -1,8 +1,8 @@
 import { html, raw } from "hono/html";
 import type { HtmlEscapedString } from "hono/utils/html";
+import { scriptTag } from "../cli/page-tags.ts";
 import { cartCount } from "./cart.ts";
 import { categories } from "./catalogue.ts";
-import { consentBanner } from "./consent-banner.ts";
 import type { PageEvent, Visit } from "./visit.ts";
 
 export type Html = HtmlEscapedString | Promise<HtmlEscapedString>;
@@ -25,14 +25,17 @@ export const layout = (visit: Visit, { title, description, events = [], body }: 
         <meta name="color-scheme" content="light dark" />
         <link rel="icon" href="/assets/icon.svg" type="image/svg+xml" />
         <link rel="stylesheet" href="/assets/shop.css" />
-        <script async src="${visit.collectorUrl}/polder.js" data-site="${visit.writeKey}"></script>
+        <script type="application/json" id="polder-notice">
+          ${json(visit.notice)}
+        </script>
+        ${raw(scriptTag(visit, visit.writeKey, visit.collectorUrl))}
+        <script async src="${visit.collectorUrl}/polder-banner.js"></script>
         <script defer src="/assets/shop.js"></script>
       </head>
       <body>
-        <a class="skip" href="#main">To the content</a>
-        ${consentBanner()}
         <p class="unseen" role="status" id="consent-said"></p>
         <header class="top">
+          <a class="skip" href="#main">To the content</a>
           <div class="wide top-row">
             <a class="wordmark" href="/">${wordmark()}<span>Slootkant</span></a>
             <nav aria-label="Shop">
@@ -108,7 +111,8 @@ const footer = (visit: Visit): Html =>
         <ul class="plain">
           <li><a href="/about">Who we are</a></li>
           <li><a href="/privacy">What we know about you</a></li>
-          <li><button type="button" class="link" data-consent-open>Your privacy choice</button></li>
+          <li><a href="/your-data">Your data</a></li>
+          <li><button type="button" class="link" data-polder-consent-open>Your privacy choice</button></li>
         </ul>
       </section>
       <section aria-labelledby="choice-title">

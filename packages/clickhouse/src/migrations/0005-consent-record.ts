@@ -57,21 +57,34 @@ COMMENT 'One row a recorded choice, chained by hash per site: append-only';
 CREATE TABLE IF NOT EXISTS {db}.consent_receipt {on_cluster} (
   site LowCardinality(String) COMMENT 'Id of the site',
   n UInt64 COMMENT 'Place of the withdrawal in the chain of the site: consent_log',
+  round UInt16 COMMENT '1; one more each time that rows received before the withdrawal were loaded after it had been carried out',
   table_name LowCardinality(String) COMMENT 'Table that it was removed from; empty for the withdrawal as a whole',
   consent_id SimpleAggregateFunction(any, String) COMMENT 'Id of the withdrawal',
+  outcome SimpleAggregateFunction(any, String) COMMENT 'removed; or why nothing was: granted_again, other_basis, nothing_found',
   rows SimpleAggregateFunction(max, UInt64) COMMENT 'Rows of this visitor that were there; as a whole: identities',
-  remaining SimpleAggregateFunction(min, UInt64) COMMENT 'Of these, how many still said who the visitor is when it was over',
+  remaining SimpleAggregateFunction(min, UInt64) COMMENT 'Of these, how many still said who the visitor is when it was over; as a whole: in all tables',
   is_done SimpleAggregateFunction(max, UInt8) COMMENT '1: carried out to the end; 0: begun',
   at SimpleAggregateFunction(max, DateTime64(3, 'UTC')) COMMENT 'When',
   atoms SimpleAggregateFunction(groupUniqArrayArray, Array(UInt32)) COMMENT 'As a whole: numbers of the identities that were made nameless; of a table: none',
-  INDEX consent_ids consent_id TYPE bloom_filter(0.01) GRANULARITY 1
+  kept SimpleAggregateFunction(groupUniqArrayArray, Array(UInt32)) COMMENT 'As a whole: identities of the same browser that stand on another basis',
+  emptied SimpleAggregateFunction(groupUniqArrayArray, Array(UInt32)) COMMENT 'As a whole: identities that go on and were emptied in part',
+  purposes SimpleAggregateFunction(groupUniqArrayArray, Array(String)) COMMENT 'What of these was emptied: click ids and traits for these purposes; none: all that was received until the withdrawal',
+  keys SimpleAggregateFunction(groupUniqArrayArray, Array(UInt64)) COMMENT 'As a whole: hash of the id that withdrew, to find rows that are loaded late; empty from 8 days on' TTL toDateTime(at) + INTERVAL 8 DAY,
+  INDEX consent_ids consent_id TYPE bloom_filter(0.01) GRANULARITY 1,
+  INDEX moments at TYPE minmax GRANULARITY 1
 )
 ENGINE = {engine_everywhere AggregatingMergeTree()}
-ORDER BY (site, n, table_name)
+ORDER BY (site, n, round, table_name)
 SETTINGS {dedup}, default_compression_codec = 'ZSTD(1)', index_granularity = 1024
 COMMENT 'What each withdrawal removed, where and when';
 
 -- A visitor asks by the id in the cookie alone, which is no key of the table.
 ALTER TABLE {local atom} {on_cluster} ADD INDEX IF NOT EXISTS devices anonymous_id TYPE bloom_filter(0.01) GRANULARITY 1;
+
+-- What is loaded after a withdrawal is found by the keys in its receipt.
+ALTER TABLE {local atom} {on_cluster} ADD INDEX IF NOT EXISTS device_keys cityHash64(anonymous_id, if(anonymous_id = '', user_id, '')) TYPE bloom_filter(0.01) GRANULARITY 1;
+
+-- What was chosen days ago and came today is looked for by its arrival.
+ALTER TABLE {local events} {on_cluster} ADD INDEX IF NOT EXISTS arrivals received_at TYPE minmax GRANULARITY 1;
 `,
 };

@@ -2,7 +2,7 @@ import { viewSelects, type ViewTable } from "./0003-materialized-views.ts";
 import type { Migration } from "./render-migrations.ts";
 
 /** What a row of a state is made of by then has one week and one class, so that removing rows leaves right counts of the rest. */
-const moreKeys = {
+export const weekAndClass = {
   columns: ["toMonday(events.received_at) AS week", "events.user_id != '' AS is_known"],
   names: ["week", "is_known"],
 };
@@ -30,9 +30,9 @@ const rekey = keys
 ALTER TABLE {local ${table}} {on_cluster} ${newColumns("ADD COLUMN IF NOT EXISTS")}, MODIFY ORDER BY (${key}, week, is_known);
 ALTER TABLE {db}.${table} {on_cluster} ${newColumns("ADD COLUMN IF NOT EXISTS")};
 ALTER TABLE {local ${table}} {on_cluster} DELETE WHERE week != toDate(0) AND (${key}) IN (SELECT ${key} FROM {db}.${table} WHERE week = toDate(0)) SETTINGS mutations_sync = 2, allow_nondeterministic_mutations = 1;
-ALTER TABLE {db}.${table}_mv {on_cluster} MODIFY QUERY ${viewSelects[table](moreKeys)};
+ALTER TABLE {db}.${table}_mv {on_cluster} MODIFY QUERY ${viewSelects[table](weekAndClass)};
 INSERT INTO {db}.${table}
-${viewSelects[table](moreKeys, { from: "{db}.events", and: ` AND ${isFilled} IN (SELECT ${key} FROM {db}.${table} WHERE week = toDate(0))` })}
+${viewSelects[table](weekAndClass, { from: "{db}.events", and: ` AND ${isFilled} IN (SELECT ${key} FROM {db}.${table} WHERE week = toDate(0))` })}
 SETTINGS insert_deduplicate = 0, distributed_foreground_insert = 1;
 ALTER TABLE {local ${table}} {on_cluster} DELETE WHERE week = toDate(0)${table === "atom" ? " AND (anonymous_id != '' OR user_id != '')" : ""} SETTINGS mutations_sync = 2;
 `,

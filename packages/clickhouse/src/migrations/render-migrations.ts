@@ -4,6 +4,8 @@ import { people } from "./0002-people.ts";
 import { materializedViews } from "./0003-materialized-views.ts";
 import { views } from "./0004-views.ts";
 import { consentRecord } from "./0005-consent-record.ts";
+import { consentSetting } from "./0006-consent-setting.ts";
+import { consentChoices } from "./0007-consent-choices.ts";
 import { lossLedger } from "./0008-loss-ledger.ts";
 import { retention } from "./0009-retention.ts";
 import { loading } from "./0010-loading.ts";
@@ -36,6 +38,8 @@ export const migrations: readonly Migration[] = [
   materializedViews,
   views,
   consentRecord,
+  consentSetting,
+  consentChoices,
   lossLedger,
   retention,
   loading,

@@ -37,6 +37,8 @@ export interface ReceiptLine {
 }
 
 export interface ConsentQueries {
+  /** Every site that a worker has filed the settings of or that has choices, by name: its choices among the events, and its links. */
+  knownSites(): Promise<{ site: string; choices: number; links: number }[]>;
   /** Sites that have a chain. */
   chainSites(): Promise<string[]>;
   /** All links of a chain in ascending `n`, links with the same `n` as often as they are there. */
@@ -73,6 +75,15 @@ export function createConsentQueries(clickhouse: ClickHouse): ConsentQueries {
   const links = (where: string, params: { [name: string]: string | readonly number[] }): Promise<ConsentLogRow[]> =>
     clickhouse.query(`SELECT ${selectLink} FROM consent_log AS l WHERE ${where} ORDER BY l.site, l.n`, { params });
   return {
+    knownSites: () =>
+      clickhouse.query(
+        `SELECT site, sum(choices) AS choices, sum(links) AS links FROM (
+           SELECT site, count() AS choices, 0 AS links FROM events WHERE type = 'consent' AND name = 'consent' GROUP BY site
+           UNION ALL SELECT site, 0, count() FROM consent_log GROUP BY site
+           UNION ALL SELECT site, 0, 0 FROM consent_setting GROUP BY site
+         ) GROUP BY site ORDER BY site`,
+      ),
+
     chainSites: async () =>
       (await clickhouse.query<{ site: string }>("SELECT DISTINCT site FROM consent_log ORDER BY site")).map(
         ({ site }) => site,
@@ -138,8 +149,9 @@ export function createConsentQueries(clickhouse: ClickHouse): ConsentQueries {
 
     receiptOf: async (site, consentId) => {
       const rows = await clickhouse.query<ReceiptLine & { doneAt: number }>(
-        `SELECT table_name AS table, rows, remaining, toUnixTimestamp64Milli(at) AS doneAt FROM consent_receipt FINAL
-         WHERE site = {site:String} AND consent_id = {consentId:String} AND is_done = 1 ORDER BY table_name`,
+        `SELECT table_name AS table, sum(r.rows) AS rows, sum(r.remaining) AS remaining, max(toUnixTimestamp64Milli(r.at)) AS doneAt
+         FROM consent_receipt AS r FINAL
+         WHERE site = {site:String} AND consent_id = {consentId:String} AND is_done = 1 GROUP BY table_name ORDER BY table_name`,
         { params: { site, consentId } },
       );
       const whole = rows.find(({ table }) => table === "");

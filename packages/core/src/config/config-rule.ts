@@ -1,9 +1,11 @@
 import { origins, purposes, regimes } from "@polder/protocol";
 import { isIP } from "node:net";
 import { defaultRetention, maxRetentionDays, minRetentionDays } from "../ports/retention-store.ts";
+import { countries } from "./countries.ts";
 import type { ObjectRule, Rule, ValueOf } from "./rule.ts";
 
 const traitClasses = ["identity", "descriptive", "behavioural", "qualitative"] as const;
+const beforeChoiceModes = ["silent", "buffer", "measurement"] as const;
 const bases = ["contract", "consent_elsewhere", "legitimate_interest", "legal_obligation"] as const;
 
 const basis = {
@@ -39,6 +41,8 @@ const validUntil = {
   about: "The key no longer counts from this time on: lets an old and a new key overlap. ISO 8601 with a zone.",
   check: checkTime,
 } as const satisfies Rule;
+
+const languageNames = { pattern: /^[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*$/, expected: "a language, as nl or pt-BR" };
 
 const site = {
   type: "object",
@@ -127,7 +131,11 @@ const site = {
           type: "map",
           about:
             "What holds without a choice, by country of the visitor (ISO 3166, as US), and `default` for all others: opt_in when absent. Where countries are named and a visitor's is not known, the strictest of all of these holds.",
-          names: { pattern: /^(?:default|[A-Z]{2})$/, expected: "default, or a country in two capitals, as US" },
+          names: {
+            pattern: /^(?:default|[A-Z]{2})$/,
+            expected: "default, or a country in two capitals, as US",
+            check: checkPlace,
+          },
           of: { type: "one_of", about: "A regime.", values: regimes },
           default: {},
         },
@@ -138,6 +146,35 @@ const site = {
           max: 365,
           default: 365,
         },
+        refusalDays: {
+          type: "number",
+          about: "Days that a refusal holds before the visitor is asked again: half a year at least.",
+          min: 184,
+          max: 730,
+          default: 184,
+        },
+        beforeChoice: {
+          type: "object",
+          about: "What happens before a visitor has chosen.",
+          default: {},
+          fields: {
+            mode: {
+              type: "one_of",
+              about:
+                "silent: nothing is kept or sent. buffer: the page keeps events in memory and sends them after a yes. measurement: the page sends one request a page view, without an id of any kind, and the collector keeps it as a count of nobody.",
+              values: beforeChoiceModes,
+              default: "silent",
+            },
+            reason: {
+              type: "text",
+              optional: true,
+              about:
+                "Why that may be, for whoever asks later: on what the site relies. Needed for buffer and measurement.",
+              pattern: /\S/,
+              expected: "a sentence",
+            },
+          },
+        },
         purposes: {
           type: "map",
           about:
@@ -146,7 +183,7 @@ const site = {
           of: {
             type: "map",
             about: "Texts of a purpose, by language.",
-            names: { pattern: /^[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*$/, expected: "a language, as nl or pt-BR" },
+            names: languageNames,
             isNotEmpty: true,
             of: {
               type: "object",
@@ -154,6 +191,34 @@ const site = {
               fields: {
                 title: { type: "text", about: "Name of the purpose.", pattern: /\S/, expected: "a text" },
                 text: { type: "text", about: "What is done with the data.", pattern: /\S/, expected: "a text" },
+              },
+            },
+          },
+          default: {},
+        },
+        notice: {
+          type: "map",
+          about:
+            "What the banner says first, by language: who asks, and for what. In the languages of `purposes`; `polder tag` puts both into the page.",
+          names: languageNames,
+          of: {
+            type: "object",
+            about: "The first layer in one language.",
+            fields: {
+              title: { type: "text", about: "Title of the banner.", pattern: /\S/, expected: "a text" },
+              text: { type: "text", about: "What is asked.", pattern: /\S/, expected: "a text" },
+              links: {
+                type: "list",
+                about: "Where more is told, as a page on privacy.",
+                default: [],
+                of: {
+                  type: "object",
+                  about: "A link.",
+                  fields: {
+                    text: { type: "text", about: "What it says.", pattern: /\S/, expected: "a text" },
+                    href: { type: "text", about: "Where it leads.", check: checkLink },
+                  },
+                },
               },
             },
           },
@@ -272,6 +337,13 @@ export const configRule = {
 export type PolderConfig = ValueOf<typeof configRule>;
 export type SiteConfig = PolderConfig["sites"][number];
 
+function checkPlace(name: string): string | undefined {
+  if (name === "default" || countries.has(name)) return undefined;
+  if (name === "UK") return "is no country of ISO 3166: write GB.";
+  if (name === "EU") return "is no country: name each of its countries, as DE, or leave the EU to `default`.";
+  return "is no country of ISO 3166, so no visitor would ever come from it: write its code, as US.";
+}
+
 function checkTimezone(zone: string): string | undefined {
   const wrong = "must be an IANA zone, as Europe/Amsterdam or UTC.";
   if (zone !== "UTC" && !/^[A-Za-z]+(?:\/[A-Za-z0-9_+-]+)+$/.test(zone)) return wrong;
@@ -295,6 +367,13 @@ function checkOrigin(origin: string): string | undefined {
   } catch {
     return wrong;
   }
+}
+
+function checkLink(href: string): string | undefined {
+  const isPath = /^\/(?!\/)\S*$/.test(href);
+  return isPath || (/^https?:\/\/\S+$/.test(href) && URL.canParse(href))
+    ? undefined
+    : "must be an address, as https://shop.example/privacy, or a path of the site, as /privacy.";
 }
 
 function checkCurrency(code: string): string | undefined {

@@ -36,7 +36,14 @@ describe("a configuration", () => {
             origins: ["https://shop.example"],
             writeKeys: [{ key: "pk_12345678" }],
             serverKeys: [],
-            consent: { regimes: {}, grantDays: 365, purposes: {} },
+            consent: {
+              regimes: {},
+              grantDays: 365,
+              refusalDays: 184,
+              beforeChoice: { mode: "silent" },
+              purposes: {},
+              notice: {},
+            },
             retention: { anonymousDays: 395, knownDays: 1_125 },
             currency: "EUR",
             allowThirdParty: false,
@@ -76,11 +83,17 @@ describe("a configuration", () => {
           consent: {
             regimes: { default: "notice", DE: "opt_in" },
             grantDays: 180,
+            refusalDays: 365,
+            beforeChoice: { mode: "measurement", reason: "Article 11.7a, third paragraph: see the file on cookies." },
             purposes: {
               measurement: {
                 en: { title: "Counting", text: "We count visits." },
                 nl: { title: "Tellen", text: "Wij tellen bezoeken." },
               },
+            },
+            notice: {
+              en: { title: "Your choice", text: "Shop asks to count.", links: [{ text: "More", href: "/privacy" }] },
+              nl: { title: "Jouw keuze", text: "Shop wil tellen.", links: [] },
             },
           },
           retention: { anonymousDays: 90, knownDays: 730 },
@@ -154,6 +167,22 @@ describe("a configuration", () => {
       "sites[0].consent.regimes.us: is no name that counts here: it must be default, or a country in two capitals, as US.",
     ],
     [
+      { sites: [site({ consent: { regimes: { EU: "opt_in" } } })] },
+      "sites[0].consent.regimes.EU: is no country: name each of its countries, as DE, or leave the EU to `default`.",
+    ],
+    [
+      { sites: [site({ consent: { regimes: { UK: "opt_in" } } })] },
+      "sites[0].consent.regimes.UK: is no country of ISO 3166: write GB.",
+    ],
+    [
+      { sites: [site({ consent: { regimes: { XX: "opt_in" } } })] },
+      "sites[0].consent.regimes.XX: is no country of ISO 3166, so no visitor would ever come from it: write its code, as US.",
+    ],
+    [
+      { sites: [site({ consent: { purposes: { ads: { nl: { title: "A", text: "A\ud800." } } } } })] },
+      "sites[0].consent.purposes.ads.nl.text: holds half of a character (a surrogate without its other half), which cannot be stored: write it anew.",
+    ],
+    [
       { sites: [site({ consent: { grantDays: 366 } })] },
       "sites[0].consent.grantDays: must be a whole number from 1 to 365.",
     ],
@@ -165,6 +194,57 @@ describe("a configuration", () => {
       { sites: [site({ consent: { purposes: { ads: { English: { title: "a", text: "b" } } } } })] },
       "sites[0].consent.purposes.ads.English: is no name that counts here: it must be a language, as nl or pt-BR.",
     ],
+    [
+      { sites: [site({ consent: { refusalDays: 183 } })] },
+      "sites[0].consent.refusalDays: must be a whole number from 184 to 730.",
+    ],
+    [
+      { sites: [site({ consent: { beforeChoice: { mode: "all" } } })] },
+      "sites[0].consent.beforeChoice.mode: must be one of silent, buffer, measurement.",
+    ],
+    [
+      {
+        sites: [
+          site(),
+          site({ id: "b", writeKeys: [{ key: "pk_87654321" }], consent: { beforeChoice: { mode: "buffer" } } }),
+        ],
+      },
+      "sites[1].consent.beforeChoice.reason: is missing: say why buffer may be before a choice, on what law or exception the site relies. It is kept on record.",
+    ],
+    [
+      { sites: [site({ consent: { beforeChoice: { mode: "measurement", reason: " " } } })] },
+      "sites[0].consent.beforeChoice.reason: must be a sentence.",
+    ],
+    [
+      {
+        sites: [
+          site({
+            consent: {
+              purposes: { ads: { en: { title: "a", text: "b" }, nl: { title: "a", text: "b" } } },
+              notice: { nl: { title: "a", text: "b" } },
+            },
+          }),
+        ],
+      },
+      "sites[0].consent.notice: has no text in en, which the purposes have: both need the same languages.",
+    ],
+    [
+      { sites: [site({ consent: { notice: { nl: { title: "a", text: "b" } } } })] },
+      "sites[0].consent.notice.nl: is a language that no purpose has a text in: add it to purposes, or leave it out.",
+    ],
+    ...["javascript:alert(1)", "//elsewhere.example", "privacy"].map((href): [object, string] => [
+      {
+        sites: [
+          site({
+            consent: {
+              purposes: { ads: { nl: { title: "a", text: "b" } } },
+              notice: { nl: { title: "a", text: "b", links: [{ text: "c", href }] } },
+            },
+          }),
+        ],
+      },
+      "sites[0].consent.notice.nl.links[0].href: must be an address, as https://shop.example/privacy, or a path of the site, as /privacy.",
+    ]),
     [{ sites: [site({ consent: { purposes: { ads: {} } } })] }, "sites[0].consent.purposes.ads: needs at least one."],
     [
       { sites: [site({ consent: { purposes: { ads: { en: { title: " ", text: "b" } } } } })] },

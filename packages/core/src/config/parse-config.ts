@@ -53,7 +53,7 @@ function findContradictions(config: PolderConfig, problems: ConfigProblem[]): vo
         message: "is less than anonymousDays: known visitors are kept at least as long.",
       });
     }
-    findMissingTexts(site.consent.purposes, `${path}.consent.purposes`, problems);
+    checkConsent(site.consent, `${path}.consent`, problems);
     if (site.origins.includes("*") && site.origins.length > 1) {
       problems.push({
         path: `${path}.origins`,
@@ -63,17 +63,40 @@ function findContradictions(config: PolderConfig, problems: ConfigProblem[]): vo
   });
 }
 
-/** A visitor reads one language: a purpose without it would have to be agreed to unread. */
-function findMissingTexts(texts: SiteConfig["consent"]["purposes"], path: string, problems: ConfigProblem[]): void {
-  const languages = new Set(Object.values(texts).flatMap((ofPurpose) => Object.keys(ofPurpose)));
-  for (const [purpose, ofPurpose] of Object.entries(texts)) {
-    const missing = [...languages].filter((language) => !Object.hasOwn(ofPurpose, language));
+function checkConsent(
+  { beforeChoice, purposes, notice }: SiteConfig["consent"],
+  path: string,
+  problems: ConfigProblem[],
+): void {
+  const { mode, reason } = beforeChoice;
+  if (mode !== "silent" && reason === undefined)
+    problems.push({
+      path: `${path}.beforeChoice.reason`,
+      message: `is missing: say why ${mode} may be before a choice, on what law or exception the site relies. It is kept on record.`,
+    });
+
+  // A visitor reads one language: a purpose without it would have to be agreed to unread.
+  const languages = new Set(Object.values(purposes).flatMap((texts) => Object.keys(texts)));
+  for (const [purpose, texts] of Object.entries(purposes)) {
+    const missing = [...languages].filter((language) => !Object.hasOwn(texts, language));
     if (missing.length > 0)
       problems.push({
-        path: `${path}.${purpose}`,
+        path: `${path}.purposes.${purpose}`,
         message: `has no text in ${missing.join(", ")}, which other purposes have: every purpose needs the same languages.`,
       });
   }
+  const given = Object.keys(notice);
+  const missing = given.length === 0 ? [] : [...languages].filter((language) => !given.includes(language));
+  if (missing.length > 0)
+    problems.push({
+      path: `${path}.notice`,
+      message: `has no text in ${missing.join(", ")}, which the purposes have: both need the same languages.`,
+    });
+  for (const language of given.filter((each) => !languages.has(each)))
+    problems.push({
+      path: `${path}.notice.${language}`,
+      message: "is a language that no purpose has a text in: add it to purposes, or leave it out.",
+    });
 }
 
 type Validity = Pick<SiteConfig["writeKeys"][number], "notBefore" | "notAfter">;

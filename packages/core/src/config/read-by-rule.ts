@@ -1,3 +1,4 @@
+import { hasLoneSurrogate } from "@polder/protocol";
 import { nearestName } from "./nearest-name.ts";
 import type { ListRule, MapRule, ObjectRule, Rule, TextRule } from "./rule.ts";
 
@@ -40,6 +41,10 @@ type Complain = (message: string) => undefined;
 function readText(rule: TextRule, text: string, complain: Complain): string | undefined {
   if (rule.pattern !== undefined && !rule.pattern.test(text))
     return complain(`must be ${rule.expected ?? "of another form"}.`);
+  if (hasLoneSurrogate(text))
+    return complain(
+      "holds half of a character (a surrogate without its other half), which cannot be stored: write it anew.",
+    );
   const fault = rule.check?.(text);
   return fault === undefined ? text : complain(fault);
 }
@@ -58,6 +63,10 @@ function readMap(rule: MapRule, object: Loose, path: string, problems: ConfigPro
         path: join(path, name),
         message: `is no name that counts here: it must be ${rule.names.expected}.`,
       });
+    else {
+      const fault = rule.names?.check?.(name);
+      if (fault !== undefined) problems.push({ path: join(path, name), message: fault });
+    }
   }
   const entries = Object.entries(object).map(([name, item]): [string, unknown] => [
     name,

@@ -41,7 +41,12 @@ export interface MapRule extends Common {
   type: "map";
   of: Rule;
   /** Of its names; any when absent. `expected` in words, as the end of "must be …". */
-  names?: { pattern: RegExp; expected: string };
+  names?: {
+    pattern: RegExp;
+    expected: string;
+    /** What is wrong with a name that the pattern lets through; undefined when nothing. */
+    check?: (name: string) => string | undefined;
+  };
   isNotEmpty?: true;
   default?: { readonly [name: string]: never };
 }

@@ -28,7 +28,12 @@ describe("a directory", () => {
         cookieDomain: "shop.example",
         serverKeys: [{ hash: hashOf("sk_one"), name: "till", basis, origins: ["partner"] }],
       },
-      { id: "blog", writeKeys: [{ key: "pk_blog_1234" }], serverKeys: [{ hash: hashOf("sk_two"), name: "crm" }] },
+      {
+        id: "blog",
+        writeKeys: [{ key: "pk_blog_1234" }],
+        serverKeys: [{ hash: hashOf("sk_two"), name: "crm" }],
+        consent: { refusalDays: 730, beforeChoice: { mode: "measurement", reason: "Counting alone." } },
+      },
     ),
   );
 
@@ -61,6 +66,18 @@ describe("a directory", () => {
       expect(directory.findKey(key)).toBeUndefined();
     },
   );
+
+  it("knows what holds before a choice, and for how long one holds", () => {
+    expect(directory.findSite("shop")).toMatchObject({
+      beforeChoice: { mode: "silent" },
+      grantLifetimeMs: 365 * 86_400_000,
+      refusalLifetimeMs: 184 * 86_400_000,
+    });
+    expect(directory.findSite("blog")).toMatchObject({
+      beforeChoice: { mode: "measurement", reason: "Counting alone." },
+      refusalLifetimeMs: 730 * 86_400_000,
+    });
+  });
 
   it("knows its sites", () => {
     expect(directory.sites().map((site) => site.id)).toEqual(["shop", "blog"]);

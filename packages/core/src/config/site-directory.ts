@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { Purpose } from "@polder/protocol";
-import { noticeTexts } from "../consent-record/notice-text.ts";
+import { noticeTexts, wholeNotice } from "../consent-record/notice-text.ts";
 import type { Site, SiteDirectory, SiteKey } from "../ports/site-directory.ts";
 import type { PolderConfig, SiteConfig } from "./config-rule.ts";
 
@@ -85,12 +85,14 @@ const validityOf = ({ notBefore, notAfter }: KeyConfig): Pick<KnownKey, "notBefo
   notAfter: notAfter === undefined ? Infinity : Date.parse(notAfter),
 });
 
+const dayMs = 24 * 3_600_000;
+
 function toSite(config: SiteConfig): Site {
   const { id, name, timezone, origins, cookieDomain, consent, allowThirdParty, maxEventsPerSecond, traits } = config;
   const { default: regime = "opt_in", ...regimes } = consent.regimes;
-  const notices = noticeTexts(consent.purposes);
+  const texts = noticeTexts(consent.purposes);
   const hashes = new Map<Purpose, Set<string>>();
-  for (const { purpose, hash } of notices) hashes.set(purpose, (hashes.get(purpose) ?? new Set()).add(hash));
+  for (const { purpose, hash } of texts) hashes.set(purpose, (hashes.get(purpose) ?? new Set()).add(hash));
   return {
     id,
     name,
@@ -99,9 +101,11 @@ function toSite(config: SiteConfig): Site {
     ...(cookieDomain !== undefined && { cookieDomain }),
     regime,
     regimes: new Map(Object.entries(regimes)),
-    grantLifetimeMs: consent.grantDays * 24 * 3_600_000,
+    grantLifetimeMs: consent.grantDays * dayMs,
+    refusalLifetimeMs: consent.refusalDays * dayMs,
+    beforeChoice: consent.beforeChoice,
     currentTexts: Object.fromEntries(hashes),
-    notices,
+    notices: Object.keys(consent.notice).length === 0 ? texts : [...texts, wholeNotice(consent)],
     allowThirdParty,
     maxEventsPerSecond,
     traits,

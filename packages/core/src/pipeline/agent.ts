@@ -7,13 +7,17 @@ import type { RequestContext, Step } from "./step.ts";
 // Required, not imported: Node 20 warns about every `import` of JSON, on every start.
 const crawlers = createRequire(import.meta.url)("crawler-user-agents") as readonly { pattern: string }[];
 
+// What Bowser does not know it calls as the text calls itself, which can be a name that one person's program has.
+const knownBrowsers = new Set(Object.values(Bowser.BROWSER_MAP));
+const knownSystems = new Set(Object.values(Bowser.OS_MAP));
+
 const maxUserAgentLength = 512;
 const serverAgent: Agent = { device: "server", browser: "", os: "", bot: "", botScore: 0 };
 const silentAgent: Agent = { device: "", browser: "", os: "", bot: "no user agent", botScore: 80 };
 
 /**
  * Browser, system and kind of device; bots get a name and a score and are kept apart, not dropped. With a server key only
- * `context.userAgent` counts: the header names the server's HTTP library.
+ * `context.userAgent` counts: the header names the server's HTTP library. Without consent for a profile a name that is on no list is left out.
  */
 export function createAgentStep(): Step {
   const describe = createAgentReader();
@@ -27,8 +31,8 @@ export function createAgentStep(): Step {
       const agent = agentOf(draft.event, context);
       const { row } = draft;
       row.device = agent.device;
-      row.browser = agent.browser;
-      row.os = agent.os;
+      row.browser = draft.mayIdentify || knownBrowsers.has(agent.browser) ? agent.browser : "";
+      row.os = draft.mayIdentify || knownSystems.has(agent.os) ? agent.os : "";
       row.bot = agent.bot;
       row.bot_score = agent.botScore;
       return draft;

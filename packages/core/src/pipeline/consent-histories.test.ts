@@ -155,6 +155,7 @@ it("lets through, in 10,000 random histories, what a model allows that knows whe
           userAgent: "",
           gpc: request.gpc,
           cookieAnonymousId: () => "",
+          cookieRefusesMeasurement: () => false,
           choices: [],
         };
         const got = request.happenings.map((happening) => {

@@ -5,14 +5,31 @@ import type { SiteKey } from "../ports/site-directory.ts";
 import { isUsableId } from "./identity.ts";
 import type { RequestContext } from "./step.ts";
 
+type Named = Pick<PolderEvent, "anonymousId" | "userId">;
+
 /** Whose recorded choices an event is judged by, as {@link visitorKey}: by the id that it would be kept under. Empty when it names nobody. */
-export function visitorOf(
-  { anonymousId, userId }: Pick<PolderEvent, "anonymousId" | "userId">,
-  { key, cookieAnonymousId }: RequestContext,
-): string {
-  const device = usable(anonymousId) || cookieAnonymousId();
-  return visitorKey(key.site.id, device, device === "" ? usable(userId) : "");
+export function visitorOf(event: Named, context: RequestContext): string {
+  const device = deviceOf(event, context);
+  return visitorKey(context.key.site.id, device, device === "" ? usable(event.userId) : "");
 }
+
+/** Whether it says which user it is of, and neither it nor our cookie says which device. */
+export const namesUserAlone = (event: Named, context: RequestContext): boolean =>
+  usable(event.userId) !== "" && deviceOf(event, context) === "";
+
+/** Who an alias says the user was before, as {@link visitorKey}: a device or another user, which it does not say. Empty for all else. */
+export function previousVisitorsOf(
+  { type, previousId }: Pick<PolderEvent, "type" | "previousId">,
+  { key }: RequestContext,
+): readonly string[] {
+  const id = type === "alias" ? usable(previousId) : "";
+  return id === "" ? nobody : [visitorKey(key.site.id, id, ""), visitorKey(key.site.id, "", id)];
+}
+
+const nobody: readonly string[] = [];
+
+const deviceOf = ({ anonymousId }: Named, { cookieAnonymousId }: RequestContext): string =>
+  usable(anonymousId) || cookieAnonymousId();
 
 /** What is recorded of a visitor, the choices of the request itself included. */
 export function recordedChoice(

@@ -1,5 +1,12 @@
 import { buildConsent, buildEvent, buildSite, builtAt } from "@polder/testing";
-import { maskOf, purposes, type ConsentStamp, type PolderEvent, type Purpose } from "@polder/protocol";
+import {
+  maskOf,
+  purposes,
+  type ConsentStamp,
+  type ConsentState,
+  type PolderEvent,
+  type Purpose,
+} from "@polder/protocol";
 import { beforeEach, describe, expect, it } from "vitest";
 import { createMemoryConsentLedger } from "../contracts/memory-consent-ledger.ts";
 import type { ConsentLedger } from "../ports/consent-ledger.ts";
@@ -57,6 +64,7 @@ async function send(
     userAgent: "",
     gpc: false,
     cookieAnonymousId: () => "",
+    cookieRefusesMeasurement: () => false,
     choices: [],
     ...overrides,
   };
@@ -154,6 +162,13 @@ describe("an event that claims more than the visitor's recorded choice", () => {
     );
   });
 
+  it("is judged by every form of its choice, also where it shares one with the event before it", async () => {
+    const context = { ...under(all).context, consentManagement: { deniedConsentIds: ["profile"] } };
+    const [before, denied, after] = await send([under(all), under(all, { context }), under(all)]);
+    expect(rowOf(denied)).toMatchObject({ anonymous_id: "", consent_mask: maskOf(purposes) & ~maskOf(["profile"]) });
+    for (const result of [before, after]) expect(rowOf(result).anonymous_id).toBe("visitor-1");
+  });
+
   it("is judged by what came before it in its request, and not by what comes after", async () => {
     const results = await send([
       under(all),
@@ -182,7 +197,8 @@ describe("an event that claims more than the visitor's recorded choice", () => {
 
   it("is looked up by the id that it would be kept under", async () => {
     const no = stamp([], minute);
-    await send([choice(no, { anonymousId: "device" }), choice(no, { anonymousId: undefined, userId: "user" })]);
+    await send([choice(no, { anonymousId: "device" })]);
+    await send([choice(no, { anonymousId: undefined, userId: "user" })], { key: { ...writeKey, kind: "server" } });
     const stopped = async (overrides: Overrides, more: Partial<RequestContext> = {}): Promise<boolean> =>
       !(await send([under(all, overrides)], more))[0]!.ok;
     expect(await stopped({ anonymousId: " device " })).toBe(true);
@@ -192,6 +208,18 @@ describe("an event that claims more than the visitor's recorded choice", () => {
     // Of another device of the user it is not ours to say: the page there shows another choice.
     expect(await stopped({ anonymousId: "other", userId: "user" })).toBe(false);
     expect(await stopped({ anonymousId: undefined, userId: "device" })).toBe(false);
+  });
+
+  it("and joins an id that withdrew to another is dropped, device or user", async () => {
+    const server: SiteKey = { ...writeKey, kind: "server" };
+    await send([choice(stamp([], minute), { anonymousId: "gone" })]);
+    await send([choice(stamp([], minute), { anonymousId: undefined, userId: "gone-user" })], { key: server });
+    const alias = (previousId: string, userId = "user-1") =>
+      under(forged, { type: "alias", event: undefined, anonymousId: "fresh", userId, previousId });
+    for (const event of [alias("gone"), alias(" gone-user "), alias("gone", "null")])
+      expect((await send([event]))[0]).toMatchObject({ stop: "dropped", reason: "consent_withdrawn" });
+    expect((await send([{ ...alias("gone", "null"), anonymousId: "null" }]))[0]!.ok).toBe(false);
+    expect(rowOf((await send([alias("other")]))[0]).previous_id).toBe("other");
   });
 
   it("is not looked up when it names nobody or may not be kept anyway, and once for all events of a visitor", async () => {
@@ -206,8 +234,9 @@ describe("the record of a choice", () => {
   it("counts in the order in which the choices were made, not in that of their arrival", async () => {
     await send([choice(stamp([], minute))]);
     const [late] = await send([choice(all)]);
-    // Kept with its id, which is the proof, and good for nothing more than the newest choice allows.
-    expect(rowOf(late)).toMatchObject({ anonymous_id: "visitor-1", consent_mask: maskOf(["necessary"]) });
+    // The record of a yes that came too late: it says no more of anybody than the newest choice allows.
+    expect(rowOf(late)).toMatchObject({ consent_id: all.id, consent_mask: maskOf(["necessary"]) });
+    for (const secret of ["visitor-1", "session-1", "/product"]) expect(JSON.stringify(late)).not.toContain(secret);
     expect((await send([under(all)]))[0]!.ok).toBe(false);
     await send([choice(stamp(asked, 0))]);
     expect(rowOf((await send([under(all)]))[0]).consent_mask).toBe(maskOf(purposes));
@@ -221,6 +250,60 @@ describe("the record of a choice", () => {
     });
   });
 
+  it("of a no to what nobody was asked about keeps its id as well, and of a first no elsewhere it does not", async () => {
+    const idAfter = async (key: SiteKey, state: ConsentState, more: Partial<ConsentStamp> = {}): Promise<string> =>
+      rowOf((await send([choice(stamp([], 0, { purposes: { profile: state }, ...more }))], { key }))[0]).anonymous_id;
+    for (const regime of ["opt_out", "notice"] as const) {
+      const key = { ...writeKey, site: buildSite({ regime }) };
+      for (const state of ["denied", "opted_out", "withdrawn"] as const)
+        expect(await idAfter(key, state, { regime }), `${regime} ${state}`).toBe("visitor-1");
+    }
+    for (const state of ["denied", "opted_out"] as const) {
+      expect(await idAfter(writeKey, state)).toBe("");
+      // A page that asks first has stored nothing that would have to go.
+      expect(await idAfter(optOut, state, { regime: "opt_in" })).toBe("");
+    }
+  });
+
+  it("is that of a device: a write key cannot choose for a user whose id it guessed", async () => {
+    const [yes, no] = [stamp(asked, minute), stamp([], minute)];
+    for (const consent of [yes, no])
+      for (const anonymousId of [undefined, "null", " "]) {
+        const choices: RequestContext["choices"] = [];
+        const guess = choice(consent, { anonymousId, userId: "customer-42" });
+        expect((await send([guess], { choices }))[0]).toEqual({
+          ok: false,
+          stop: "rejected",
+          reason: "missing_id",
+          detail: expect.stringContaining("anonymousId"),
+        });
+        expect(choices).toEqual([]);
+      }
+    const byUser = choice(no, { anonymousId: undefined, userId: "customer-42" });
+    expect((await send([byUser], { cookieAnonymousId: () => "device" }))[0]!.ok).toBe(true);
+    expect(ledger.latest("shop/customer-42")).toBeUndefined();
+    expect((await send([byUser], { key: { ...writeKey, kind: "server" } }))[0]!.ok).toBe(true);
+    expect(ledger.latest("shop/customer-42")?.refused).toBe(maskOf(asked));
+  });
+
+  it("holds the choice and what a platform said of it, and nothing else that was sent along", async () => {
+    const raw = { tcf: "CQ~abc.def_1-2", gcm: '{"ad_storage":"denied"}' };
+    const properties = {
+      raw: { ...raw, note: "jan de vries", mail: "jan@shop.example", long: "x".repeat(9000), deep: { a: "b" } },
+      customer: "jan",
+    };
+    const page = { url: "https://shop.example/my/jan?q=jan", title: "Of jan", referrer: "https://shop.example/jan" };
+    const sent = (consent: ConsentStamp) =>
+      choice(consent, { properties, context: { ...under(consent).context, page, campaign: { name: "jan" } } });
+    const [refused, measured] = await send([sent(stamp([], minute)), sent(stamp(["measurement"], 0))]);
+    expect(rowOf(refused)).toMatchObject({ properties: { raw }, url_host: "", url_path: "", url_query: "" });
+    expect(JSON.stringify(refused)).not.toContain("jan");
+    expect(rowOf(measured)).toMatchObject({ properties: { raw }, url_path: "/my/jan" });
+    const odd = [{ raw: "jan" }, { raw: ["jan"] }, { raw: null }, { raw: { jan: 7 } }];
+    for (const result of await send(odd.map((given) => choice(stamp([], 0), { properties: given }))))
+      expect(rowOf(result).properties).toEqual({});
+  });
+
   it("counts in the order of its request where two are of one moment", async () => {
     const withoutAds = asked.filter((purpose) => purpose !== "ads");
     const [yes, no] = [stamp(asked, minute), stamp(withoutAds, minute)];
@@ -228,6 +311,12 @@ describe("the record of a choice", () => {
     expect(ledger.latest("shop:visitor-1")?.granted).toBe(maskOf(asked));
     await send([choice(stamp(asked, 0)), choice(stamp(withoutAds, 0))]);
     expect(ledger.latest("shop:visitor-1")?.granted).toBe(maskOf(withoutAds));
+  });
+
+  it("is no newer for its copies: a yes before a withdrawal stays before it, however often it comes", async () => {
+    const old = choice(stamp(asked, 13));
+    await send([choice(stamp([], 10)), ...Array.from({ length: 5 }, () => old), under(all)]);
+    expect(ledger.latest("shop:visitor-1")).toMatchObject({ granted: 0, refused: maskOf(asked) });
   });
 
   it("that was imported counts from when it was made", async () => {
@@ -274,6 +363,27 @@ describe("time", () => {
       (result) => result.ok && result.row.consent_mask,
     );
     expect(masks).toEqual([maskOf(purposes), maskOf(purposes.filter((purpose) => purpose !== "profile"))]);
+    // Every later event says which text it was, as much of it as a device keeps: who changes a text need not wait for a yes to grow old.
+    const kept = (
+      await send([shown(today.slice(0, 8)), shown(before.slice(0, 8))], { key: { ...writeKey, site } })
+    ).map((result) => result.ok && result.row.consent_mask);
+    expect(kept).toEqual(masks);
+  });
+
+  it("says that it ended with its text where nothing else is left of it", async () => {
+    const [today, before] = ["a".repeat(64), "b".repeat(64)];
+    const site = buildSite({ currentTexts: { profile: new Set([today]), measurement: new Set([today]) } });
+    const texts = { profile: before, measurement: before };
+    const [result] = await send([under(stamp(["profile", "measurement"], 0, { texts }))], {
+      key: { ...writeKey, site },
+    });
+    expect(result).toMatchObject({ ok: false, reason: "no_consent", detail: expect.stringContaining("another text") });
+    const [never] = await send([under(stamp([], 0))], { key: { ...writeKey, site } });
+    expect(never).toMatchObject({
+      ok: false,
+      reason: "no_consent",
+      detail: expect.not.stringContaining("another text"),
+    });
   });
 });
 

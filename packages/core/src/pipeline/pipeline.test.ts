@@ -38,6 +38,7 @@ const request = (overrides: Partial<RequestContext> = {}): RequestContext => ({
   userAgent: chrome,
   gpc: false,
   cookieAnonymousId: () => "",
+  cookieRefusesMeasurement: () => false,
   choices: [],
   ...overrides,
 });

@@ -19,6 +19,7 @@ function noticeOf(consent: Partial<ConsentStamp>, gpc = false): string {
     userAgent: "",
     gpc,
     cookieAnonymousId: () => "",
+    cookieRefusesMeasurement: () => false,
     choices: [],
   });
   if (!result.ok) throw new Error(result.reason);

@@ -19,6 +19,8 @@ export interface RequestContext {
   gpc: boolean;
   /** Id in our HttpOnly cookie; empty when there is none. Asked only where an event names nobody. */
   cookieAnonymousId: () => string;
+  /** Whether the cookie that keeps a choice on the device says no to measurement. Asked only of what would be counted without a choice. */
+  cookieRefusesMeasurement: () => boolean;
   /** What its events chose so far, joined with what was recorded: the rest of them is judged by it too. To be recorded before the answer. */
   choices: VisitorChoices[];
 }
@@ -71,7 +73,7 @@ export interface Referrer {
   cleanPath: string | undefined;
 }
 
-/** `rejected` is stored with what was sent; `dropped` is counted and nothing of it is kept. */
+/** `rejected` is stored, with what was sent where that is allowed; `dropped` is counted and nothing of it is kept. */
 export type Stop =
   | { stop: "rejected"; reason: RejectReason; detail: string }
   | { stop: "dropped"; reason: DropReason; detail: string };

@@ -39,6 +39,7 @@ describe("an event without a choice, where regimes differ by country", () => {
       userAgent: "",
       gpc: false,
       cookieAnonymousId: () => "",
+      cookieRefusesMeasurement: () => false,
       choices: [],
       ...context,
     });

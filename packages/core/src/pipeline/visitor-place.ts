@@ -21,7 +21,7 @@ const nowhere: VisitorPlace = { country: "", ip: "" };
  */
 export function createPlaceReader(deps: {
   countryOf: (ip: string) => string;
-}): (event: PolderEvent, context: RequestContext) => VisitorPlace {
+}): (event: Pick<PolderEvent, "context">, context: Pick<RequestContext, "key" | "ip" | "country">) => VisitorPlace {
   const known = createBoundedCache<string, VisitorPlace>(10_000);
   const locate = (ip: string): VisitorPlace => {
     let place = known.get(ip);

@@ -19,10 +19,21 @@ export interface ConsentLedger {
 
 /** A ledger that remembers how far it has followed the choices of other collectors. */
 export interface FollowingLedger extends ConsentLedger {
-  /** The first offset of the partition that has not been followed; undefined when none was. */
-  positionOf(partition: number): number | undefined;
+  /** How far the partition has been followed; undefined when it never was. */
+  positionOf(partition: number): LedgerPosition | undefined;
   /** As {@link record}, together with the new position: both are durable, or neither. */
-  follow(choices: readonly VisitorChoices[], position: { partition: number; offset: number }): Promise<void>;
+  follow(choices: readonly VisitorChoices[], partition: number, position: LedgerPosition): Promise<void>;
+  /** Whether {@link setCaughtUp} was called, ever. */
+  hasCaughtUp(): boolean;
+  /** All partitions have been followed to their end. Resolves when that is durable. */
+  setCaughtUp(): Promise<void>;
+}
+
+export interface LedgerPosition {
+  /** The first offset that has not been followed. */
+  offset: number;
+  /** Key of the record before it, by which a topic that was made anew is known from this one. Empty when there is none. */
+  lastKey: string;
 }
 
 export interface VisitorChoices {

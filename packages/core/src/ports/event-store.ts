@@ -30,8 +30,10 @@ export interface EventStore {
    * Adds JSONEachRow bytes to the loss ledger. The same again changes nothing, so there is no token. Otherwise as {@link insert}.
    */
   insertLedger(table: LedgerTable, rows: Uint8Array): Promise<{ ok: true } | { ok: false; message: string }>;
-  /** Known atoms of these keys, in the order of the keys; undefined where none. */
-  findAtoms(keys: readonly AtomKey[]): Promise<(number | undefined)[]>;
+  /** Known atoms of these keys, in the order of the keys; undefined where none. Those of `except` are not looked at. */
+  findAtoms(keys: readonly AtomKey[], except?: ReadonlySet<number>): Promise<(number | undefined)[]>;
+  /** Atoms whose removal after a withdrawal was announced since then: nothing may get their number any more. */
+  endingAtoms(since: Date): Promise<number[]>;
   /** The greatest atom of this residue (`atom % 64`) that was ever stored, undefined when none. */
   maxAtom(residue: number): Promise<number | undefined>;
   /**

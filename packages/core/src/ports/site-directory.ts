@@ -25,6 +25,9 @@ export interface Site {
   regimes: ReadonlyMap<string, Regime>;
   /** How long a yes counts. */
   grantLifetimeMs: number;
+  /** How long a refusal holds before the visitor is asked again. */
+  refusalLifetimeMs: number;
+  beforeChoice: BeforeChoice;
   /** Hashes of the texts of today. */
   currentTexts: CurrentTexts;
   /** These texts, every language. */
@@ -38,6 +41,13 @@ export interface Site {
   currency: string;
   /** How long what arrived is kept. */
   retention: Retention;
+}
+
+/** What happens before a visitor has chosen. */
+export interface BeforeChoice {
+  mode: "silent" | "buffer" | "measurement";
+  /** The owner's, with every mode but `silent`: on what the site relies. */
+  reason?: string;
 }
 
 export interface TraitKind {

@@ -21,6 +21,6 @@ export const capturePageViews: Capture = (tools) => {
     if ((event as PageTransitionEvent).persisted) countAgain();
   });
   // Whoever says no and then yes begins anew.
-  onChoice(() => (decision().mask ? count() : countAgain()));
+  onChoice(() => (decision().status === "denied" ? (viewed = undefined) : count()));
   count();
 };

@@ -1,5 +1,5 @@
 import type { Polder } from "../create-polder.ts";
-import { takeOver, type PlatformPurposes } from "./platform.ts";
+import { isTakingOver, takeOver, type PlatformPurposes } from "./platform.ts";
 
 export interface ConsentModeOptions {
   /** Name of the variable that `gtag` writes to. `dataLayer` when absent. */
@@ -21,15 +21,19 @@ const consentModePurposes: PlatformPurposes<string> = {
 
 /**
  * Follows the calls `gtag("consent", "update", …)` of Google Consent Mode, those made before us too. A default is not a choice, whatever it
- * says. Nothing tells an update that repeats a choice from one that is a choice, but that the visitor has just done something.
+ * says. Nothing tells an update that repeats a choice from one that is a choice, but that the visitor has just done something: after a choice
+ * that was made here, something else than that.
  */
 export const readConsentMode = (
   polder: Pick<Polder, "consent">,
   { dataLayer = "dataLayer", purposes = consentModePurposes }: ConsentModeOptions = {},
 ): void => {
   let said: { [name: string]: unknown } = {};
+  let hasActed = false;
+  for (const type of ["pointerdown", "keydown"]) addEventListener(type, () => (hasActed = true), true);
+  polder.consent.onChange(() => (hasActed &&= isTakingOver));
   const follow = (): void => {
-    const isAct = !!(navigator as { userActivation?: UserActivation }).userActivation?.isActive;
+    const isAct = hasActed && !!(navigator as { userActivation?: UserActivation }).userActivation?.isActive;
     takeOver(polder, purposes, (name) => said[name] === "granted", { gcm: JSON.stringify(said) }, isAct);
   };
   const look = (call: Call | undefined): void => {

@@ -4,7 +4,7 @@ import { whenThere } from "./platform.ts";
 interface GppEvent {
   pingData: { signalStatus: string; gppString: string; parsedSections: object };
 }
-type GppApi = (command: "addEventListener", callback: (event: GppEvent) => void) => unknown;
+type GppApi = (command: "addEventListener", callback: (event: GppEvent | null) => void) => unknown;
 
 // Sections are objects in one version of the API and lists of them in another. In every state, the names of what can be opted out of end so.
 const optOut = /(OptOut|OptOutSale|"Gpc)":(1|true|"Y)/;
@@ -17,11 +17,13 @@ export const readGpp = ({ consent }: Pick<Polder, "consent">): void => {
   let objection = "";
   const object = (): void => {
     const { purposes } = consent.get();
-    if (objection && purposes.ads) consent.set({ ...purposes, ads: false }, { raw: { gpp: objection } });
+    if (objection && purposes.ads)
+      consent.set({ ...purposes, ads: false }, { raw: { gpp: objection }, isObjection: true });
   };
   consent.onChange(object);
   whenThere("__gpp", (api: GppApi) =>
-    api("addEventListener", ({ pingData }) => {
+    api("addEventListener", (event) => {
+      const pingData = event?.pingData;
       if (pingData?.signalStatus !== "ready") return;
       objection = optOut.test(JSON.stringify(pingData.parsedSections)) ? pingData.gppString : "";
       object();

@@ -1,7 +1,10 @@
+import { GVL, TCModel, TCString, type VendorList } from "@iabtechlabtcf/core";
+import { checkProperty } from "@polder/testing";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { isDisclosed } from "./is-disclosed.ts";
 
-// Written by @iabtcf/core 1.5.6. The visitor gave consent to the vendors 12, 14, 435 and 448 in all of them.
+// The visitor gave consent to the vendors 12, 14, 435 and 448 in all of them.
 const core = "CQt-4cAQt-4cAEsABBENCOFgAP_AAAAAAAAADgQBAAGAAOANmAcAAAAAAAAA";
 const bits = `${core}.IAKAAUEA`;
 const ranges = `${core}.IHCQAwABwGQAbgBwgAAA`;
@@ -44,5 +47,48 @@ describe("a vendor is disclosed", () => {
   it("by no string that ends before it says so, or is none", () => {
     for (const text of ["", ".", "..", `${core}.I`, `${core}.IH`, `${core}.IHCQ`])
       expect(disclosedBy(text)).toEqual([]);
+  });
+
+  it("where the IAB Tech Lab's library says that it is, and nowhere else", () => {
+    const listed = range(1, 1000);
+    const fieldsOfAVendor = {
+      purposes: [1],
+      legIntPurposes: [],
+      flexiblePurposes: [],
+      specialPurposes: [],
+      features: [],
+      specialFeatures: [],
+    };
+    const entriesOf = (ids: number[]) =>
+      Object.fromEntries(ids.map((id) => [id, { id, name: String(id), ...fieldsOfAVendor }]));
+    const list = {
+      gvlSpecificationVersion: 3,
+      vendorListVersion: 100,
+      tcfPolicyVersion: 5,
+      lastUpdated: "2026-11-01T00:00:00Z",
+      purposes: entriesOf(range(1, 11)),
+      vendors: entriesOf(listed),
+      specialPurposes: {},
+      features: {},
+      specialFeatures: {},
+      stacks: {},
+      dataCategories: {},
+    } as unknown as VendorList;
+    // Single ones, and runs of them, which are written another way.
+    const some = fc
+      .array(fc.tuple(fc.integer({ min: 1, max: 1000 }), fc.integer({ min: 0, max: 60 })), { maxLength: 12 })
+      .map((runs) => [...new Set(runs.flatMap(([from, more]) => range(from, Math.min(1000, from + more))))]);
+    checkProperty(
+      fc.property(some, some, (disclosed, consented) => {
+        const model = new TCModel(new GVL(list));
+        model.cmpId = 12;
+        model.cmpVersion = 1;
+        model.consentScreen = 1;
+        model.vendorConsents.set(consented);
+        model.vendorsDisclosed.set(disclosed);
+        expect(disclosedBy(TCString.encode(model))).toEqual(disclosed.toSorted((a, b) => a - b));
+      }),
+      50,
+    );
   });
 });

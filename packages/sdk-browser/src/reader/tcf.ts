@@ -12,15 +12,15 @@ interface TcData {
   eventStatus: string;
   gdprApplies?: boolean;
   tcString: string;
-  purpose: { consents: Consents };
-  vendor: { consents: Consents };
-  publisher: { consents: Consents };
+  purpose?: { consents?: Consents };
+  vendor?: { consents?: Consents };
+  publisher?: { consents?: Consents };
 }
 type Consents = { [id: number]: boolean };
 type TcfApi = (
   command: "addEventListener",
   version: 2,
-  callback: (data: TcData, isSuccess: boolean) => void,
+  callback: (data: TcData | null, isSuccess: boolean) => void,
 ) => unknown;
 
 /** All need purpose 1, storing on the device: so does every purpose of ours. */
@@ -37,12 +37,15 @@ const tcfPurposes: PlatformPurposes<number> = {
  * whether it does, the framework says nothing, and nothing is taken from it.
  */
 export const readTcf = (polder: Pick<Polder, "consent">, { vendor, purposes = tcfPurposes }: TcfOptions = {}): void => {
-  const follow = ({ eventStatus, gdprApplies, tcString, ...data }: TcData, isSuccess: boolean): void => {
+  const follow = (data: TcData | null, isSuccess: boolean): void => {
+    // Nothing, where the platform cannot do what it is asked.
+    if (!isSuccess || !data?.gdprApplies) return;
+    const { eventStatus, tcString } = data;
     const isAct = eventStatus === "useractioncomplete";
-    if (!isSuccess || !gdprApplies || !(isAct || eventStatus === "tcloaded")) return;
-    const isHeard = !vendor || (data.vendor.consents[vendor] && isDisclosed(tcString, vendor));
-    const { consents } = vendor ? data.purpose : data.publisher;
-    takeOver(polder, purposes, (id) => !!isHeard && consents[id] === true, { tcf: tcString }, isAct);
+    if (!isAct && eventStatus !== "tcloaded") return;
+    const isHeard = !vendor || (data.vendor?.consents?.[vendor] && isDisclosed(tcString, vendor));
+    const consents = (vendor ? data.purpose : data.publisher)?.consents;
+    takeOver(polder, purposes, (id) => !!isHeard && consents?.[id] === true, { tcf: tcString }, isAct);
   };
   whenThere("__tcfapi", (api: TcfApi) => api("addEventListener", 2, follow));
 };

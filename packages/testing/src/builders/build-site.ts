@@ -10,6 +10,8 @@ export function buildSite<Overrides extends object = object>(overrides?: Overrid
     regime: "opt_in" as Regime,
     regimes: new Map<string, Regime>(),
     grantLifetimeMs: 365 * 24 * 3_600_000,
+    refusalLifetimeMs: 184 * 24 * 3_600_000,
+    beforeChoice: { mode: "silent" as "silent" | "buffer" | "measurement" },
     currentTexts: {},
     notices: [],
     allowThirdParty: false,

@@ -1,5 +1,4 @@
 import { BlockList, isIP } from "node:net";
-import type { RequestHead } from "./request-head.ts";
 
 /** What we believe of the machines in front of us. */
 export interface EdgeSettings {
@@ -14,6 +13,15 @@ export interface ClientAddress {
   ip: string;
   country: string;
   isHttps: boolean;
+}
+
+/** What is read of a request. */
+export interface RequestOrigin {
+  /** By its name in lower case. */
+  header(name: string): string | undefined;
+  url: string;
+  /** Of the connection; empty when there is none. */
+  remoteAddress: string;
 }
 
 /** Whether an address is that of a configured proxy. */
@@ -33,7 +41,7 @@ export function createProxyCheck(edge: () => EdgeSettings): (address: string) =>
 }
 
 /** Reads who is asking. Every header here can be made up by anyone, so only a configured proxy's are read. */
-export function createClientAddressReader(edge: () => EdgeSettings): (head: RequestHead) => ClientAddress {
+export function createClientAddressReader(edge: () => EdgeSettings): (request: RequestOrigin) => ClientAddress {
   const isTrusted = createProxyCheck(edge);
   return ({ header, url, remoteAddress }) => {
     const current = edge();
