@@ -4,6 +4,7 @@ import { createSiteDirectory, LogUnavailableError, parseConfig } from "@polder/c
 import { createKafkaLog } from "@polder/kafka";
 import { createLmdbConsentLedger, createSpooledLog, forwardWithinMs, spoolAfterMs } from "@polder/lmdb";
 import { Registry } from "prom-client";
+// @boundaries-ignore a broker to slow down and to kill, as the test command starts its own
 import { startKafkaBroker } from "../../scripts/kafka-broker.mjs";
 import { report } from "./report.mjs";
 import { benchConfig, writeKey } from "./support/bench-config.mjs";

@@ -103,7 +103,7 @@ function startClients(count: number) {
         return;
       }
       expect([undefined, 503]).toContain(answer?.status);
-      await new Promise((resolve) => setTimeout(resolve, 20)); // a client's backoff
+      await new Promise((resolve) => setTimeout(resolve, 20)); // not a wait: a client's backoff
     }
   };
 

@@ -43,6 +43,7 @@ function start({ waiting = 0 } = {}) {
     insertLedger: async () => ({ ok: true }),
     sourceOf: async (_table, name) => name,
     findAtoms: async (keys) => keys.map(() => undefined),
+    endingAtoms: async () => [],
     maxAtom: async () => undefined,
     maxOffset: async () => undefined,
     async *messageHashes() {},

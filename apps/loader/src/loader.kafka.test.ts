@@ -65,7 +65,7 @@ describe.skipIf(reason !== undefined)(reason ? `skipped, ${reason}: loaders on K
       // A broker that was just started does not know its groups yet.
       const lags = await Promise.all(loadedTopics.map((each) => log.lag(each, "polder.loader"))).catch(() => undefined);
       if (lags !== undefined && row!.n >= count && lags.every((lag) => [...lag.values()].every((n) => n === 0))) return;
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await new Promise((resolve) => setTimeout(resolve, 50)); // not a wait: between two questions
     }
   };
   const expectExactly = async (sent: readonly LogRecord[]): Promise<void> => {
@@ -170,7 +170,7 @@ describe.skipIf(reason !== undefined)(reason ? `skipped, ${reason}: loaders on K
     for (;;) {
       const lag = await log.lag(topic, "polder.another");
       if ([...lag.values()].every((count) => count === 0)) break;
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await new Promise((resolve) => setTimeout(resolve, 50)); // not a wait: between two questions
     }
     expect(await readTotals(clickhouse)).toEqual(exactly(80, visitorsOf([...sent, ...more])));
   });

@@ -124,7 +124,7 @@ async function post(
     }),
   });
   if (response.status === 429) {
-    // The limit of the site: as told, and the same again.
+    // not a wait: a client that hears the limit of the site comes back when it is told to
     await setTimeout(Number(response.headers.get("retry-after")) * 1_000);
     return post({ collector, shop }, events, { type, state });
   }
