@@ -28,6 +28,8 @@ const startLimitMs = 60_000;
 /**
  * @typedef {KafkaBroker & {
  *   kill: () => Promise<void>, // as a crash: kill -9
+ *   pause: () => Promise<void>, // as a machine that hangs: its connections stay open and it says nothing
+ *   resume: () => Promise<void>,
  *   start: () => Promise<void>, // again, on the same data and port; resolves when it answers
  * }} OwnKafkaBroker
  */
@@ -123,29 +125,136 @@ ${dependencies.join("\n")}
 async function startWithJava(java, libs) {
   const [port = 0, controllerPort = 0] = await freePorts(2);
   const folder = await mkdtemp(join(tmpdir(), "polder-kafka-"));
+  const voters = `1@127.0.0.1:${controllerPort}`;
+  const node = createNode({
+    java,
+    libs,
+    folder,
+    id: 1,
+    port,
+    controllerPort,
+    voters,
+    settings: {},
+    heap: ["256m", "512m"],
+  });
+  const stop = async () => {
+    await node.kill();
+    await rm(folder, { recursive: true, force: true });
+  };
+  try {
+    await node.format();
+    await node.start();
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  const { kill, pause, resume, start } = node;
+  return { brokers: `127.0.0.1:${port}`, kill, pause, resume, start, stop };
+}
+
+/**
+ * @typedef {object} KafkaNode
+ * @property {() => Promise<void>} kill
+ * @property {() => Promise<void>} pause
+ * @property {() => Promise<void>} resume
+ * @property {() => Promise<void>} start
+ */
+
+/**
+ * @typedef {object} KafkaCluster
+ * @property {string} brokers
+ * @property {readonly KafkaNode[]} nodes each a broker and a controller, to be hurt as {@link OwnKafkaBroker} is
+ * @property {() => Promise<void>} stop
+ */
+
+/**
+ * Nodes of one cluster, of which every topic can have as many copies; with Java only, each on 256 MiB of heap.
+ * @public the torture test, which may import nothing outside of its package, takes it by its path
+ * @param {number} count an odd one, or one death may leave no majority
+ * @param {{ env?: NodeJS.ProcessEnv }} [options]
+ * @returns {Promise<KafkaCluster | { skipped: string }>}
+ */
+export async function startKafkaCluster(count, { env = process.env } = {}) {
+  const java = await findJava(env);
+  if ("skipped" in java) return java;
+  const jars = await ensureJars(env);
+  if ("skipped" in jars) return jars;
+  const ports = await freePorts(2 * count);
+  const folder = await mkdtemp(join(tmpdir(), "polder-kafka-"));
+  const copies = String(count);
+  const settings = {
+    "offsets.topic.replication.factor": copies,
+    "transaction.state.log.replication.factor": copies,
+    "transaction.state.log.min.isr": String(Math.max(1, count - 1)),
+    "share.coordinator.state.topic.replication.factor": copies,
+    "share.coordinator.state.topic.min.isr": String(Math.max(1, count - 1)),
+    // A node that came back leads its share again soon, so that whichever dies next was a leader.
+    "leader.imbalance.check.interval.seconds": "3",
+    "leader.imbalance.per.broker.percentage": "0",
+    "replica.lag.time.max.ms": "4000",
+  };
+  const ids = Array.from({ length: count }, (_, index) => index + 1);
+  const voters = ids.map((id) => `${id}@127.0.0.1:${ports[count + id - 1]}`).join(",");
+  const nodes = ids.map((id) =>
+    createNode({
+      java: java.path,
+      libs: jars.folder,
+      folder: join(folder, String(id)),
+      id,
+      port: ports[id - 1] ?? 0,
+      controllerPort: ports[count + id - 1] ?? 0,
+      voters,
+      settings,
+      heap: ["128m", "256m"],
+    }),
+  );
+  const stop = async () => {
+    await Promise.all(nodes.map((node) => node.kill()));
+    await rm(folder, { recursive: true, force: true });
+  };
+  try {
+    await Promise.all(nodes.map((node) => node.format()));
+    await Promise.all(nodes.map((node) => node.start()));
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { brokers: ids.map((id) => `127.0.0.1:${ports[id - 1]}`).join(","), nodes, stop };
+}
+
+/**
+ * @param {{ java: string, libs: string, folder: string, id: number, port: number, controllerPort: number, voters: string,
+ *   settings: Record<string, string>, heap: readonly [least: string, most: string] }} options
+ */
+function createNode({ java, libs, folder, id, port, controllerPort, voters, settings, heap: [least, most] }) {
   const configPath = join(folder, "server.properties");
   const classPath = ["-cp", join(libs, "*")];
-  const brokers = `127.0.0.1:${port}`;
-  const settings = {
-    ...nodeSettings,
-    "controller.quorum.voters": `1@127.0.0.1:${controllerPort}`,
-    listeners: `BROKER://${brokers},CONTROLLER://127.0.0.1:${controllerPort}`,
-    "advertised.listeners": `BROKER://${brokers}`,
-    "log.dirs": join(folder, "data").replaceAll("\\", "/"),
+  const address = `127.0.0.1:${port}`;
+  const format = async () => {
+    const all = {
+      ...nodeSettings,
+      ...settings,
+      "node.id": String(id),
+      "controller.quorum.voters": voters,
+      listeners: `BROKER://${address},CONTROLLER://127.0.0.1:${controllerPort}`,
+      "advertised.listeners": `BROKER://${address}`,
+      "log.dirs": join(folder, "data").replaceAll("\\", "/"),
+    };
+    await mkdir(folder, { recursive: true });
+    await writeFile(
+      configPath,
+      Object.entries(all)
+        .map(([name, value]) => `${name}=${value}\n`)
+        .join(""),
+    );
+    const storage = ["kafka.tools.StorageTool", "format", "-t", clusterId, "-c", configPath];
+    await run(java, [...classPath, "-Xmx128m", "-XX:TieredStopAtLevel=1", ...storage], { timeout: startLimitMs });
   };
-  await writeFile(
-    configPath,
-    Object.entries(settings)
-      .map(([name, value]) => `${name}=${value}\n`)
-      .join(""),
-  );
-  const format = ["kafka.tools.StorageTool", "format", "-t", clusterId, "-c", configPath];
-  await run(java, [...classPath, "-Xmx128m", "-XX:TieredStopAtLevel=1", ...format], { timeout: startLimitMs });
 
   /** @type {import("node:child_process").ChildProcess | undefined} */
   let child;
   const start = async () => {
-    const memory = ["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC"];
+    const memory = [`-Xms${least}`, `-Xmx${most}`, "-XX:+UseSerialGC"];
     const broker = spawn(java, [...memory, ...classPath, "kafka.Kafka", configPath], {
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -168,17 +277,9 @@ async function startWithJava(java, libs) {
     broker.kill("SIGKILL");
     await ended;
   };
-  const stop = async () => {
-    await kill();
-    await rm(folder, { recursive: true, force: true });
-  };
-  try {
-    await start();
-  } catch (error) {
-    await stop();
-    throw error;
-  }
-  return { brokers, kill, start, stop };
+  const pause = async () => void child?.kill("SIGSTOP");
+  const resume = async () => void child?.kill("SIGCONT");
+  return { format, start, kill, pause, resume };
 }
 
 const clusterId = "cG9sZGVyLXRlc3QtYnJva2Vy";
@@ -241,6 +342,8 @@ async function startWithDocker() {
     await run("docker", ["start", container]);
     await untilAnswers(port, () => {});
   };
+  const pause = async () => void (await run("docker", ["pause", container]));
+  const resume = async () => void (await run("docker", ["unpause", container]));
   const stop = async () => void (await run("docker", ["rm", "-f", "-v", container]).catch(() => {}));
   try {
     await untilAnswers(port, () => {});
@@ -248,7 +351,7 @@ async function startWithDocker() {
     await stop();
     throw error;
   }
-  return { brokers, kill, start, stop };
+  return { brokers, kill, pause, resume, start, stop };
 }
 
 /**

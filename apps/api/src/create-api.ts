@@ -1,8 +1,9 @@
+import { randomUUID } from "node:crypto";
 import type { AddressInfo } from "node:net";
 import { createAdaptorServer } from "@hono/node-server";
 import { sValidator } from "@hono/standard-validator";
 import { ClickHouseQueryError, type ReadQueries } from "@polder/clickhouse";
-import type { Logger } from "@polder/core";
+import { errorKind, requestIdOf, type Logger } from "@polder/core";
 import { Hono, type Context } from "hono";
 import { describeRoute, openAPIRouteHandler, resolver, validator } from "hono-openapi";
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
@@ -27,6 +28,8 @@ export interface ApiOptions {
   now?: () => Date;
   /** Age of the oldest event that waits for the loader, in milliseconds; undefined when that is not known here. */
   lag?: () => Promise<number | undefined>;
+  /** Why the process should be restarted; undefined when it may live on. Where this is the only part of it: always. */
+  live?: () => string | undefined;
   /** Whether the store answers. */
   isStoreReachable: () => Promise<boolean>;
   /** Needed to listen on anything but the loopback: this API shows personal data. */
@@ -86,12 +89,17 @@ export function createApi(options: ApiOptions): Api {
     if (route !== "/v1/live") metrics.seconds.observe({ route }, (performance.now() - startedAt) / 1000);
   });
   app.onError((error, context) => {
-    logger.error("request failed", { error: error.name, route: context.req.routePath });
+    const requestId = requestIdOf((name) => context.req.header(name), randomUUID);
+    logger.error("a request failed", { requestId, route: context.req.routePath, error: errorKind(error) });
+    context.header("x-request-id", requestId);
     return answerError(context, isUnavailable(error) ? "store_unavailable" : "internal");
   });
   app.notFound((context) => answerError(context, "not_found"));
 
-  app.get("/livez", (context) => context.text("ok\n"));
+  app.get("/livez", (context) => {
+    const problem = options.live?.();
+    return context.text(`${problem ?? "ok"}\n`, problem === undefined ? 200 : 503);
+  });
   app.get("/readyz", async (context) =>
     (await options.isStoreReachable()) ? context.text("ok\n") : context.text("ClickHouse does not answer\n", 503),
   );

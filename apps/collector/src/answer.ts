@@ -25,6 +25,8 @@ export interface Refusal {
   code: RequestErrorCode;
   message: string;
   retryAfterSeconds?: number;
+  /** Some of the request has not been read: what comes next on this connection would be the rest of it. */
+  isCutOff?: boolean;
 }
 
 export const refuse = (code: RequestErrorCode, message: string, retryAfterSeconds?: number): Refusal => ({
@@ -49,7 +51,8 @@ export function toResponse(outcome: Outcome, origin: string | undefined): Respon
     headers["access-control-expose-headers"] = "Retry-After";
     if (outcome.retryAfterSeconds !== undefined) headers["retry-after"] = String(outcome.retryAfterSeconds);
     // The client may still be sending, or be about to be cut off: this connection is not used again.
-    if (outcome.code === "request_too_large" || outcome.code === "draining") headers["connection"] = "close";
+    if (outcome.isCutOff || outcome.code === "request_too_large" || outcome.code === "draining")
+      headers["connection"] = "close";
     const body: ErrorAnswer = { code: outcome.code, message: outcome.message, docs: docsOf(outcome.code) };
     return new Response(JSON.stringify(body), { status: requestErrors[outcome.code].status, headers });
   }

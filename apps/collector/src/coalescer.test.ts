@@ -133,6 +133,43 @@ describe("createCoalescer", () => {
     expect(appends.map(({ ids }) => ids)).toEqual([["a", "b"], ["c"], ["d"]]);
   });
 
+  it("gives every queue its share, so that a long one does not keep the others waiting, and keeps the order of each", async () => {
+    const { appends, coalescer } = build({ maxRecords: 10, lingerMs: 0 });
+    for (let n = 0; n < 10; n++) void coalescer.append(records(`hot${n}-`, 10), "hot");
+    void coalescer.append(records("small", 2), "small");
+    void coalescer.append([record("other0"), record("other1")], "other");
+    void coalescer.append([record("other2")], "other");
+    const sent: string[] = [];
+    for (let n = 0; n < 11; n++) {
+      await turn();
+      sent.push(...appends[n]!.ids);
+      expect(appends[n]!.ids.length).toBeLessThanOrEqual(10);
+      appends[n]!.confirm();
+    }
+    // 10 / 3, rounded up, for each of the three; what the others leave goes to who has more.
+    expect(appends[0]!.ids).toEqual(
+      expect.arrayContaining(["small0", "small1", "other0", "other1", "other2", "hot0-0", "hot0-4"]),
+    );
+    const expected = Array.from({ length: 10 }, (_, n) => records(`hot${n}-`, 10).map(({ key }) => key)).flat();
+    expect(sent.filter((id) => id.startsWith("hot"))).toEqual(expected);
+    expect(sent.filter((id) => id.startsWith("other"))).toEqual(["other0", "other1", "other2"]);
+    expect(sent).toHaveLength(105);
+  });
+
+  it("gives the next append to the queue that waits longest, when one cannot hold a record of each", async () => {
+    const { appends, coalescer } = build({ maxRecords: 2, lingerMs: 0 });
+    for (const queue of ["a", "b", "c"]) void coalescer.append(records(queue, 2), queue);
+    for (let n = 0; n < 3; n++) {
+      await turn();
+      appends[n]!.confirm();
+    }
+    expect(appends.map(({ ids }) => ids)).toEqual([
+      ["a0", "b0"],
+      ["c0", "a1"],
+      ["b1", "c1"],
+    ]);
+  });
+
   it("tells everyone in a failed append, and nobody else", async () => {
     const { appends, coalescer } = build();
     const failed = [coalescer.append([record("a")]), coalescer.append([record("b")])];
@@ -207,19 +244,24 @@ describe("createCoalescer", () => {
         maxBytes: 1_000_000,
         answerWithinMs: 1000,
       });
-      const answers: Promise<string[]>[] = [];
+      const queues = ["a", "b", "c"];
+      const answers: { queue: string; ids: Promise<string[]> }[] = [];
       for (let n = upTo(20); n >= 0; n--) {
         const request = records(`${n}-`, 1 + upTo(30));
         const ids = request.map(({ key }) => key);
-        const answered = coalescer.append(request).then(() => ids);
-        answers.push(answered.catch(() => []));
+        const queue = queues[upTo(queues.length)]!;
+        const answered = coalescer.append(request, queue).then(() => ids);
+        answers.push({ queue, ids: answered.catch(() => []) });
         await vi.advanceTimersByTimeAsync(upTo(6));
       }
       await vi.advanceTimersByTimeAsync(2000);
-      const acknowledged = (await Promise.all(answers)).flat();
       expect(new Set(stored).size).toBe(stored.length);
-      const known = new Set(acknowledged);
-      expect(stored.filter((id) => known.has(id))).toEqual(acknowledged);
+      for (const queue of queues) {
+        const ofQueue = answers.filter((answer) => answer.queue === queue).map(({ ids }) => ids);
+        const acknowledged = (await Promise.all(ofQueue)).flat();
+        const known = new Set(acknowledged);
+        expect(stored.filter((id) => known.has(id))).toEqual(acknowledged);
+      }
     },
   );
 });

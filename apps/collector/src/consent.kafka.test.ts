@@ -67,7 +67,13 @@ describe.skipIf(!hasBroker)(hasBroker ? "two collectors" : "skipped: KAFKA_BROKE
       logger,
     });
     const log = createSpooledLog({ log: kafka, path: join(folder, name, "spool"), retryAfterMs: 50, logger });
-    const ledger = await openConsentLedger({ dataPath: join(folder, name), sharedBy: log, now: Date.now, logger });
+    const ledger = await openConsentLedger({
+      dataPath: join(folder, name),
+      sharedBy: log,
+      now: Date.now,
+      logger,
+      registry: new Registry(),
+    });
     const site = buildSite({ origins: ["*"] });
     const collector = createCollector({
       log,

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from "node:timers/promises";
 import { LogUnavailableError } from "@polder/core";
 import { limits, postRoutes, requestErrors, type PolderEvent } from "@polder/protocol";
 import { buildConsent, buildEvent, buildPage, buildSite } from "@polder/testing";
@@ -189,8 +190,10 @@ describe("one bad event among good ones", () => {
   it("finds the choice that a batch shares", async () => {
     const { post, log } = buildCollector();
     const bad = { type: "track", messageId: "m" };
-    await post("/v1/batch", { writeKey, context: { consent: buildConsent() }, batch: [bad, "no object"] });
-    expect(log.rejectedRows().map((row) => row.body)).toEqual([JSON.stringify(bad), '"no object"']);
+    const context = { consent: buildConsent() };
+    await post("/v1/batch", { writeKey, context, batch: [bad, "no object"] });
+    // With the context, or it could not be judged again.
+    expect(log.rejectedRows().map((row) => row.body)).toEqual([JSON.stringify({ ...bad, context }), '"no object"']);
     await post("/v1/track", { ...bad, writeKey, context: { consent: buildConsent() } });
     expect(log.rejectedRows()[2]!.body).toContain("granted");
   });
@@ -216,7 +219,21 @@ describe("consent", () => {
     expect(response.status).toBe(200);
     expect(response.headers.getSetCookie()).toEqual([]);
     expect(await answerOf(response)).toMatchObject({ accepted: 0, rejected: [{ index: 0, reason: "no_consent" }] });
-    expect(log.appends).toEqual([]);
+    // That one event came and was dropped, and why: a number, and nothing of the event or its visitor.
+    const appended = log.appends.flatMap(({ topic, records }) => records.map((record) => ({ topic, record })));
+    expect(appended).toEqual([{ topic: "polder.ledger", record: expect.anything() }]);
+    const { key, value, headers } = appended[0]!.record;
+    expect(JSON.parse(Buffer.from(value).toString())).toEqual({
+      site: "shop",
+      hour: "2026-11-22 20:00:00",
+      outcome: "dropped",
+      reason: "no_consent",
+      process: key,
+      first: [0],
+      last: [0],
+      counted: 0,
+    });
+    expect(headers).toEqual({ id: `${key}-0`, site: "shop", anonymousId: "", userId: "" });
     expect(await registry.metrics()).toContain(
       'polder_collector_events_dropped_total{site="shop",reason="no_consent"} 1',
     );
@@ -322,6 +339,70 @@ describe("what may come again", () => {
     expect(log.rows()).toHaveLength(1000);
     ms = 2000;
     expect((await post("/v1/batch", { writeKey, batch: many(150) })).status).toBe(200);
+  });
+
+  // Half a minute: 46,000 events go through on whatever machine this is.
+  it(
+    "lets one visitor take no more than half of what its site may send, and the others all of it",
+    { timeout: 30_000 },
+    async () => {
+      let ms = 0;
+      const fast = buildSite({ maxEventsPerSecond: 1000 });
+      const { post } = buildCollector({
+        clock: () => ms,
+        sites: { findKey: () => ({ site: fast, kind: "write" }), findSite: () => fast, sites: () => [fast] },
+      });
+      const from = async (anonymousId: string, count: number): Promise<number> => {
+        const batch = Array.from({ length: count }, () => buildEvent({ anonymousId }));
+        return (await post("/v1/batch", { writeKey, batch })).status;
+      };
+      const answers = { bot: new Map<number, number>(), people: new Map<number, number>() };
+      const note = (who: Map<number, number>, status: number): unknown => who.set(status, (who.get(status) ?? 0) + 1);
+      for (; ms < 20_000; ms += 100) {
+        // The bot asks for twice of what the site may send, and people for a third of it.
+        for (let n = 0; n < 2; n++) note(answers.bot, await from("bot", 100));
+        for (let n = 0; n < 3; n++) note(answers.people, await from(`person ${(ms / 100 + n * 61) % 211}`, 10));
+      }
+      expect([...answers.people.keys()]).toEqual([200]);
+      expect(new Set(answers.bot.keys())).toEqual(new Set([200, 429]));
+      // What people leave is the bot's: nothing is held back for nobody.
+      expect(answers.bot.get(200)! * 100).toBeGreaterThan(0.6 * 20 * 1000);
+    },
+  );
+
+  it("answers 503 when a site holds its share of what is in flight, and takes other sites' events", async () => {
+    let confirm = (): void => {};
+    const confirmed = new Promise<void>((resolve) => (confirm = resolve));
+    const sites = { hot: buildSite({ id: "hot" }), small: buildSite({ id: "small" }) };
+    const { post, registry } = buildCollector({
+      log: createRecordingLog(() => confirmed),
+      sites: {
+        findKey: (key) => ({ site: sites[key as keyof typeof sites], kind: "write" }),
+        findSite: (id) => sites[id as keyof typeof sites],
+        sites: () => Object.values(sites),
+      },
+      options: { maxInFlightBytes: 100_000, answerWithinMs: 60_000 },
+    });
+    const send = (key: string): Promise<Response> => post("/v1/batch", { writeKey: key, batch: [buildEvent()] });
+    const inFlight = async (): Promise<number> => Number(/in_flight_requests (\d+)/.exec(await registry.metrics())![1]);
+    /** Undefined when it was let in, and waits. */
+    const refusal = async (answer: Promise<Response>): Promise<number | undefined> => {
+      const before = held.length;
+      let status: number | undefined;
+      void answer.then((response) => (status = response.status));
+      while (status === undefined && (await inFlight()) === before) await turn();
+      // Let in to be read is not yet let in to wait.
+      for (let n = 0; n < 20; n++) await turn();
+      if (status === undefined) held.push(answer);
+      return status;
+    };
+    const held: Promise<Response>[] = [];
+    while ((await refusal(send("hot"))) === undefined);
+    expect(held.length).toBeGreaterThan(5);
+    expect(await refusal(send("hot"))).toBe(503);
+    expect(await refusal(send("small"))).toBeUndefined();
+    confirm();
+    for (const answer of held) expect((await answer).status).toBe(200);
   });
 
   it("answers 503 when the log is away, logs it once, and is well again after", async () => {

@@ -3,8 +3,11 @@ import type { Server } from "node:http";
 import { createAdaptorServer } from "@hono/node-server";
 import {
   createClientAddressReader,
+  createProxyCheck,
   createPipeline,
+  errorKind,
   loadedTopics,
+  requestIdOf,
   type ConsentLedger,
   type EdgeSettings,
   type EventLog,
@@ -17,11 +20,14 @@ import type { Registry } from "prom-client";
 import { corsHeaders, refuse, toResponse, type Outcome, type Refusal } from "./answer.ts";
 import type { BrowserBundle } from "./browser-bundle.ts";
 import { createCoalescer, type Coalescer } from "./coalescer.ts";
+import { guardConnections } from "./connections.ts";
 import { keyFromRequest } from "./credentials.ts";
-import { createInFlight } from "./in-flight.ts";
+import { createInFlight, type Held } from "./in-flight.ts";
 import { createIngest } from "./ingest.ts";
+import { createLossLedger } from "./loss-ledger.ts";
+import { createMessageId } from "./message-id.ts";
 import { createMetrics } from "./metrics.ts";
-import { createPrepare, type Prepared } from "./prepare.ts";
+import { createPrepare, type Arrival, type Prepared } from "./prepare.ts";
 import { readBody, type BodyResult } from "./read-body.ts";
 import { headOf, type RequestHead } from "./request-head.ts";
 import { addBundleRoutes } from "./routes/browser-bundle.ts";
@@ -59,7 +65,7 @@ export interface CollectorDeps {
 }
 
 export interface CollectorOptions {
-  /** Past these, clients hear 503. Bytes are those of requests after inflating. */
+  /** Past these, clients hear 503. Requests are those that wait to be durable; bytes are of all, after inflating: see `InFlight`. */
   maxInFlightRequests: number;
   maxInFlightBytes: number;
   /** See `CoalescerOptions`. */
@@ -69,12 +75,19 @@ export interface CollectorOptions {
   answerWithinMs: number;
   /** The part of each site's rate that is this process's: one over the number of workers. */
   rateShare: number;
-  /** For a slow client to send its headers, and all of its request. */
+  /** For a slow client to send its headers, all of its request, and its next one; it is cut off within five seconds more. */
   headersTimeoutMs: number;
   requestTimeoutMs: number;
+  keepAliveTimeoutMs: number;
+  /** For a slow client to take its answer; it is cut off within a quarter of that more. */
+  answerTimeoutMs: number;
   maxConnections: number;
-  /** Connections that are still busy this long after {@link Collector.close} are cut. */
+  /** Proxies of ours are not held to it. */
+  maxConnectionsPerAddress: number;
+  /** {@link Collector.close} waits no longer than this: what is still busy then is cut. */
   drainTimeoutMs: number;
+  /** An append, or an attempt to forward the spool, that goes on for longer will not end by itself: `/livez` says so. */
+  stalledAfterMs: number;
 }
 
 const defaults: CollectorOptions = {
@@ -87,8 +100,13 @@ const defaults: CollectorOptions = {
   rateShare: 1,
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 30_000,
+  // Longer than the idle time of common load balancers, or they reuse a connection that we are closing.
+  keepAliveTimeoutMs: 75_000,
+  answerTimeoutMs: 10_000,
   maxConnections: 20_000,
+  maxConnectionsPerAddress: 5_000,
   drainTimeoutMs: 10_000,
+  stalledAfterMs: 120_000,
 };
 
 export interface Collector {
@@ -109,7 +127,15 @@ export function createCollector(deps: CollectorDeps): Collector {
   const { log, ledger, sites, now, clock, logger, notReady = () => undefined } = deps;
   const options = { ...defaults, ...deps.options };
   const inFlight = createInFlight({ maxRequests: options.maxInFlightRequests, maxBytes: options.maxInFlightBytes });
-  const metrics = createMetrics({ registry: deps.registry, inFlight, clock });
+  let connections: ReturnType<typeof guardConnections> | undefined;
+  const metrics = createMetrics({
+    registry: deps.registry,
+    inFlight,
+    connections: () => connections?.count() ?? 0,
+    spool: log.spool,
+    now,
+    clock,
+  });
   const [events, rejected] = loadedTopics.map((topic) =>
     createCoalescer({
       append: (records) => log.append(topic, records),
@@ -121,32 +147,42 @@ export function createCollector(deps: CollectorDeps): Collector {
       onAppend: (outcome) => metrics.appended(topic, outcome),
     }),
   ) as [Coalescer, Coalescer];
+  const lossLedger = createLossLedger({
+    append: (records) => log.append("polder.ledger", records),
+    process: createMessageId().slice(0, 12),
+    answerWithinMs: options.answerWithinMs,
+    logger,
+  });
   const prepare = createPrepare({
     sites,
     pipeline: createPipeline({ ledger, countryOf: deps.countryOf, newId: deps.newId, observer: metrics.observer }),
     ledger,
     metrics,
+    lossLedger,
     logger,
     newId: deps.newId,
     clock,
     rateShare: options.rateShare,
   });
-  const ingest = createIngest({ events, rejected, ledger, metrics, logger });
-  const readClient = createClientAddressReader(deps.edge ?? (() => noEdge));
+  const ingest = createIngest({ events, rejected, ledger, metrics, lossLedger, logger });
+  const edge = deps.edge ?? (() => noEdge);
+  const readClient = createClientAddressReader(edge);
   let isDraining = false;
 
-  const prepareBody = (body: BodyResult, route: RequestRoute, head: RequestHead): Prepared | Refusal => {
-    if (!body.ok) return refuse(body.code, body.message);
-    const { text } = body;
-    return prepare({
-      text,
-      route,
-      keyText: keyFromRequest(head),
-      receivedAt: now(),
-      head,
-      client: readClient(head),
-      allowServerKey: true,
-    });
+  const prepareBody = (
+    body: BodyResult,
+    arrival: Omit<Arrival, "text" | "keyText" | "allowServerKey">,
+  ): Prepared | Refusal => {
+    if (body.ok)
+      return prepare({ ...arrival, text: body.text, keyText: keyFromRequest(arrival.head), allowServerKey: true });
+    if (body.code !== "overloaded") return refuse(body.code, body.message);
+    return { ...overloaded(), isCutOff: true };
+  };
+
+  /** From here on the site is who holds it. */
+  const store = (prepared: Prepared | Refusal, held: Held): Promise<Outcome> | Refusal => {
+    if (!prepared.ok) return prepared;
+    return held.moveTo(`site ${prepared.site}`) ? ingest(prepared) : overloaded();
   };
 
   async function receive(c: Context, route: RequestRoute, head: RequestHead): Promise<Outcome> {
@@ -156,16 +192,14 @@ export function createCollector(deps: CollectorDeps): Collector {
     const contentType = head.header("content-type");
     if (contentType !== undefined && !isAcceptedType(contentType))
       return refuse("unsupported_media_type", "Send Content-Type: application/json or text/plain.");
-    const bytes = reservedBytes(head);
-    if (!inFlight.tryEnter(bytes)) return overloaded();
+    const client = readClient(head);
+    const held = inFlight.open(`address ${client.ip}`);
     const startedAt = clock();
     try {
-      return await ingest(prepareBody(await readBody(c.req.raw, head, limits.maxRequestBytes), route, head));
-    } catch (error) {
-      if (c.req.raw.signal.aborted) return refuse("broken_encoding", "The request was cut off before its end.");
-      throw error;
+      const body = await readBody(c.req.raw, head, limits.maxRequestBytes, held.add);
+      return await store(prepareBody(body, { route, head, client, receivedAt: now() }), held);
     } finally {
-      inFlight.leave(bytes);
+      held.leave();
       metrics.answered(clock() - startedAt);
     }
   }
@@ -186,23 +220,24 @@ export function createCollector(deps: CollectorDeps): Collector {
     const missing = notReady();
     if (missing !== undefined) return starting(missing);
     const text = pixelBatch(query, head.header("referer"));
-    if (!inFlight.tryEnter(text.length)) return overloaded();
+    const client = readClient(head);
+    const held = inFlight.open(`address ${client.ip}`);
     const startedAt = clock();
     try {
+      if (!held.add(text.length)) return overloaded();
       const keyText = query.get("writeKey") ?? undefined;
-      return await ingest(
-        prepare({
-          text,
-          route: "batch",
-          keyText,
-          receivedAt: now(),
-          head,
-          client: readClient(head),
-          allowServerKey: false,
-        }),
-      );
+      const prepared = prepare({
+        text,
+        route: "batch",
+        keyText,
+        receivedAt: now(),
+        head,
+        client,
+        allowServerKey: false,
+      });
+      return await store(prepared, held);
     } finally {
-      inFlight.leave(text.length);
+      held.leave();
       metrics.answered(clock() - startedAt);
     }
   }
@@ -257,7 +292,14 @@ export function createCollector(deps: CollectorDeps): Collector {
     () =>
       new Response(document, { headers: { "content-type": "application/json", "access-control-allow-origin": "*" } }),
   );
-  app.get("/livez", () => new Response("ok\n"));
+  app.get("/livez", async () => {
+    const stalledMs = Math.max(events.appendMs(), rejected.appendMs(), (await log.spool?.())?.attemptMs ?? 0);
+    const isAlive = stalledMs < options.stalledAfterMs;
+    const text = isAlive
+      ? "ok"
+      : `an append has been under way for ${Math.round(stalledMs / 1000)} s: start this process again`;
+    return new Response(`${text}\n`, { status: isAlive ? 200 : 503 });
+  });
   app.get("/readyz", async () => {
     const problem = isDraining
       ? "stopping"
@@ -271,12 +313,15 @@ export function createCollector(deps: CollectorDeps): Collector {
   app.options("*", (c) => preflight(c));
   app.notFound((c) => toResponse(refuse("not_found", "There is nothing at this address."), c.req.header("origin")));
   app.onError((error, c) => {
-    logger.error("a request failed", { path: c.req.routePath, error: error.name });
+    const requestId = requestIdOf((name) => c.req.header(name), deps.newId);
+    logger.error("a request failed", { requestId, path: c.req.routePath, error: errorKind(error) });
     // What happened is not known, so the client has to keep it.
-    return toResponse(
+    const response = toResponse(
       refuse("log_unavailable", "The request failed on our side: keep it and send it again.", 5),
       c.req.header("origin"),
     );
+    response.headers.set("x-request-id", requestId);
+    return response;
   });
 
   let server: Server | undefined;
@@ -289,13 +334,19 @@ export function createCollector(deps: CollectorDeps): Collector {
           headersTimeout: options.headersTimeoutMs,
           requestTimeout: options.requestTimeoutMs,
           connectionsCheckingInterval: Math.min(5_000, options.headersTimeoutMs),
-          // Longer than the idle time of common load balancers, or they reuse a connection that we are closing.
-          keepAliveTimeout: 75_000,
+          keepAliveTimeout: options.keepAliveTimeoutMs,
           maxHeaderSize: 16 * 1024,
           noDelay: true,
         },
       }) as Server;
-      created.maxConnections = options.maxConnections;
+      connections = guardConnections(created, {
+        maxConnections: options.maxConnections,
+        maxConnectionsPerAddress: options.maxConnectionsPerAddress,
+        answerTimeoutMs: options.answerTimeoutMs,
+        isProxy: createProxyCheck(edge),
+        clock,
+        onCut: metrics.cut,
+      });
       await new Promise<void>((resolve, reject) => {
         created.once("error", reject);
         created.listen(port, host, () => {
@@ -310,14 +361,22 @@ export function createCollector(deps: CollectorDeps): Collector {
     async close() {
       isDraining = true;
       const closed = new Promise<void>((resolve) => (server === undefined ? resolve() : server.close(() => resolve())));
-      await inFlight.empty();
-      await Promise.all([events.drained(), rejected.drained()]);
-      const cut = setTimeout(() => server?.closeAllConnections(), options.drainTimeoutMs);
       // A connection whose answer was being written a moment ago is idle only now.
       const sweep = setInterval(() => server?.closeIdleConnections(), 20);
-      await closed;
-      clearTimeout(cut);
+      const drained = inFlight
+        .empty()
+        .then(() => Promise.all([events.drained(), rejected.drained()]))
+        .then(() => lossLedger.close())
+        .then(() => closed);
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<"late">((resolve) => (timer = setTimeout(resolve, options.drainTimeoutMs, "late")));
+      if ((await Promise.race([drained, late])) === "late") {
+        logger.warn("stopping: connections that are still busy are cut", { requests: inFlight.requests() });
+        server?.closeAllConnections();
+      }
+      clearTimeout(timer);
       clearInterval(sweep);
+      connections?.stop();
     },
   };
 }
@@ -326,13 +385,6 @@ function isAcceptedType(contentType: string): boolean {
   const semicolon = contentType.indexOf(";");
   const type = (semicolon === -1 ? contentType : contentType.slice(0, semicolon)).trim().toLowerCase();
   return type === "text/plain" || type === "application/json";
-}
-
-/** What a request may come to hold: its own word for it, else the most. */
-function reservedBytes({ header }: RequestHead): number {
-  const length = header("content-length");
-  if (length === undefined || header("content-encoding") !== undefined) return limits.maxRequestBytes;
-  return Math.min(Number(length), limits.maxRequestBytes);
 }
 
 const starting = (missing: string): Refusal =>

@@ -9,7 +9,7 @@ import {
   type PolderConfig,
 } from "@polder/core";
 import { createKafkaLog } from "@polder/kafka";
-import { createLmdbLog, createSpooledLog } from "@polder/lmdb";
+import { createLmdbLog, createSpooledLog, forwardWithinMs, spoolAfterMs } from "@polder/lmdb";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { readBrowserBundle } from "./browser-bundle.ts";
 import { readConfigFile, watchConfigFile } from "./config-file.ts";
@@ -55,6 +55,7 @@ async function serve(settings: ProcessSettings): Promise<void> {
     sharedBy: settings.kafka && log,
     now: () => Date.now(),
     logger,
+    registry,
   });
   const collector = createCollector({
     log,
@@ -91,21 +92,24 @@ async function serve(settings: ProcessSettings): Promise<void> {
   await ledger.close();
   await log.close();
   logger.info("stopped");
+  // A request that a slow broker is still asked would keep the process alive; what it is about is in the spool.
+  setTimeout(() => process.exit(), 500).unref();
   // The channel to the primary would keep a worker alive.
   if (cluster.isWorker) process.disconnect();
 }
 
 async function openLog(settings: ProcessSettings, config: PolderConfig, logTo: Logger): Promise<EventLog> {
   if (settings.kafka) {
-    const { kafka } = settings;
-    // Well under the time in which a client is answered, so that what Kafka does not confirm is in the spool by then.
-    const log = createKafkaLog({
-      ...kafka,
-      clientId: "polder-collector",
-      createTopics: true,
-      appendTimeoutMs: 600,
-      logger: logTo,
-    });
+    const open = (appendTimeoutMs: number) =>
+      createKafkaLog({
+        ...settings.kafka!,
+        clientId: "polder-collector",
+        createTopics: true,
+        appendTimeoutMs,
+        logger: logTo,
+      });
+    const log = open(spoolAfterMs);
+    const patientLog = open(forwardWithinMs);
     // A cluster that is away comes back, and the spool takes what comes until it does; topics that are wrong stay wrong.
     await log.prepareTopics().catch((error: unknown) => {
       if (!(error instanceof LogUnavailableError)) throw error;
@@ -113,7 +117,7 @@ async function openLog(settings: ProcessSettings, config: PolderConfig, logTo: L
     });
     const spoolPath = spoolFolder(settings.dataPath);
     mkdirSync(spoolPath, { recursive: true });
-    return createSpooledLog({ log, path: spoolPath, logger: logTo });
+    return createSpooledLog({ log, patientLog, path: spoolPath, logger: logTo });
   }
   const path = logFolder(settings.dataPath);
   mkdirSync(path, { recursive: true });

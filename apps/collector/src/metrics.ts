@@ -1,5 +1,14 @@
-import { repairs, stepNames, type PipelineObserver, type Repair, type StepName } from "@polder/core";
+import {
+  repairs,
+  stepNames,
+  type EventLog,
+  type PipelineObserver,
+  type Repair,
+  type SpoolStatus,
+  type StepName,
+} from "@polder/core";
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import type { CutReason } from "./connections.ts";
 
 export interface SiteCounts {
   received: number;
@@ -18,6 +27,7 @@ export interface CollectorMetrics {
   /** An event went into the pipeline. */
   entered(): void;
   refused(code: string): void;
+  cut(reason: CutReason): void;
   receipt(site: string, receipt: { sent: number; retried: number; dropped: { [reason: string]: number } }): void;
   answered(milliseconds: number): void;
   appended(topic: string, outcome: { records: number; milliseconds: number; error: unknown }): void;
@@ -30,12 +40,18 @@ export interface CollectorMetrics {
 export function createMetrics(deps: {
   registry: Registry;
   inFlight: { requests: () => number; bytes: () => number };
+  /** Open ones. */
+  connections: () => number;
+  spool: EventLog["spool"];
+  /** Milliseconds since 1970. */
+  now: () => number;
   /** Milliseconds of a clock that only moves forward. */
   clock: () => number;
 }): CollectorMetrics {
   const registers = [deps.registry];
   const sites = new Map<string, SiteCounts>();
   const refusals: { [code: string]: number } = {};
+  const cut: { [R in CutReason]: number } = { too_many: 0, too_many_of_address: 0, slow_reader: 0 };
   const client = new Map<string, { [outcome: string]: number }>();
   let entered = 0;
   const stopped = new Map<string, { step: StepName; reason: string; count: number }>();
@@ -78,6 +94,9 @@ export function createMetrics(deps: {
   });
   counter("requests_refused_total", "Requests refused as a whole, by code.", ["code"], function* () {
     for (const [code, count] of Object.entries(refusals)) yield [{ code }, count];
+  });
+  counter("connections_cut_total", "Connections that we ended, by reason.", ["reason"], function* () {
+    for (const [reason, count] of Object.entries(cut)) yield [{ reason }, count];
   });
   counter(
     "client_events_total",
@@ -142,6 +161,13 @@ export function createMetrics(deps: {
     registers,
     collect: () => bytes.set(deps.inFlight.bytes()),
   });
+  const connections: Gauge = new Gauge({
+    name: "polder_collector_connections",
+    help: "Open connections.",
+    registers,
+    collect: () => connections.set(deps.connections()),
+  });
+  if (deps.spool !== undefined) addSpoolGauges(registers, deps.spool, deps.now);
 
   return {
     observer: {
@@ -166,6 +192,7 @@ export function createMetrics(deps: {
     refused(code) {
       refusals[code] = (refusals[code] ?? 0) + 1;
     },
+    cut: (reason) => void cut[reason]++,
     receipt(site, { sent, retried, dropped }) {
       let outcomes = client.get(site);
       if (outcomes === undefined) client.set(site, (outcomes = {}));
@@ -189,4 +216,27 @@ export function createMetrics(deps: {
 /** Adds to a count by reason. */
 export function add(counts: { [reason: string]: number }, reason: string, by: number): void {
   counts[reason] = (counts[reason] ?? 0) + by;
+}
+
+/** All workers share the spool, and one of them forwards it: the greatest of what they say is what holds. */
+function addSpoolGauges(registers: Registry[], spool: NonNullable<EventLog["spool"]>, now: () => number): void {
+  function gauge(name: string, help: string, read: (status: SpoolStatus) => number): void {
+    const metric: Gauge = new Gauge({
+      name: `polder_collector_spool_${name}`,
+      help,
+      registers,
+      aggregator: "max",
+      collect: async () => metric.set(read(await spool())),
+    });
+  }
+  gauge(
+    "records",
+    "Records that are durable on this machine only, until the log takes them.",
+    ({ records }) => records,
+  );
+  gauge("bytes", "Bytes of disk that the spool holds.", ({ bytes }) => bytes);
+  // A clock that was set back must not make it younger than new.
+  gauge("age_seconds", "Since the oldest row in the spool was received.", ({ oldestReceivedAt }) =>
+    oldestReceivedAt === undefined ? 0 : Math.max(0, (now() - oldestReceivedAt) / 1000),
+  );
 }

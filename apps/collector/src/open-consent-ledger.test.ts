@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { LogUnavailableError, type EventLog, type Logger } from "@polder/core";
 import { createLmdbLog } from "@polder/lmdb";
 import { gpcTimesOf } from "@polder/protocol";
+import { Registry } from "prom-client";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { openConsentLedger, type OpenedConsentLedger } from "./open-consent-ledger.ts";
 
@@ -31,6 +32,7 @@ const open = async (name: string, sharedBy = log, catchUpWithinMs = 60_000) => {
     sharedBy,
     now: Date.now,
     logger,
+    registry: new Registry(),
     catchUpWithinMs,
   });
   opened.push(ledger);
@@ -74,7 +76,13 @@ const away = (): EventLog => ({
 });
 
 it("is ready at once on one machine", async () => {
-  const ledger = await openConsentLedger({ dataPath: folder, sharedBy: undefined, now: Date.now, logger });
+  const ledger = await openConsentLedger({
+    dataPath: folder,
+    sharedBy: undefined,
+    now: Date.now,
+    logger,
+    registry: new Registry(),
+  });
   opened.push(ledger);
   expect(ledger.notReady()).toBeUndefined();
 });

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { ConsentLedger, EventLog, Logger } from "@polder/core";
 import { createSharedConsentLedger } from "@polder/kafka";
 import { createLmdbConsentLedger } from "@polder/lmdb";
+import { Gauge, type Registry } from "prom-client";
 
 export interface OpenConsentLedgerOptions {
   /** Folder of everything that the process writes. */
@@ -12,6 +13,8 @@ export interface OpenConsentLedgerOptions {
   /** Milliseconds since 1970. */
   now: () => number;
   logger: Logger;
+  /** Where the lag behind the other collectors is shown. */
+  registry: Registry;
   /** How long a folder that is not new waits for what the others have recorded since, 30,000 ms when not given. */
   catchUpWithinMs?: number;
 }
@@ -28,12 +31,13 @@ export interface OpenedConsentLedger extends ConsentLedger {
  * or slow, a folder that knew it once is good enough; a new one never is: it knows of no refusal at all.
  */
 export async function openConsentLedger(options: OpenConsentLedgerOptions): Promise<OpenedConsentLedger> {
-  const { dataPath, sharedBy: log, now, logger, catchUpWithinMs = 30_000 } = options;
+  const { dataPath, sharedBy: log, now, logger, registry, catchUpWithinMs = 30_000 } = options;
   const ledger = createLmdbConsentLedger({ path: join(dataPath, "consent"), now, logger });
   if (log === undefined) return { ...ledger, notReady: () => undefined, whenReady: async () => {} };
 
   const isNew = !ledger.hasCaughtUp();
   const shared = createSharedConsentLedger({ ledger, log, instance: randomUUID(), logger });
+  addLagGauges({ registry, now, lag: () => shared.lag(new Date(now())) });
   let isReady = false;
   const close = new AbortController();
   const ready = (async () => {
@@ -59,4 +63,50 @@ export async function openConsentLedger(options: OpenConsentLedgerOptions): Prom
       await ready;
     },
   };
+}
+
+/** Workers of one machine share the ledger: the greatest of what they say is what holds. */
+function addLagGauges({
+  registry,
+  now,
+  lag,
+}: {
+  registry: Registry;
+  now: () => number;
+  lag: () => Promise<number>;
+}): void {
+  const registers = [registry];
+  const aggregator = "max";
+  let currentAt = now();
+  let looking: Promise<number> | undefined;
+  // Metrics are collected beside each other: both gauges show the same look.
+  const look = (): Promise<number> => {
+    looking ??= lag()
+      .catch(() => Number.NaN)
+      .then((behind) => {
+        if (behind === 0) currentAt = now();
+        return behind;
+      })
+      .finally(() => (looking = undefined));
+    return looking;
+  };
+  const seconds: Gauge = new Gauge({
+    name: "polder_consent_ledger_lag_seconds",
+    help: "Since all choices of the other collectors counted here, at most; 0 when they do",
+    registers,
+    aggregator,
+    async collect() {
+      await look();
+      seconds.set((now() - currentAt) / 1000);
+    },
+  });
+  const records: Gauge = new Gauge({
+    name: "polder_consent_ledger_lag_records",
+    help: "Choices of other collectors that do not count here yet; NaN while the log is away",
+    registers,
+    aggregator,
+    async collect() {
+      records.set(await look());
+    },
+  });
 }

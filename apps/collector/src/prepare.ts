@@ -1,5 +1,8 @@
 import {
+  arrivalText,
   createRecordEncoder,
+  requestIdOf,
+  type ArrivalBlock,
   type ClientAddress,
   type ConsentLedger,
   type LogRecord,
@@ -26,8 +29,10 @@ import {
 import { refuse, type Refusal } from "./answer.ts";
 import { cookieValues } from "./cookie-values.ts";
 import { deviceCookies, expiredDeviceCookies, readDeviceCookie } from "./device-cookie.ts";
+import { createHotVisitors } from "./hot-visitors.ts";
 import { isOriginOf } from "./is-origin-of.ts";
 import type { CollectorMetrics } from "./metrics.ts";
+import type { DroppedEvent, LossLedger } from "./loss-ledger.ts";
 import { createBodyJudge, refusedItem, toRejectedRecord } from "./rejected-record.ts";
 import type { RequestHead } from "./request-head.ts";
 import { createTokenBucket, type TokenBucket } from "./token-bucket.ts";
@@ -56,9 +61,12 @@ export interface Prepared {
   choices: readonly VisitorChoices[];
   answer: BatchAnswer;
   cookies: readonly string[];
-  /** Why events are stored as rejected, and why nothing is kept of others. */
+  /** Why events are stored as rejected, and of which others nothing is kept. */
   rejectedFor: string[];
-  droppedFor: string[];
+  dropped: DroppedEvent[];
+  /** The numbers of the events, in the order of the request. */
+  arrivals: ArrivalBlock;
+  receivedAt: number;
   receipt: Receipt | undefined;
 }
 
@@ -68,6 +76,7 @@ export interface PrepareDeps {
   /** That of the pipeline. */
   ledger: Pick<ConsentLedger, "latest">;
   metrics: CollectorMetrics;
+  lossLedger: Pick<LossLedger, "arrivals">;
   logger: Logger;
   newId: () => string;
   /** Milliseconds of a clock that only moves forward. */
@@ -83,6 +92,7 @@ export interface PrepareDeps {
 export function createPrepare(deps: PrepareDeps): (arrival: Arrival) => Prepared | Refusal {
   const findRate = createRates(deps);
   const processItems = createItemProcessor(deps);
+  const hotVisitors = createHotVisitors({ perSecond: hotPerSecond, burst: hotBurst, clock: deps.clock });
 
   return (arrival) => {
     let key = arrival.keyText === undefined ? undefined : deps.sites.findKey(arrival.keyText);
@@ -98,18 +108,22 @@ export function createPrepare(deps: PrepareDeps): (arrival: Arrival) => Prepared
     const refusal = judgeKey(key, arrival);
     if (refusal !== undefined) return refusal;
 
-    const rate = findRate(key.site).take(parsed.items.length);
+    const { site } = key;
+    const count = parsed.items.length;
+    const bucket = findRate(site);
+    const isHot = hotVisitors.count(`${site.id}:${senderOf(parsed, arrival)}`, count);
+    // Half of what the site may send stays for all the others.
+    const rate = bucket.take(count, isHot ? bucket.burst / 2 : 0);
     if (rate.ok) return processItems(arrival, parsed, key);
     const seconds = Math.max(1, Math.ceil(rate.retryAfterMs / 1000));
-    return refuse(
-      "too_many_requests",
-      `This site sends more than ${key.site.maxEventsPerSecond} events a second.`,
-      seconds,
-    );
+    const message = isHot
+      ? `This visitor sends more than ${hotPerSecond} events a second, and the others need the rest of what the site may send.`
+      : `This site sends more than ${site.maxEventsPerSecond} events a second.`;
+    return refuse("too_many_requests", message, seconds);
   };
 }
 
-function createItemProcessor({ pipeline, ledger, metrics, logger, newId }: PrepareDeps) {
+function createItemProcessor({ pipeline, ledger, metrics, lossLedger, logger, newId }: PrepareDeps) {
   const toRecord = createRecordEncoder();
 
   return (arrival: Arrival, { items, sentAt, receipt }: ParsedRequest, key: SiteKey): Prepared => {
@@ -137,10 +151,12 @@ function createItemProcessor({ pipeline, ledger, metrics, logger, newId }: Prepa
       answer: { accepted: 0, rejected: [] },
       cookies: none,
       rejectedFor: [],
-      droppedFor: [],
+      dropped: [],
+      arrivals: lossLedger.arrivals(receivedAt, items.length),
+      receivedAt,
       receipt,
     };
-    const { records, answer } = prepared;
+    const { records, answer, arrivals } = prepared;
     let mayKeepBody: ((index: number) => boolean) | undefined;
     let deviceId = "";
     let mayRemember = true;
@@ -149,7 +165,8 @@ function createItemProcessor({ pipeline, ledger, metrics, logger, newId }: Prepa
       const { index, messageId, reason, detail } = item;
       mayKeepBody ??= createBodyJudge(arrival.text, arrival.route, context, ledger);
       answer.rejected.push({ index, messageId, reason, detail });
-      prepared.refusals.push(toRejectedRecord(item, context, mayKeepBody(index), newId));
+      const number = arrivalText(arrivals, index);
+      prepared.refusals.push(toRejectedRecord(item, context, mayKeepBody(index), newId, number));
       prepared.rejectedFor.push(reason);
     };
 
@@ -165,8 +182,12 @@ function createItemProcessor({ pipeline, ledger, metrics, logger, newId }: Prepa
         result = pipeline.run(event, context);
       } catch (error) {
         // An event that breaks a rule of ours must not come back for ever as a 500.
-        const name = error instanceof Error ? error.name : "unknown";
-        logger.error("an event could not be processed", { site: key.site.id, type: event.type, error: name });
+        const requestId = requestIdOf(header, newId);
+        const place = { requestId, site: key.site.id, type: event.type };
+        logger.error("an event could not be processed", {
+          ...place,
+          error: error instanceof Error ? error.name : "unknown",
+        });
         reject(
           refusedItem(index, event, "invalid_field", "The event could not be processed; the fault is on our side."),
         );
@@ -174,7 +195,7 @@ function createItemProcessor({ pipeline, ledger, metrics, logger, newId }: Prepa
       }
       if (result.ok) {
         const { row } = result;
-        records.push(toRecord(row));
+        records.push(toRecord(row, arrivalText(arrivals, index)));
         const hasProfile = hasPurpose(row.consent_mask, "profile");
         if (row.anonymous_id !== "" && hasProfile) deviceId = row.anonymous_id;
         if (row.type === "consent") mayRemember = hasProfile;
@@ -185,7 +206,7 @@ function createItemProcessor({ pipeline, ledger, metrics, logger, newId }: Prepa
           reason: result.reason,
           detail: result.detail,
         });
-        prepared.droppedFor.push(result.reason);
+        prepared.dropped.push({ index, reason: result.reason });
       } else {
         reject(refusedItem(index, event, result.reason, result.detail));
       }
@@ -204,6 +225,16 @@ function createItemProcessor({ pipeline, ledger, metrics, logger, newId }: Prepa
     }
     return prepared;
   };
+}
+
+// Far beyond what a person does, and a burst that a page's whole backlog fits into.
+const hotPerSecond = 100;
+const hotBurst = 2_000;
+
+/** Whose request it is: its first event's visitor, else its user, else the address that it came from. */
+function senderOf({ items }: ParsedRequest, { client }: Arrival): string {
+  const [first] = items;
+  return (first?.ok && (first.event.anonymousId || first.event.userId)) || client.ip;
 }
 
 const none: readonly string[] = [];

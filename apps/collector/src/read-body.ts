@@ -1,10 +1,15 @@
+import type { IncomingMessage } from "node:http";
 import { promisify } from "node:util";
 import { brotliDecompress, gunzip, inflate, type InputType, type ZlibOptions } from "node:zlib";
 import type { RequestHead } from "./request-head.ts";
 
 export type BodyResult =
   | { ok: true; text: string }
-  | { ok: false; code: "request_too_large" | "unsupported_encoding" | "broken_encoding"; message: string };
+  | {
+      ok: false;
+      code: "request_too_large" | "unsupported_encoding" | "broken_encoding" | "overloaded";
+      message: string;
+    };
 
 type Inflate = (bytes: InputType, options: ZlibOptions) => Promise<Buffer>;
 const encodings: { readonly [name: string]: Inflate } = {
@@ -14,33 +19,40 @@ const encodings: { readonly [name: string]: Inflate } = {
   br: promisify<InputType, ZlibOptions, Buffer>(brotliDecompress),
 };
 
+const decoder = new TextDecoder();
+
 /**
- * The text of a request's body. The limit holds for what is received and for what it inflates to, while it does: no more than that is
- * ever held. Rejects when the client goes away.
+ * The text of a request's body. The limit holds for what is received and for what it inflates to, while it does: no more than that is ever held.
+ * @param hold asked for each part before it is kept; false ends it with `overloaded`.
  */
-export async function readBody(request: Request, { header }: RequestHead, maxBytes: number): Promise<BodyResult> {
+export async function readBody(
+  request: Request,
+  { header, incoming }: RequestHead,
+  maxBytes: number,
+  hold: (bytes: number) => boolean = () => true,
+): Promise<BodyResult> {
   const length = header("content-length");
   if (length !== undefined && Number(length) > maxBytes) return tooLarge(maxBytes);
-
   const encoding = header("content-encoding")?.trim().toLowerCase() ?? "";
-  if (encoding === "" || encoding === "identity") {
-    // The HTTP parser holds the client to the length it gave.
-    if (length !== undefined) return { ok: true, text: await request.text() };
-    const bytes = await readStream(request, maxBytes);
-    return bytes === undefined ? tooLarge(maxBytes) : { ok: true, text: new TextDecoder().decode(bytes) };
-  }
-
-  if (!Object.hasOwn(encodings, encoding))
+  const isPlain = encoding === "" || encoding === "identity";
+  if (!isPlain && !Object.hasOwn(encodings, encoding))
     return {
       ok: false,
       code: "unsupported_encoding",
       message: `Content-Encoding must be one of ${Object.keys(encodings).join(", ")}, once, or absent.`,
     };
-  const bytes = await readStream(request, maxBytes);
-  if (bytes === undefined) return tooLarge(maxBytes);
+
+  const received =
+    incoming === undefined ? await readStream(request, maxBytes, hold) : await readIncoming(incoming, maxBytes, hold);
+  if (received === "too_large") return tooLarge(maxBytes);
+  if (received === "overloaded") return overloaded;
+  if (received === "cut_off")
+    return { ok: false, code: "broken_encoding", message: "The request was cut off before its end." };
+  if (isPlain) return { ok: true, text: decoder.decode(received) };
   try {
-    const inflated = await encodings[encoding]!(bytes, { maxOutputLength: maxBytes });
-    return { ok: true, text: new TextDecoder().decode(inflated) };
+    const inflated = await encodings[encoding]!(received, { maxOutputLength: maxBytes });
+    if (!hold(Math.max(0, inflated.length - received.length))) return overloaded;
+    return { ok: true, text: decoder.decode(inflated) };
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ERR_BUFFER_TOO_LARGE") return tooLarge(maxBytes);
     return {
@@ -51,21 +63,57 @@ export async function readBody(request: Request, { header }: RequestHead, maxByt
   }
 }
 
+const overloaded: BodyResult = {
+  ok: false,
+  code: "overloaded",
+  message: "Too much is being received: keep it and send it again.",
+};
+
 const tooLarge = (maxBytes: number): BodyResult => ({
   ok: false,
   code: "request_too_large",
   message: `A request holds at most ${maxBytes} bytes, inflated: send smaller batches.`,
 });
 
-/** Undefined when there is more than `maxBytes`. */
-async function readStream(request: Request, maxBytes: number): Promise<Uint8Array | undefined> {
-  if (request.body === null) return new Uint8Array();
+type Received = Buffer | "too_large" | "overloaded" | "cut_off";
+
+/** Without the streams of the web around it, which would cost more than all of the parsing. */
+function readIncoming(
+  incoming: IncomingMessage,
+  maxBytes: number,
+  hold: (bytes: number) => boolean,
+): Promise<Received> {
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    const end = (received: Received): void => {
+      incoming.off("data", onData).off("end", onEnd).off("close", onClose);
+      resolve(received);
+    };
+    const onData = (chunk: Buffer): void => {
+      bytes += chunk.length;
+      if (bytes > maxBytes) end("too_large");
+      else if (!hold(chunk.length)) end("overloaded");
+      else chunks.push(chunk);
+    };
+    const onEnd = (): void => end(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks));
+    const onClose = (): void => end("cut_off");
+    incoming.on("data", onData).on("end", onEnd).on("close", onClose);
+    // Said by "close" as well; without a listener it would end the process.
+    incoming.on("error", () => {});
+    if (incoming.destroyed) onClose();
+  });
+}
+
+async function readStream(request: Request, maxBytes: number, hold: (bytes: number) => boolean): Promise<Received> {
+  if (request.body === null) return Buffer.alloc(0);
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   // Leaving the loop cancels the stream.
   for await (const chunk of request.body as unknown as AsyncIterable<Uint8Array>) {
     bytes += chunk.byteLength;
-    if (bytes > maxBytes) return undefined;
+    if (bytes > maxBytes) return "too_large";
+    if (!hold(chunk.byteLength)) return "overloaded";
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);

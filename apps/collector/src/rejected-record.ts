@@ -44,6 +44,7 @@ export function toRejectedRecord(
   context: RequestContext,
   keepBody: boolean,
   newId: () => string,
+  arrival: string,
 ): LogRecord {
   const site = context.key.site.id;
   const messageId = keepBody ? (item.messageId ?? "") : "";
@@ -59,7 +60,11 @@ export function toRejectedRecord(
     rule_version: ruleVersion,
   };
   const id = messageId || newId();
-  return { key: id, value: Buffer.from(JSON.stringify(row)), headers: { id, site, anonymousId: "", userId: "" } };
+  return {
+    key: id,
+    value: Buffer.from(JSON.stringify(row)),
+    headers: { id, site, anonymousId: "", userId: "", arrival },
+  };
 }
 
 /**

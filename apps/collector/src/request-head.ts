@@ -9,6 +9,8 @@ export interface RequestHead {
   url: string;
   /** Empty when it came without a connection. */
   remoteAddress: string;
+  /** What is read from the connection, where there is one. */
+  incoming?: IncomingMessage;
 }
 
 /** Node has read the headers into a plain object already; a `Headers` would look through the raw ones for each question. */
@@ -20,6 +22,7 @@ export function headOf(c: Context): RequestHead {
       header: (name) => headers[name] as string | undefined,
       url: c.req.raw.url,
       remoteAddress: incoming.socket.remoteAddress ?? "",
+      incoming,
     };
   }
   const { headers, url } = c.req.raw;

@@ -14,3 +14,14 @@ it("lets a burst through, then the rate, and says when to come back", () => {
   expect(bucket.take(20)).toEqual({ ok: true });
   expect(bucket.take(1).ok).toBe(false);
 });
+
+it("keeps some for others, and lets pass what is larger than the rest when it is full", () => {
+  let ms = 0;
+  const bucket = createTokenBucket({ perSecond: 10, burst: 20, clock: () => ms });
+  expect(bucket.take(10, 10)).toEqual({ ok: true });
+  expect(bucket.take(1, 10)).toEqual({ ok: false, retryAfterMs: 100 });
+  expect(bucket.take(10)).toEqual({ ok: true });
+  expect(bucket.take(15, 10)).toEqual({ ok: false, retryAfterMs: 2000 });
+  ms = 2000;
+  expect(bucket.take(15, 10)).toEqual({ ok: true });
+});

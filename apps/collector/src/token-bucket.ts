@@ -1,6 +1,8 @@
 export interface TokenBucket {
-  /** Takes the tokens, or says how many milliseconds it takes until they are there. */
-  take(tokens: number): { ok: true } | { ok: false; retryAfterMs: number };
+  /** Takes the tokens, or says how many milliseconds it takes until they are there, beside this many that are kept for others. */
+  take(tokens: number, kept?: number): { ok: true } | { ok: false; retryAfterMs: number };
+  /** The most tokens that there can be. */
+  readonly burst: number;
 }
 
 /** `perSecond` on average; up to `burst` at once. `clock` in milliseconds. */
@@ -9,11 +11,14 @@ export function createTokenBucket(options: { perSecond: number; burst: number; c
   let tokens = burst;
   let filledAt = clock();
   return {
-    take(wanted) {
+    burst,
+    take(wanted, kept = 0) {
       const now = clock();
       tokens = Math.min(burst, tokens + ((now - filledAt) / 1000) * perSecond);
       filledAt = now;
-      if (tokens < wanted) return { ok: false, retryAfterMs: ((Math.min(wanted, burst) - tokens) / perSecond) * 1000 };
+      // What is more than the bucket holds may pass when it is full, or it never could.
+      const needed = Math.max(wanted, Math.min(wanted + kept, burst));
+      if (tokens < needed) return { ok: false, retryAfterMs: ((Math.min(needed, burst) - tokens) / perSecond) * 1000 };
       tokens -= wanted;
       return { ok: true };
     },

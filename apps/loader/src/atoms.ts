@@ -8,7 +8,7 @@ const maxAtomNumber = 2 ** 32 / atomStride - 1;
 export interface Atoms {
   /**
    * An atom for each record, 0 for one without identifiers, new ones numbered from `next` in the order of the records. The same records and `next`
-   * give the same atoms whatever happened to an earlier try: atoms at or above `next` that a try left in the store are not looked at.
+   * give the same atoms whatever happened to an earlier try: the atoms from `next` on that a try left in the store are not looked at.
    */
   resolve(
     records: readonly StoredRecord[],
@@ -68,7 +68,9 @@ export function createAtoms(options: {
       for (const key of missing.keys()) {
         const atom = found[i++];
         if (atom === undefined) continue;
-        const isOfThisTry = atom % atomStride === partition && Math.floor(atom / atomStride) >= next;
+        const number = Math.floor(atom / atomStride);
+        // Not those further up: a range that is loaded again before this one took its numbers there.
+        const isOfThisTry = atom % atomStride === partition && number >= next && number < next + records.length;
         if (!isOfThisTry) {
           known.set(key, atom);
           remember(key, atom);

@@ -1,7 +1,24 @@
-import type { EventLog, EventStore, LogReader, Logger, RowTable, Topic } from "@polder/core";
-import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import { randomUUID } from "node:crypto";
+import {
+  createGate,
+  createProgressWatch,
+  errorText,
+  type CommittedPosition,
+  type EventLog,
+  type EventStore,
+  type LogReader,
+  type Logger,
+  type PartitionConsumer,
+  type RowTable,
+  type Topic,
+} from "@polder/core";
+import type { Registry } from "prom-client";
 import { createEndingAtoms } from "./ending-atoms.ts";
+import { createLedgerConsumer } from "./load-ledger.ts";
+import { LoadingBlockedError } from "./find-position.ts";
 import { openPartition, type LoadOutcome, type PartitionLoader } from "./load-partition.ts";
+import { createLoadedUntil } from "./loaded-until.ts";
+import { createLoaderMetrics } from "./metrics.ts";
 
 export interface LoaderOptions {
   log: EventLog;
@@ -9,6 +26,8 @@ export interface LoaderOptions {
   logger: Logger;
   registry: Registry;
   now?: () => Date;
+  /** Milliseconds of a clock that only moves forward. */
+  clock?: () => number;
   /** Consumer group, the same for all loaders of an installation. */
   group?: string;
   /** An insert is made of this many rows at most, … */
@@ -20,21 +39,36 @@ export interface LoaderOptions {
   /** Offsets of a partition over which a client's retry of a stored message is caught. */
   windowSpan?: number;
   maxCachedAtoms?: number;
+  /** How often to look whether records wait, 5,000 ms when not given. */
+  lookEveryMs?: number;
+  /** How often to write down up to when everything is loaded, 5,000 ms when not given. */
+  progressEveryMs?: number;
 }
 
 export interface Loader {
-  /** Loads until {@link stop}. Rejects only when it cannot go on by itself. */
+  /** Loads until {@link stop}. Rejects only when it cannot go on by itself, as when another loader has the log. */
   run(): Promise<void>;
   /** Finishes the inserts under way, gives the partitions back. */
   stop(): Promise<void>;
   status(): LoaderStatus;
+  /** Why it should be restarted: it has had something to load for two minutes and loaded nothing. Undefined while it is alive. */
+  problem(): string | undefined;
+  /** Runs `work` between two ranges: nothing is half loaded while it runs, and loading goes on after it. The log takes records all the time. */
+  pausedWhile<T>(work: () => Promise<T>): Promise<T>;
 }
 
 export interface LoaderStatus extends LoadOutcome {
   /** Partitions of all topics that are being loaded here. */
   partitions: number;
   lastLoadedAt: Date | undefined;
+  /** The next offset that each of them will load, and whether rows are being brought back that the tables have lost. */
+  positions: { topic: Topic; partition: number; offset: number; isReadingAgain: boolean }[];
+  /** Partitions that stand still until a person decides, and why. They are looked at again all the time. */
+  blocked: { topic: Topic; partition: number; reason: string }[];
 }
+
+const sayAgainAfterMs = 60_000;
+const stalledAfterMs = 120_000;
 
 const sources: readonly { topic: Topic; table: RowTable; isDeduplicated: boolean }[] = [
   { topic: "polder.events", table: "events", isDeduplicated: true },
@@ -42,13 +76,28 @@ const sources: readonly { topic: Topic; table: RowTable; isDeduplicated: boolean
 ];
 
 export function createLoader(options: LoaderOptions): Loader {
-  const { log, store, logger, registry } = options;
+  const { log, logger, registry } = options;
   const now = options.now ?? (() => new Date());
+  const clock = options.clock ?? (() => performance.now());
   const group = options.group ?? "polder.loader";
   const total: LoadOutcome = { loaded: 0, duplicate: 0, refused: 0 };
+  const metrics = createLoaderMetrics({ registry, log, group, now, clock });
+  const store = metrics.timed(options.store);
   const ending = createEndingAtoms(store, now);
-  const metrics = createMetrics(registry);
-  const open = new Map<string, PartitionLoader>();
+  const gate = createGate();
+  /** The same consumer; what it does to the store waits while the gate is shut. */
+  const held = (consumer: PartitionConsumer): PartitionConsumer => ({
+    assigned: (...given) => gate.pass(() => consumer.assigned(...given)),
+    consume: (range) => gate.pass(() => consumer.consume(range)),
+    revoked: (partition) => consumer.revoked(partition),
+  });
+  const watch = createProgressWatch({
+    what: "there is something to load and nothing was loaded",
+    clock,
+    withinMs: stalledAfterMs,
+  });
+  const open = new Map<string, { topic: Topic; partition: number; loader: PartitionLoader }>();
+  const blocked = new Map<string, { topic: Topic; partition: number; reason: string; saidAt: number }>();
   const stopping = new AbortController();
   let readers: LogReader[] = [];
   let lastLoadedAt: Date | undefined;
@@ -71,6 +120,96 @@ export function createLoader(options: LoaderOptions): Loader {
       else stopping.signal.addEventListener("abort", onAbort, { once: true });
     });
 
+  const loadedUntil = createLoadedUntil({
+    log,
+    group,
+    held: () =>
+      [...open.values()].map(({ topic, partition, loader }) => ({ topic, partition, position: loader.position() })),
+    now,
+  });
+  /** Records that wait are work too, when no range of them is ever handed over. */
+  async function lookForWork(): Promise<void> {
+    const behind = await metrics.look().catch(() => undefined);
+    // What is read again after a power cut is behind the committed position.
+    if (behind === 0 && consuming === 0) watch.progressed();
+    else if (behind !== undefined && behind > 0) watch.hasWork();
+  }
+  let consuming = 0;
+  let work: NodeJS.Timeout | undefined;
+  let progress: NodeJS.Timeout | undefined;
+  async function writeProgress(): Promise<void> {
+    try {
+      const rows = await loadedUntil();
+      if (rows.length === 0) return;
+      const bytes = Buffer.from(rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+      await store.insertLedger("ledger_progress", bytes);
+    } catch {
+      // Log or store are away, which the loading itself says: it is written down the next time.
+    }
+  }
+
+  /** Offsets of one log mean nothing in the rows of another. */
+  const assertSameLog = async (topic: Topic, table: RowTable): Promise<void> => {
+    const own = await log.identityOf(topic);
+    const known = await store.sourceOf(table, own);
+    if (known === own) return;
+    throw new LoadingBlockedError(
+      `The table ${table} of this database is loaded from ${known}, and this loader reads ${own}: one of the two is the wrong one. ` +
+        "Look at KAFKA_BROKERS, POLDER_TOPIC_PREFIX, POLDER_DATA and CLICKHOUSE_DATABASE, or start with an empty database.",
+    );
+  };
+
+  const openFor = async (
+    topic: Topic,
+    table: RowTable,
+    partition: number,
+    isDeduplicated: boolean,
+    committed: CommittedPosition | undefined,
+    bounds: { start: number; end: number },
+  ) => {
+    await assertSameLog(topic, table);
+    return openPartition(
+      {
+        topic,
+        table,
+        partition,
+        store,
+        ending,
+        logger,
+        now,
+        clock,
+        newEpoch: randomUUID,
+        pause,
+        windowSpan: isDeduplicated ? (options.windowSpan ?? 1_000_000) : 0,
+        maxCachedAtoms: options.maxCachedAtoms ?? 100_000,
+        onLoaded(outcome) {
+          lastLoadedAt = now();
+          for (const kind of ["loaded", "duplicate", "refused"] as const) total[kind] += outcome[kind];
+          metrics.loaded(topic, outcome);
+          watch.progressed();
+        },
+      },
+      committed,
+      bounds,
+    );
+  };
+
+  /** Once, and again every minute: it is asked again all the time. */
+  const sayWhy = (topic: Topic, partition: number, error: unknown): void => {
+    const key = `${topic}:${partition}`;
+    const reason = errorText(error);
+    const before = blocked.get(key);
+    const isNew = before?.reason !== reason || clock() - before.saidAt >= sayAgainAfterMs;
+    if (isNew) logger.error("a partition cannot be loaded", { topic, partition, reason });
+    const saidAt = isNew ? clock() : before.saidAt;
+    blocked.set(key, { topic, partition, reason, saidAt });
+    metrics.blocked(blocked.size);
+  };
+  const unblock = (key: string): void => {
+    blocked.delete(key);
+    metrics.blocked(blocked.size);
+  };
+
   return {
     async run() {
       readers = sources.map(({ topic }) =>
@@ -80,86 +219,86 @@ export function createLoader(options: LoaderOptions): Loader {
           maxRecords: options.maxRecords ?? 20_000,
           maxBytes: options.maxBytes ?? 32 * 1024 * 1024,
           lingerMs: options.lingerMs ?? 200,
+          whenTaken: "refuse",
         }),
       );
-      await Promise.all(
-        sources.map(({ topic, table, isDeduplicated }, i) =>
-          readers[i]!.run({
-            async assigned(partition, committed, bounds) {
-              const opened = await openPartition(
-                {
-                  topic,
-                  table,
-                  partition,
-                  store,
-                  ending,
-                  logger,
-                  now,
-                  pause,
-                  windowSpan: isDeduplicated ? (options.windowSpan ?? 1_000_000) : 0,
-                  maxCachedAtoms: options.maxCachedAtoms ?? 100_000,
-                  onLoaded(outcome) {
-                    lastLoadedAt = now();
-                    for (const kind of ["loaded", "duplicate", "refused"] as const) {
-                      total[kind] += outcome[kind];
-                      metrics.rows.inc({ topic, outcome: kind }, outcome[kind]);
-                    }
+      const ledgerReader = log.openReader({
+        topic: "polder.ledger",
+        group,
+        maxRecords: 1_000,
+        maxBytes: 8 * 1024 * 1024,
+        lingerMs: options.lingerMs ?? 200,
+      });
+      readers.push(ledgerReader);
+      progress = setInterval(() => void writeProgress(), options.progressEveryMs ?? 5_000);
+      work = setInterval(() => void lookForWork(), options.lookEveryMs ?? 5_000);
+      await Promise.all([
+        ledgerReader.run(held(createLedgerConsumer({ store, logger, pause }))),
+        ...sources.map(({ topic, table, isDeduplicated }, i) =>
+          readers[i]!.run(
+            held({
+              async assigned(partition, committed, bounds) {
+                const key = `${topic}:${partition}`;
+                const opened = await openFor(topic, table, partition, isDeduplicated, committed, bounds).catch(
+                  (error: unknown) => {
+                    sayWhy(topic, partition, error);
+                    throw error;
                   },
-                },
-                committed,
-                bounds,
-              ).catch((error: unknown) => {
-                logger.error("a partition cannot be loaded", {
-                  topic,
-                  partition,
-                  reason: error instanceof Error ? error.message : String(error),
-                });
-                throw error;
-              });
-              open.set(`${topic}:${partition}`, opened.loader);
-              metrics.partitions.set(open.size);
-              logger.info("loading a partition", { topic, partition, from: opened.offset });
-              return opened.offset;
-            },
-            async consume(range) {
-              const loader = open.get(`${topic}:${range.partition}`);
-              if (!loader) throw new Error(`${topic} ${range.partition} was handed over before it was assigned`);
-              const done = metrics.seconds.startTimer({ topic });
-              await loader.consume(range);
-              done();
-            },
-            revoked(partition) {
-              open.delete(`${topic}:${partition}`);
-              metrics.partitions.set(open.size);
-            },
-          }),
+                );
+                unblock(key);
+                open.set(key, { topic, partition, loader: opened.loader });
+                metrics.assigned(topic, partition);
+                logger.info("loading a partition", { topic, partition, from: opened.offset });
+                return opened.offset;
+              },
+              async consume(range) {
+                const loader = open.get(`${topic}:${range.partition}`)?.loader;
+                if (!loader) throw new Error(`${topic} ${range.partition} was handed over before it was assigned`);
+                watch.hasWork();
+                consuming++;
+                try {
+                  const startedAt = clock();
+                  await loader.consume(range);
+                  metrics.consumed(range, clock() - startedAt);
+                } finally {
+                  consuming--;
+                }
+              },
+              revoked(partition) {
+                open.delete(`${topic}:${partition}`);
+                metrics.revoked(topic, partition);
+                if (open.size === 0) watch.progressed();
+              },
+            }),
+          ),
         ),
-      );
+      ]);
     },
     async stop() {
+      clearInterval(progress);
+      clearInterval(work);
       stopping.abort();
       await Promise.all(readers.map((reader) => reader.stop()));
     },
-    status: () => ({ ...total, partitions: open.size, lastLoadedAt }),
-  };
-}
-
-function createMetrics(registry: Registry) {
-  const registers = [registry];
-  return {
-    rows: new Counter({
-      name: "polder_loader_rows_total",
-      help: "Rows by topic and outcome: loaded, duplicate, refused",
-      labelNames: ["topic", "outcome"],
-      registers,
+    status: () => ({
+      ...total,
+      partitions: open.size,
+      lastLoadedAt,
+      positions: [...open.values()].map(({ topic, partition, loader }) => ({
+        topic,
+        partition,
+        offset: loader.position(),
+        isReadingAgain: loader.isReadingAgain(),
+      })),
+      blocked: [...blocked.values()].map(({ topic, partition, reason }) => ({ topic, partition, reason })),
     }),
-    partitions: new Gauge({ name: "polder_loader_partitions", help: "Partitions that this loader holds", registers }),
-    seconds: new Histogram({
-      name: "polder_loader_range_seconds",
-      help: "Time from a range handed over to its commit",
-      labelNames: ["topic"],
-      buckets: [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 60],
-      registers,
-    }),
+    problem: () => (gate.isShut() ? undefined : watch.problem()),
+    async pausedWhile(during) {
+      try {
+        return await gate.shutWhile(during);
+      } finally {
+        watch.progressed();
+      }
+    },
   };
 }

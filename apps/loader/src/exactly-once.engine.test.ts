@@ -1,142 +1,40 @@
-import { randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import {
-  createClickHouse,
-  createEventStore,
-  createWithdrawalStore,
-  migrate,
-  type ClickHouse,
-} from "@polder/clickhouse";
-import { StoreUnavailableError, type EventLog, type EventStore, type Logger, type LogRecord } from "@polder/core";
-import { startEngine, type Engine } from "@polder/engine";
-import { createLmdbLog } from "@polder/lmdb";
+import { createEventStore, createWithdrawalStore, type ClickHouse } from "@polder/clickhouse";
+import { StoreUnavailableError, type EventLog, type EventStore, type LogRecord } from "@polder/core";
 import fc from "fast-check";
-import { Registry } from "prom-client";
-import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
-import { createLoader, type Loader } from "./create-loader.ts";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import {
+  caughtUp,
+  createBed,
+  createListeningLogger,
+  exactly,
+  loadAll,
+  readTotals,
+  record,
+  records,
+  startLoader,
+  visitorsOf,
+  whyBlocked,
+  type Bed,
+} from "./loader.test-support.ts";
 
-const logger = { info() {}, warn() {}, error() {} };
-const folder = mkdtempSync(join(tmpdir(), "polder-loader-"));
-let engine: Engine;
+let bed: Bed;
 let clickhouse: ClickHouse;
 
 beforeAll(async () => {
-  engine = await startEngine({ dataPath: join(folder, "clickhouse"), logger });
+  bed = await createBed();
+  clickhouse = await bed.createDatabase();
 });
 afterAll(async () => {
-  await engine?.stop();
-  rmSync(folder, { recursive: true, force: true });
+  await clickhouse?.close();
+  await bed?.remove();
 });
-
-// A database of its own for each test: tokens of an emptied table would still be remembered.
-beforeEach(async () => {
-  clickhouse = createClickHouse({
-    url: engine.url,
-    ...engine.admin,
-    database: `loader_${randomUUID().replaceAll("-", "")}`,
-    logger,
-  });
-  await migrate(clickhouse);
-  onTestFinished(async () => {
-    await clickhouse.command(`DROP DATABASE ${clickhouse.database}`);
-    await clickhouse.close();
-  });
-});
-
-function openLog(partitions = 2): { log: EventLog; path: string } {
-  const path = mkdtempSync(join(folder, "log-"));
-  return { path, log: createLmdbLog({ path, partitions, pollMs: 5, retryAfterMs: 5, logger }) };
-}
-
-let counter = 0;
-function record(over: { id?: string; anonymousId?: string; userId?: string; row?: object } = {}): LogRecord {
-  const { id = `m${counter++}`, anonymousId = `v${counter % 9}`, userId = "" } = over;
-  const time = "2026-11-22 12:00:00.000";
-  const row = {
-    site: "shop",
-    day: "2026-11-22",
-    type: "track",
-    name: "Product Viewed",
-    time,
-    received_at: time,
-    client_time: time,
-    message_id: id,
-    anonymous_id: anonymousId,
-    user_id: userId,
-    origin: "observed",
-    basis: "consent",
-    regime: "opt_in",
-    amount: "0",
-    properties: { price: 3 },
-    ...over.row,
-  };
-  return {
-    key: `shop:${anonymousId || id}`,
-    value: Buffer.from(JSON.stringify(row)),
-    headers: { id, site: "shop", anonymousId, userId },
-  };
-}
-
-/** Runs a loader until everything in the log is committed, then stops it. */
-async function loadAll(log: EventLog, store: EventStore, options: { maxRecords?: number } = {}): Promise<Loader> {
-  const loader = createLoader({ log, store, logger, registry: new Registry(), lingerMs: 1, ...options });
-  const running = loader.run();
-  await caughtUp(log);
-  await loader.stop();
-  await running;
-  return loader;
-}
-
-async function caughtUp(log: EventLog): Promise<void> {
-  for (;;) {
-    const lags = await Promise.all(
-      (["polder.events", "polder.rejected"] as const).map((topic) => log.lag(topic, "polder.loader")),
-    );
-    if (lags.every((lag) => [...lag.values()].every((n) => n === 0))) return;
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
-
-interface Totals {
-  events: number;
-  ids: number;
-  inProfiles: number;
-  inAudiences: number;
-  atoms: number;
-  keys: number;
-  known: number;
-}
-
-async function totals(): Promise<Totals> {
-  const [row] = await clickhouse.query<Totals>(`
-    SELECT (SELECT count() FROM events) AS events, (SELECT uniqExact(message_id) FROM events) AS ids,
-      (SELECT sum(events) FROM profile_state) AS inProfiles,
-      (SELECT sum(events) FROM audience_day WHERE dimension = 'event') AS inAudiences,
-      (SELECT uniqExact(atom) FROM events WHERE atom != 0) AS atoms,
-      (SELECT uniqExact(anonymous_id, user_id) FROM events WHERE atom != 0) AS keys,
-      (SELECT uniqExact(atom) FROM atom) AS known`);
-  return row!;
-}
-
-const exactly = (n: number, keys: number): Totals => ({
-  events: n,
-  ids: n,
-  inProfiles: n,
-  inAudiences: n,
-  atoms: keys,
-  keys,
-  known: keys,
-});
+beforeEach(() => bed.empty(clickhouse));
+const totals = () => readTotals(clickhouse);
 
 describe("the loader", () => {
   it("loads each event once, with one atom an identity, into the table and its views", async () => {
-    const { log } = openLog();
-    await log.append(
-      "polder.events",
-      Array.from({ length: 500 }, () => record()),
-    );
+    const { log } = bed.openLog();
+    await log.append("polder.events", records(500));
     const loader = await loadAll(log, createEventStore({ clickhouse }), { maxRecords: 64 });
     expect(await totals()).toEqual(exactly(500, 9));
     expect(loader.status()).toMatchObject({ loaded: 500, duplicate: 0, refused: 0 });
@@ -144,16 +42,15 @@ describe("the loader", () => {
   });
 
   it("never names again what a withdrawal made nameless, though it had its number in memory", async () => {
-    const { log } = openLog(1);
+    const { log } = bed.openLog(1);
     const store = createEventStore({ clickhouse });
     const withdrawals = createWithdrawalStore({ clickhouse });
     let nowMs = Date.now();
     const now = (): Date => new Date(nowMs);
-    const loader = createLoader({ log, store, logger, registry: new Registry(), lingerMs: 1, now });
-    const running = loader.run();
+    const { loader, stop } = startLoader(log, store, { now });
     const load = async (id: string): Promise<number> => {
       await log.append("polder.events", [record({ id, anonymousId: "phone" })]);
-      await caughtUp(log);
+      await caughtUp(log, loader);
       const sql = "SELECT atom FROM events WHERE message_id = {id:String}";
       return (await clickhouse.query<{ atom: number }>(sql, { params: { id } }))[0]!.atom;
     };
@@ -173,13 +70,12 @@ describe("the loader", () => {
       { atom, id: "" },
       { atom: next, id: "phone" },
     ]);
-    await loader.stop();
-    await running;
+    await stop();
     await log.close();
   });
 
   it("gives an event without identifiers no atom and no profile", async () => {
-    const { log } = openLog();
+    const { log } = bed.openLog();
     await log.append("polder.events", [record({ anonymousId: "" }), record({ anonymousId: "a" })]);
     await loadAll(log, createEventStore({ clickhouse }));
     expect(await totals()).toMatchObject({ events: 2, inProfiles: 1, inAudiences: 2, atoms: 1, known: 1 });
@@ -187,7 +83,7 @@ describe("the loader", () => {
   });
 
   it("drops a client's retry, also when it comes after a restart, and not another site's message with the same id", async () => {
-    const { log } = openLog();
+    const { log } = bed.openLog();
     const store = createEventStore({ clickhouse });
     const one = record({ id: "same", anonymousId: "a" });
     await log.append("polder.events", [one, record({ anonymousId: "a" }), one]);
@@ -206,11 +102,11 @@ describe("the loader", () => {
   });
 
   it("finds the rows that ClickHouse refuses, keeps them with its words, and loads all others", async () => {
-    const { log } = openLog(1);
-    const records = Array.from({ length: 100 }, () => record({ anonymousId: "a" }));
-    records[13] = record({ id: "bad-time", anonymousId: "a", row: { time: "yesterday" } });
-    records[77] = record({ id: "bad-amount", anonymousId: "b", row: { amount: "a lot" } });
-    await log.append("polder.events", records);
+    const { log } = bed.openLog(1);
+    const sent = records(100, { anonymousId: "a" });
+    sent[13] = record({ id: "bad-time", anonymousId: "a", row: { time: "yesterday" } });
+    sent[77] = record({ id: "bad-amount", anonymousId: "b", row: { amount: "a lot" } });
+    await log.append("polder.events", sent);
     const store = createEventStore({ clickhouse });
     const loader = await loadAll(log, store);
     expect(loader.status()).toMatchObject({ loaded: 98, refused: 2 });
@@ -228,7 +124,7 @@ describe("the loader", () => {
   });
 
   it("loads what collectors rejected into its own table", async () => {
-    const { log } = openLog();
+    const { log } = bed.openLog();
     const row = {
       site: "shop",
       received_at: "2026-11-22 12:00:00.000",
@@ -255,29 +151,20 @@ describe("the loader", () => {
   });
 
   it("refuses a log that holds less than was loaded before, instead of losing what comes under old offsets", async () => {
-    const { log } = openLog();
-    await log.append(
-      "polder.events",
-      Array.from({ length: 50 }, () => record()),
-    );
-    await loadAll(log, createEventStore({ clickhouse }));
+    const store = createEventStore({ clickhouse });
+    const { log, path } = bed.openLog();
+    await log.append("polder.events", records(50));
+    await loadAll(log, store);
     await log.close();
-    let speak = (_reason: string): void => {};
-    const spoken = new Promise<string>((resolve) => (speak = resolve));
-    const listening: Logger = { info() {}, warn() {}, error: (_message, fields) => speak(String(fields?.["reason"])) };
-    const { log: anew } = openLog();
+    const heard = createListeningLogger();
+    const { log: anew } = bed.openLog();
+    // The same log, as it would be after its newest records have been lost.
+    const shorter: EventLog = { ...anew, identityOf: bed.openLog(2, path).log.identityOf };
     await anew.append("polder.events", [record({ anonymousId: "a" })]);
-    const loader = createLoader({
-      log: anew,
-      store: createEventStore({ clickhouse }),
-      logger: listening,
-      registry: new Registry(),
-      lingerMs: 1,
-    });
-    const running = loader.run();
-    expect(await spoken).toMatch(/offsets up to \d+ were loaded before, but the log ends at \d+/);
-    await loader.stop();
-    await running;
+    const { loader, stop } = startLoader(shorter, store, { logger: heard });
+    expect(await whyBlocked(heard)).toMatch(/offsets up to \d+ were loaded before, but the log ends at \d+/);
+    expect(loader.status().blocked.map(({ topic }) => topic)).toContain("polder.events");
+    await stop();
     await anew.close();
     expect((await totals()).events).toBe(50);
   });
@@ -307,15 +194,14 @@ describe("the loader", () => {
     );
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 3, maxLength: 8 }), async (steps) => {
-        await clickhouse.command(`DROP DATABASE ${clickhouse.database}`);
-        await migrate(clickhouse);
-        const { log: first, path } = openLog(2);
+        await bed.empty(clickhouse);
+        const { log: first, path } = bed.openLog(2);
         let log = first;
         const sent: LogRecord[] = [];
         const store = createEventStore({ clickhouse });
         for (const action of steps) {
           if (action.do === "append") {
-            const fresh = Array.from({ length: action.count }, () => record());
+            const fresh = records(action.count);
             const again = sent.slice(-action.repeat).slice(0, action.repeat);
             sent.push(...fresh);
             await log.append("polder.events", [...fresh, ...again]);
@@ -324,13 +210,11 @@ describe("the loader", () => {
           } else {
             await crashingLoad(log, store, action);
             await log.close();
-            log = createLmdbLog({ path, partitions: 2, pollMs: 5, retryAfterMs: 5, logger });
+            ({ log } = bed.openLog(2, path));
           }
         }
         await loadAll(log, store, { maxRecords: 16 });
-        expect(await totals()).toEqual(
-          exactly(sent.length, new Set(sent.map(({ headers }) => headers.anonymousId)).size),
-        );
+        expect(await totals()).toEqual(exactly(sent.length, visitorsOf(sent)));
         await log.close();
       }),
       { seed: 20261122, numRuns: 12 },
@@ -373,9 +257,7 @@ async function crashingLoad(
       return store.insert(table, token, chunks);
     },
   };
-  const loader = createLoader({ log, store: dying, logger, registry: new Registry(), lingerMs: 1, maxRecords: 16 });
-  const running = loader.run();
-  await Promise.race([dead, caughtUp(log)]);
-  await loader.stop();
-  await running;
+  const { loader, stop } = startLoader(log, dying, { maxRecords: 16 });
+  await Promise.race([dead, caughtUp(log, loader)]);
+  await stop();
 }

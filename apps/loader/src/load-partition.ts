@@ -8,11 +8,14 @@ import {
   type StoredRecord,
   type Topic,
 } from "@polder/core";
-import { atomStride, createAtoms, type Atoms } from "./atoms.ts";
+import { createAtoms, type Atoms } from "./atoms.ts";
+import { createDuplicateJudge, type DuplicateJudge } from "./duplicate-judge.ts";
 import type { EndingAtoms } from "./ending-atoms.ts";
-import { formatIntent, parseIntent, type Intent } from "./intent.ts";
-import { createMessageWindow, type MessageWindow } from "./message-window.ts";
-import { refusedRow } from "./refused-row.ts";
+import { findPosition } from "./find-position.ts";
+import { foreignRow, refusedRow, whyForeign } from "./refused-row.ts";
+import { formatIntent, type Position } from "./intent.ts";
+import { createMessageWindow } from "./message-window.ts";
+import { settle, type Settled } from "./settle.ts";
 import { spliceRows } from "./splice-rows.ts";
 
 export interface LoadOutcome {
@@ -29,6 +32,9 @@ export interface PartitionOptions {
   ending: EndingAtoms;
   logger: Logger;
   now: () => Date;
+  /** Milliseconds of a clock that only moves forward. */
+  clock: () => number;
+  newEpoch: () => string;
   /** Offsets over which a client's retry is caught; 0 for a topic whose rows are not deduplicated by message. */
   windowSpan: number;
   maxCachedAtoms: number;
@@ -39,100 +45,66 @@ export interface PartitionOptions {
 
 export interface PartitionLoader {
   consume(range: LogRange): Promise<void>;
+  /** Offset of the next record to load. */
+  position(): number;
+  /** Whether it is bringing back what the table has lost. */
+  isReadingAgain(): boolean;
 }
 
-/** Where loading goes on, and what an earlier life left there. */
-interface Resume {
-  /** Read from here: records before `committed` are judged again, without commits, until the committed position is reached. */
-  offset: number;
-  committed: number;
-  intent: Intent;
-}
+/** An intent confirmed longer ago than this is confirmed again before its rows are sent: another loader may have the partition by now. */
+const intentHoldsMs = 5_000;
+const longestPauseMs = 5_000;
 
-/**
- * Works out where a partition goes on and what it has to remember for that.
- * The committed position is the truth; the tables are asked where it is missing, and where they hold less than was committed (a power cut).
- */
+/** Works out where a partition goes on, and reads back what it has to remember for that. */
 export async function openPartition(
   options: PartitionOptions,
   committed: CommittedPosition | undefined,
   bounds: { start: number; end: number },
 ): Promise<{ offset: number; loader: PartitionLoader }> {
-  const resume = await findResume(options, committed, bounds);
-  const window = createMessageWindow(options.windowSpan);
-  if (options.windowSpan > 0) {
-    // Rows of the open intent stay out: were they in, the retry would take them for duplicates and not heal what the crash cut off.
-    const from = Math.max(0, resume.offset - options.windowSpan);
-    for await (const { offset, site, messageId } of options.store.messageIds(options.partition, from, resume.offset))
-      window.add(site, messageId, offset);
-  }
-  return { offset: resume.offset, loader: createPartitionLoader(options, resume, window) };
+  const position = await findPosition({ ...options, committed, bounds });
+  const duplicates = await readWindow(options, position.offset);
+  return { offset: position.offset, loader: createPartitionLoader(options, position, duplicates) };
 }
 
-async function findResume(
+/** The window as whoever loaded the rows before the position had it. */
+async function readWindow(options: PartitionOptions, before: number): Promise<DuplicateJudge | undefined> {
+  const { store, partition, windowSpan } = options;
+  if (windowSpan === 0) return undefined;
+  const window = createMessageWindow(windowSpan);
+  // Rows of the open intent stay out: were they in, the retry would take them for duplicates and not heal what the crash cut off.
+  const from = Math.max(0, before - windowSpan);
+  for await (const words of store.messageHashes(partition, from, before, window.key)) {
+    for (let at = 0; at < words.length; at += 4)
+      window.add(words[at + 2]!, words[at + 3]!, words[at]! + words[at + 1]! * 2 ** 32);
+  }
+  return createDuplicateJudge({ window, messagesAt: (offsets) => store.messagesAt(partition, offsets) });
+}
+
+function createPartitionLoader(
   options: PartitionOptions,
-  committed: CommittedPosition | undefined,
-  bounds: { start: number; end: number },
-): Promise<Resume> {
-  const { topic, table, partition, store, logger } = options;
-  const place = { topic, partition };
-  const greatest = await store.maxOffset(table, partition);
-  const known = Math.max(committed?.offset ?? 0, greatest === undefined ? 0 : greatest + 1);
-  if (known > bounds.end) {
-    throw new Error(
-      `${topic} ${partition}: offsets up to ${known} were loaded before, but the log ends at ${bounds.end}. It was emptied or made anew: ` +
-        `bring the old log back, or start with an empty database`,
-    );
-  }
-  if (committed && committed.offset < bounds.start) {
-    const lost = { from: committed.offset, to: bounds.start - 1 };
-    logger.error("records left the log before they were loaded and are lost: raise its retention", {
-      ...place,
-      ...lost,
-    });
-  }
-
-  const afterTable = Math.max(greatest === undefined ? 0 : greatest + 1, bounds.start);
-  const goOn = committed ? Math.max(committed.offset, bounds.start) : afterTable;
-  // Between the end of the table and the committed position are duplicates and refused rows, which the same rules find again, or rows that a
-  // power cut took from the table, which come back.
-  const offset = Math.min(afterTable, goOn);
-  if (offset < goOn)
-    logger.info("reading again what the table does not hold", { ...place, from: offset, to: goOn - 1 });
-
-  const intent = goOn === committed?.offset ? parseIntent(committed.metadata) : undefined;
-  if (intent && offset === goOn) return { offset, committed: goOn, intent };
-  const greatestAtom = table === "events" ? await store.maxAtom(partition) : undefined;
-  const afterAtoms = greatestAtom === undefined ? 1 : Math.floor(greatestAtom / atomStride) + 1;
-  return { offset, committed: goOn, intent: intent ?? { atom: afterAtoms } };
-}
-
-function createPartitionLoader(options: PartitionOptions, resume: Resume, window: MessageWindow): PartitionLoader {
-  const { topic, table, partition, store, ending, logger, now, pause, onLoaded } = options;
+  start: Position,
+  duplicates: DuplicateJudge | undefined,
+): PartitionLoader {
+  const { topic, table, partition, store, ending, logger, now, clock, pause, onLoaded } = options;
   const atoms: Atoms = createAtoms({ partition, store, ending, maxCached: options.maxCachedAtoms });
-  let nextAtom = resume.intent.atom;
-  /** Last offset of an intent that an earlier life left open: exactly its range must be inserted first. */
-  let openTo = resume.intent.to;
-  const silent: LogRange["commit"] = () => Promise.resolve();
+  let at = start;
   let held: readonly StoredRecord[] = [];
 
-  const insert = async (
-    into: RowTable,
-    token: string,
-    bytes: Uint8Array,
-  ): Promise<{ ok: true } | { ok: false; message: string }> => {
-    for (let waitMs = 100; ; waitMs = Math.min(waitMs * 2, 5_000)) {
+  /** Asks until the store answers. Before each further try the partition must still be ours. */
+  const persist = async <T>(work: () => Promise<T>, renew: () => Promise<void>): Promise<T> => {
+    for (let waitMs = 100; ; waitMs = Math.min(waitMs * 2, longestPauseMs)) {
       try {
-        return await store.insert(into, token, [bytes]);
+        return await work();
       } catch (error) {
         if (!(error instanceof StoreUnavailableError)) throw error;
-        logger.warn("ClickHouse did not confirm an insert: sending the same again", {
+        logger.warn("ClickHouse did not confirm: the same is sent again", {
           topic,
           partition,
           inMs: waitMs,
           error: error.message,
         });
         await pause(waitMs);
+        await renew();
       }
     }
   };
@@ -140,61 +112,118 @@ function createPartitionLoader(options: PartitionOptions, resume: Resume, window
   const load = async (records: readonly StoredRecord[], commit: LogRange["commit"]): Promise<LoadOutcome> => {
     const first = records[0]!.offset;
     const last = records.at(-1)!.offset;
-    await commit({ offset: first, metadata: formatIntent({ to: last, atom: nextAtom }) });
+    let confirmedAt = 0;
+    const confirm = async (): Promise<void> => {
+      const from = clock();
+      await commit({ offset: first, metadata: formatIntent({ ...at, to: last }) });
+      confirmedAt = from;
+    };
+    const insert = (into: RowTable, token: string, bytes: Uint8Array) =>
+      persist(async () => {
+        if (clock() - confirmedAt > intentHoldsMs) await confirm();
+        return store.insert(into, token, [bytes]);
+      }, confirm);
+    const place = `${topic}:${partition}:${at.epoch === undefined ? "" : `${at.epoch}:`}${first}-${last}`;
+    await confirm();
 
-    const fresh = options.windowSpan > 0 ? dropDuplicates(records, window) : records;
-    let outcome: LoadOutcome = { loaded: fresh.length, duplicate: records.length - fresh.length, refused: 0 };
+    const foreign = new Set(records.filter((record) => whyForeign(record) !== undefined));
+    const ours = foreign.size === 0 ? records : records.filter((record) => !foreign.has(record));
+    const judged = duplicates && (await persist(() => duplicates.judge(ours), confirm));
+    let fresh = judged?.fresh ?? ours;
+    let refused: readonly StoredRecord[] = [...foreign];
     if (fresh.length > 0) {
-      const resolved = table === "events" ? await atoms.resolve(fresh, nextAtom) : undefined;
-      const result = await insert(
-        table,
-        `${topic}:${partition}:${first}-${last}`,
-        spliceRows(partition, fresh, resolved?.atoms),
-      );
+      const resolved = table === "events" ? await persist(() => atoms.resolve(fresh, at.atom), confirm) : undefined;
+      const result = await insert(table, place, spliceRows(partition, fresh, resolved?.atoms));
       if (result.ok) {
         if (resolved) {
           atoms.remember(resolved.fresh);
-          nextAtom = resolved.next;
+          at = { ...at, atom: resolved.next };
         }
-        if (options.windowSpan > 0)
-          for (const { headers, offset } of fresh) window.add(headers.site, headers.id, offset);
+        judged?.remember();
       } else if (records.length > 1) {
         const half = records.length >> 1;
-        const left = await load(records.slice(0, half), commit);
-        const right = await load(records.slice(half), commit);
-        return {
-          loaded: left.loaded + right.loaded,
-          duplicate: left.duplicate + right.duplicate,
-          refused: left.refused + right.refused,
-        };
+        return sum(await load(records.slice(0, half), commit), await load(records.slice(half), commit));
       } else {
-        logger.error("ClickHouse refused a row: it is in the table rejected, with the reason", {
-          topic,
-          partition,
-          offset: first,
-        });
-        const row = refusedRow({ record: records[0]!, partition, message: result.message, now: now() });
-        const put = await insert("rejected", `refused:${topic}:${partition}:${first}`, row);
-        if (!put.ok) throw new Error(`ClickHouse refuses even the row that says what it refused: ${put.message}`);
-        outcome = { loaded: 0, duplicate: 0, refused: 1 };
+        await putAside(records[0]!, result.message, insert);
+        refused = fresh;
+        fresh = [];
       }
     }
-    await commit({ offset: last + 1, metadata: formatIntent({ atom: nextAtom }) });
-    return outcome;
+    if (foreign.size > 0) await putAsideForeign([...foreign], place, insert);
+    const duplicate = judged?.duplicate ?? [];
+    await enter({ duplicate, refused, ...(table === "events" ? { stored: fresh } : { rejected: fresh }) }, confirm);
+    at = afterRange({ ...at, offset: last + 1 });
+    await commit({ offset: at.offset, metadata: formatIntent(at) });
+    return { loaded: fresh.length, duplicate: duplicate.length, refused: refused.length };
+  };
+
+  /** Before the range is committed: what a crash cuts off here is stated again when the range is loaded again, and states the same. */
+  const enter = async (became: Partial<Settled>, renew: () => Promise<void>): Promise<void> => {
+    const rows = settle({ topic, partition, now, ...became });
+    if (rows === undefined) return;
+    const entered = await persist(() => store.insertLedger("ledger_entry", rows), renew);
+    if (!entered.ok) throw new Error(`ClickHouse refuses entries of the loss ledger: ${entered.message}`);
+  };
+
+  type Insert = (
+    into: RowTable,
+    token: string,
+    bytes: Uint8Array,
+  ) => Promise<{ ok: true } | { ok: false; message: string }>;
+
+  const putAside = async (record: StoredRecord, message: string, insert: Insert): Promise<void> => {
+    const { offset } = record;
+    logger.error("ClickHouse refused a row: it is in the table rejected, with the reason", {
+      topic,
+      partition,
+      offset,
+    });
+    // Read again after a power cut, it is there from the first time; the token may be forgotten by then.
+    if (at.next !== undefined && (await store.hasRefusal(partition, offset))) return;
+    const row = refusedRow({ record, partition, message, now: now() });
+    const put = await insert("rejected", `refused:${topic}:${partition}:${offset}`, row);
+    if (!put.ok) throw new Error(`ClickHouse refuses even the row that says what it refused: ${put.message}`);
+  };
+
+  const putAsideForeign = async (records: readonly StoredRecord[], place: string, insert: Insert): Promise<void> => {
+    const [first] = records;
+    logger.error(
+      "the log holds records that are no rows: the table rejected has the places of those that should be events",
+      {
+        topic,
+        partition,
+        records: records.length,
+        firstOffset: first?.offset,
+        why: first && whyForeign(first),
+      },
+    );
+    // Of a record about a refusal there is nothing to keep but this line.
+    if (table !== "events") return;
+    const rows: Uint8Array[] = [];
+    for (const record of records) {
+      const isThere = at.next !== undefined && (await store.hasRefusal(partition, record.offset));
+      if (!isThere) rows.push(foreignRow({ record, topic, partition, why: whyForeign(record) ?? "", now: now() }));
+    }
+    if (rows.length === 0) return;
+    const put = await insert("rejected", `foreign:${place}`, Buffer.concat(rows));
+    if (!put.ok) throw new Error(`ClickHouse refuses the rows that say what the log holds: ${put.message}`);
   };
 
   return {
+    position: () => at.offset,
+    isReadingAgain: () => at.next !== undefined,
     async consume(range) {
       held = held.length > 0 ? [...held, ...range.records] : range.records;
       while (held.length > 0) {
-        const isAgain = held[0]!.offset < resume.committed;
-        if (!isAgain && openTo !== undefined && held.at(-1)!.offset < openTo) return; // the rest of the open range comes with the next one
-        const last = isAgain ? resume.committed - 1 : (openTo ?? Infinity);
+        if (at.to === undefined && at.next !== undefined && held[0]!.offset >= at.next.offset) {
+          at = goOn(at, at.next);
+          continue;
+        }
+        if (at.to !== undefined && held.at(-1)!.offset < at.to) return; // the rest of the open range comes with the next one
+        const last = at.to ?? (at.next === undefined ? Infinity : at.next.offset - 1);
         const cut = held.findIndex((record) => record.offset > last);
         const end = cut === -1 ? held.length : cut;
-        // Committing on the way back up would overwrite an open intent that is still to come.
-        const outcome = await load(held.slice(0, end), isAgain ? silent : range.commit);
-        if (!isAgain) openTo = undefined;
+        const outcome = await load(held.slice(0, end), range.commit);
         held = held.slice(end);
         onLoaded(outcome);
       }
@@ -202,13 +231,20 @@ function createPartitionLoader(options: PartitionOptions, resume: Resume, window
   };
 }
 
-/** Without those in the window, and without the second of two in the same range. */
-function dropDuplicates(records: readonly StoredRecord[], window: MessageWindow): StoredRecord[] {
-  const seen = new Set<string>();
-  return records.filter(({ headers: { site, id }, offset }) => {
-    const key = `${site}\n${id}`;
-    if (seen.has(key) || window.has(site, id, offset)) return false;
-    seen.add(key);
-    return true;
-  });
+/** The range is done. Where everything before `next` has been loaded again, it goes on there. */
+function afterRange({ floor, to: _to, ...rest }: Position): Position {
+  const at = { ...rest, atom: Math.max(rest.atom, floor ?? 0) };
+  return at.next !== undefined && at.offset >= at.next.offset ? goOn(at, at.next) : at;
 }
+
+function goOn({ atom }: Position, next: Position): Position {
+  const free = Math.max(atom, next.floor ?? 0);
+  // An open range takes the numbers that it took before, and leaves those behind that were given out since.
+  return next.to === undefined ? { ...next, atom: Math.max(next.atom, free) } : { ...next, floor: free };
+}
+
+const sum = (left: LoadOutcome, right: LoadOutcome): LoadOutcome => ({
+  loaded: left.loaded + right.loaded,
+  duplicate: left.duplicate + right.duplicate,
+  refused: left.refused + right.refused,
+});

@@ -29,10 +29,12 @@ async function start(settings: ProcessSettings): Promise<void> {
   const log = openLog(settings, logger);
   const loader = createLoader({ log, store, logger, registry });
   const health = createHealthHandler({
+    live: loader.problem,
     ready: async () => {
       const [hasLog, hasStore] = await Promise.all([log.isReachable(), store.isReachable()]);
       if (!hasLog) return "the log cannot be reached";
-      return hasStore ? undefined : "ClickHouse does not answer";
+      if (!hasStore) return "ClickHouse does not answer";
+      return loader.status().blocked[0]?.reason;
     },
     metrics: () => registry.metrics(),
   });

@@ -1,98 +1,114 @@
+import { createMessageHash } from "@polder/core";
+
 /**
- * Remembers the messages of the last `span` offsets of one partition, to catch a client's retry of a message that was stored already.
+ * Finds, among the last `span` offsets of one partition, those where a message may have been stored before: a client's retry of it.
  *
- * Keeps 64 bits of a hash per message, not the id: 24 bytes a message, whatever the ids look like. Two different messages within the window share
- * a hash with a chance of about span / 2^64 each (5e-14 for a million), far under the chance that a disk flips a bit.
+ * It keeps 64 bits of a keyed hash a message and no id, so that what it finds is only a suspicion: the caller reads the id at that offset from the
+ * table before it drops anything. No event is dropped for a hash, and none is missed, since equal ids have equal hashes.
+ *
+ * Memory is taken at once and never grows: with the least power of two above the span as the size of the ring, 8 bytes a place for the hash and 8
+ * for the index, so 16 MiB for a million offsets whatever the ids look like. Pages that no message has touched cost nothing.
  */
 export interface MessageWindow {
-  /** Whether this message was added within the last `span` offsets before `offset`. */
-  has(site: string, messageId: string, offset: number): boolean;
-  /** Offsets ascend from call to call. */
-  add(site: string, messageId: string, offset: number): void;
+  /** Hashes of messages, two words each, for the calls below. Valid until the next call. */
+  hash(messages: readonly { headers: { site: string; id: string } }[]): Uint32Array;
+  /** The offsets in `offset - span … offset - 1` where a message with this hash was added; undefined when there are none. */
+  find(low: number, high: number, offset: number): number[] | undefined;
+  /** In any order within a span of the greatest. */
+  add(low: number, high: number, offset: number): void;
+  /** Which messages have which hash. */
+  readonly key: Uint32Array;
+  /** Messages that it knows. */
   readonly size: number;
+  readonly bytes: number;
 }
 
-export function createMessageWindow(span: number): MessageWindow {
-  let capacity = 1024; // places in the table, a power of two, at most half full
-  let low = new Uint32Array(capacity);
-  let high = new Uint32Array(capacity);
-  let offsets = new Float64Array(capacity).fill(-1); // -1: free
-  let used = 0; // places taken, live or outlived
+export function createMessageWindow(span: number, key: Uint32Array = randomKey()): MessageWindow {
+  const places = 2 ** Math.ceil(Math.log2(span + 1));
+  const placeMask = places - 1;
+  const slots = places * 2;
+  const slotMask = slots - 1;
+  // By the last bits of the offset: 0, 0 where no message is.
+  const lows = new Uint32Array(places);
+  const highs = new Uint32Array(places);
+  // Hash table with open addressing: a place plus one, 0 where free. At most half full.
+  const index = new Uint32Array(slots);
+  const hashOf = createMessageHash(key);
+  let hashes = new Uint32Array(1024);
+  /** Places of lower offsets are free. */
+  let oldest = 0;
+  let size = 0;
 
-  const place = (lowBits: number, highBits: number): number => {
-    let at = lowBits & (capacity - 1);
-    while (offsets[at] !== -1 && (low[at] !== lowBits || high[at] !== highBits)) at = (at + 1) & (capacity - 1);
-    return at;
+  const isFree = (place: number): boolean => lows[place] === 0 && highs[place] === 0;
+
+  const forget = (place: number): void => {
+    let hole = lows[place]! & slotMask;
+    while (index[hole] !== place + 1) hole = (hole + 1) & slotMask;
+    lows[place] = 0;
+    highs[place] = 0;
+    size--;
+    // Closes the hole, so that no mark of what was there has to stay.
+    for (let at = (hole + 1) & slotMask; index[at] !== 0; at = (at + 1) & slotMask) {
+      const home = lows[index[at]! - 1]! & slotMask;
+      const isReachedOverHole = ((at - home) & slotMask) >= ((at - hole) & slotMask);
+      if (!isReachedOverHole) continue;
+      index[hole] = index[at]!;
+      hole = at;
+    }
+    index[hole] = 0;
   };
 
-  // Outlived messages are left in place, so that probing stays simple, and swept when the table fills.
-  const sweep = (oldest: number): void => {
-    const before = { low, high, offsets };
-    let live = 0;
-    for (const offset of offsets) if (offset >= oldest) live++;
-    while (capacity < live * 4) capacity *= 2;
-    low = new Uint32Array(capacity);
-    high = new Uint32Array(capacity);
-    offsets = new Float64Array(capacity).fill(-1);
-    used = live;
-    for (let i = 0; i < before.offsets.length; i++) {
-      const offset = before.offsets[i]!;
-      if (offset < oldest || offset === -1) continue;
-      const at = place(before.low[i]!, before.high[i]!);
-      low[at] = before.low[i]!;
-      high[at] = before.high[i]!;
-      offsets[at] = offset;
+  const forgetBefore = (offset: number): void => {
+    if (offset <= oldest) return;
+    // What lies further back than the ring is long has been forgotten before.
+    for (let old = Math.max(oldest, offset - places); old < offset; old++) {
+      const place = old & placeMask;
+      if (size > 0 && !isFree(place)) forget(place);
     }
+    oldest = offset;
   };
 
   return {
-    has(site, messageId, offset) {
-      const hash = hash64(site, messageId);
-      const found = offsets[place(hash.low, hash.high)]!;
-      return found !== -1 && found >= offset - span;
-    },
-    add(site, messageId, offset) {
-      if ((used + 1) * 2 > capacity) sweep(offset - span);
-      const hash = hash64(site, messageId);
-      const at = place(hash.low, hash.high);
-      if (offsets[at] === -1) used++;
-      low[at] = hash.low;
-      high[at] = hash.high;
-      offsets[at] = offset;
-    },
+    key,
     get size() {
-      return used;
+      return size;
+    },
+    bytes: places * 8 + slots * 4,
+    hash(messages) {
+      if (messages.length * 2 > hashes.length) hashes = new Uint32Array(messages.length * 2);
+      for (let i = 0; i < messages.length; i++) {
+        const { site, id } = messages[i]!.headers;
+        hashOf(site, id, hashes, i * 2);
+      }
+      return hashes;
+    },
+    find(low, high, offset) {
+      forgetBefore(offset - span);
+      let found: number[] | undefined;
+      for (let at = wordOf(low, high) & slotMask; index[at] !== 0; at = (at + 1) & slotMask) {
+        const place = index[at]! - 1;
+        if (highs[place] !== high || lows[place] !== wordOf(low, high)) continue;
+        const before = offset - ((offset - place) & placeMask);
+        if (before < offset) (found ??= []).push(before);
+      }
+      return found;
+    },
+    add(low, high, offset) {
+      forgetBefore(offset - span);
+      if (offset < oldest) return;
+      const place = offset & placeMask;
+      if (!isFree(place)) forget(place);
+      lows[place] = wordOf(low, high);
+      highs[place] = high;
+      let at = lows[place] & slotMask;
+      while (index[at] !== 0) at = (at + 1) & slotMask;
+      index[at] = place + 1;
+      size++;
     },
   };
 }
 
-// Two independent multiply-xorshift lanes over UTF-16 units, each with the finaliser of MurmurHash3.
-const scratch = { low: 0, high: 0 };
-function hash64(site: string, messageId: string): { low: number; high: number } {
-  let a = 0x9e3779b9 ^ site.length;
-  let b = 0x85ebca6b ^ messageId.length;
-  for (let i = 0; i < site.length; i++) {
-    const unit = site.charCodeAt(i);
-    a = Math.imul(a ^ unit, 0x9e3779b1);
-    b = Math.imul(b ^ unit, 0x5f356495);
-    b ^= b >>> 15;
-  }
-  for (let i = 0; i < messageId.length; i++) {
-    const unit = messageId.charCodeAt(i);
-    a = Math.imul(a ^ unit, 0x9e3779b1);
-    a ^= a >>> 13;
-    b = Math.imul(b ^ unit, 0x5f356495);
-    b ^= b >>> 15;
-  }
-  scratch.low = finalise(a);
-  scratch.high = finalise(b ^ Math.imul(a, 0x27d4eb2f));
-  return scratch;
-}
+/** The one hash that stands for a free place counts as its neighbour. */
+const wordOf = (low: number, high: number): number => (low === 0 && high === 0 ? 1 : low);
 
-function finalise(value: number): number {
-  let x = value ^ (value >>> 16);
-  x = Math.imul(x, 0x85ebca6b);
-  x ^= x >>> 13;
-  x = Math.imul(x, 0xc2b2ae35);
-  return (x ^ (x >>> 16)) >>> 0;
-}
+const randomKey = (): Uint32Array => crypto.getRandomValues(new Uint32Array(4));

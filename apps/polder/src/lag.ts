@@ -1,4 +1,4 @@
-import { loadedTopics, type EventLog } from "@polder/core";
+import { loadedTopics, type EventLog, type Topic } from "@polder/core";
 import { Gauge, type Registry } from "prom-client";
 
 /** The group that `createLoader` reads as when none is given. */
@@ -6,9 +6,12 @@ const loaderGroup = "polder.loader";
 
 const lookEveryMs = 1_000;
 
+/** Events, rejected ones, and what is counted of them. */
+const everyTopic: readonly Topic[] = [...loadedTopics, "polder.ledger"];
+
 /** Records that wait to be loaded. */
-export async function recordsBehind(log: EventLog): Promise<number> {
-  const counts = await Promise.all(loadedTopics.map((topic) => behindIn(log, topic)));
+export async function recordsBehind(log: EventLog, topics: readonly Topic[] = everyTopic): Promise<number> {
+  const counts = await Promise.all(topics.map((topic) => behindIn(log, topic)));
   return counts.reduce((sum, count) => sum + count, 0);
 }
 
@@ -31,7 +34,7 @@ export function watchLag({
   let emptyAt = clock();
   const ageMs = async (): Promise<number | undefined> => {
     const askedAt = clock();
-    const behind = await recordsBehind(log).catch(() => undefined);
+    const behind = await recordsBehind(log, loadedTopics).catch(() => undefined);
     if (behind === 0) emptyAt = Math.max(emptyAt, askedAt);
     if (behind === undefined) return undefined;
     return behind === 0 ? 0 : clock() - emptyAt;
@@ -58,7 +61,7 @@ export function watchLag({
   return { ageMs, stop: () => clearInterval(timer) };
 }
 
-async function behindIn(log: EventLog, topic: (typeof loadedTopics)[number]): Promise<number> {
+async function behindIn(log: EventLog, topic: Topic): Promise<number> {
   let sum = 0;
   for (const count of (await log.lag(topic, loaderGroup)).values()) sum += count;
   return sum;

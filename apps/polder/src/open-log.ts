@@ -2,7 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { LogUnavailableError, type EventLog, type Logger, type PolderConfig } from "@polder/core";
 import { createKafkaLog } from "@polder/kafka";
-import { createLmdbLog, createSpooledLog } from "@polder/lmdb";
+import { createLmdbLog, createSpooledLog, forwardWithinMs, spoolAfterMs } from "@polder/lmdb";
 import { CommandError, messageOf } from "./cli/exit-code.ts";
 import type { Settings } from "./settings.ts";
 
@@ -27,8 +27,9 @@ export async function openLog({
 }
 
 async function openKafka(kafka: NonNullable<Settings["kafka"]>, path: string, logger: Logger): Promise<EventLog> {
-  // Well under the time in which a client is answered, so that what Kafka does not confirm is in the spool by then.
-  const log = createKafkaLog({ ...kafka, clientId: "polder", createTopics: true, appendTimeoutMs: 600, logger });
+  const open = (appendTimeoutMs: number) =>
+    createKafkaLog({ ...kafka, clientId: "polder", createTopics: true, appendTimeoutMs, logger });
+  const log = open(spoolAfterMs);
   // A cluster that is away comes back, and the spool takes what comes until it does; topics that are wrong stay wrong.
   await log.prepareTopics().catch(async (error: unknown) => {
     if (error instanceof LogUnavailableError)
@@ -37,5 +38,5 @@ async function openKafka(kafka: NonNullable<Settings["kafka"]>, path: string, lo
     throw error;
   });
   await mkdir(path, { recursive: true, mode: 0o700 });
-  return createSpooledLog({ log, path, logger });
+  return createSpooledLog({ log, patientLog: open(forwardWithinMs), path, logger });
 }

@@ -6,6 +6,8 @@ import {
   createEventStore,
   createIdentityStore,
   createReadQueries,
+  createRetentionStore,
+  createStatusQueries,
   createWithdrawalStore,
 } from "@polder/clickhouse";
 import {
@@ -18,10 +20,14 @@ import {
 } from "@polder/collector";
 import { createReloadableDirectory, type Logger, type PolderConfig } from "@polder/core";
 import { createLoader } from "@polder/loader";
-import { createConsentRecorder, createWithdrawer, createWorker } from "@polder/worker";
+import { createConsentRecorder, createRetainer, createWithdrawer, createWorker } from "@polder/worker";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import type { Progress } from "./cli/progress.ts";
 import { readConfigFile } from "./config-file.ts";
+import { makeBackup } from "./backup/make-backup.ts";
+import { summaryOf } from "./backup/manifest.ts";
+import { CommandError, messageOf } from "./cli/exit-code.ts";
+import { serveControl } from "./control.ts";
 import { originsOfPort, withOrigins, withTexts } from "./demo-config.ts";
 import { drain } from "./drain.ts";
 import { createEndings, type Endings } from "./endings.ts";
@@ -29,8 +35,10 @@ import { recordsBehind, watchLag } from "./lag.ts";
 import { openLog } from "./open-log.ts";
 import { openStore } from "./open-store.ts";
 import { portError } from "./ports.ts";
+import { addProcessMetrics } from "./process-metrics.ts";
 import type { Part, Settings } from "./settings.ts";
 import { createShop } from "./shop/create-shop.ts";
+import { readVersion } from "./version.ts";
 
 export interface PolderOptions {
   settings: Settings;
@@ -84,6 +92,7 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
 
   const { clickhouse, engine, close: closeStore } = await openStore({ settings, progress, loggerOf });
   endings.add(closeStore);
+  addProcessMetrics({ registry, dataPath: settings.dataPath, engine });
   const log = await progress.step(
     settings.kafka === undefined ? "Event log" : `Kafka at ${settings.kafka.brokers.join(", ")}`,
     () => openLog({ settings, config, logger: loggerOf("log") }),
@@ -96,6 +105,13 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
     store: createIdentityStore(clickhouse),
     consent: createConsentRecorder({ store: createConsentRecordStore(clickhouse), now, sites: sites.sites }),
     withdrawer: createWithdrawer({ store: createWithdrawalStore({ clickhouse }), now }),
+    status: createStatusQueries(clickhouse),
+    retainer: createRetainer({
+      store: createRetentionStore({ clickhouse }),
+      now,
+      logger: loggerOf("retention"),
+      sites: sites.sites,
+    }),
     logger: loggerOf("worker"),
     registry,
   });
@@ -113,6 +129,7 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
     sharedBy: settings.kafka && log,
     now: () => now().getTime(),
     logger: loggerOf("consent"),
+    registry,
   });
   endings.add(() => ledger.close());
   const collector = createCollector({
@@ -180,6 +197,7 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
       registry,
       lag: lag.ageMs,
       isStoreReachable: clickhouse.isReachable,
+      live: () => loader.problem() ?? worker.problem(),
       sqlUrl: addresses.sql,
       visitor: {
         directory: sites,
@@ -193,6 +211,23 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
     endings.add(api.close);
     addresses.api = await listen("api", api.listen);
   });
+
+  if (engine !== undefined) {
+    const control = await serveControl(settings.dataPath, {
+      async backup(given, say) {
+        const { to } = given as { to?: unknown };
+        if (typeof to !== "string") throw new CommandError("Say into which folder.");
+        const { dataPath } = settings;
+        const pausedWhile = <T>(work: () => Promise<T>): Promise<T> =>
+          worker.pausedWhile(() => loader.pausedWhile(work));
+        const version = readVersion();
+        return summaryOf(await makeBackup({ dataPath, to, configPath, clickhouse, pausedWhile, version, now, say }));
+      },
+    }).catch((error: unknown) =>
+      loggerOf("polder").warn("commands cannot reach this process", { reason: messageOf(error) }),
+    );
+    if (control !== undefined) endings.add(control.close);
+  }
 
   return {
     addresses,

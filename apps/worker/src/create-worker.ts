@@ -1,7 +1,17 @@
-import type { IdentityStore, Logger } from "@polder/core";
-import { Counter, Gauge, type Registry } from "prom-client";
+import {
+  createGate,
+  createProgressWatch,
+  errorText,
+  type IdentityStore,
+  type Logger,
+  type StoreStatus,
+} from "@polder/core";
+import type { Registry } from "prom-client";
 import type { ConsentRecorder } from "./create-consent-recorder.ts";
+import type { Retainer } from "./create-retainer.ts";
 import type { Withdrawer } from "./create-withdrawer.ts";
+import { createWorkerMetrics, type Task } from "./metrics.ts";
+import { addStoreMetrics } from "./store-metrics.ts";
 
 export interface WorkerOptions {
   store: IdentityStore;
@@ -9,9 +19,15 @@ export interface WorkerOptions {
   consent?: ConsentRecorder;
   /** Removes what visitors withdrew; without it their rows stay. */
   withdrawer?: Withdrawer;
+  /** What is measured of the store; without it nothing is. */
+  status?: StoreStatus;
+  /** Keeps to the configured retention; without it that of the last time stays. */
+  retainer?: Retainer;
   logger: Logger;
   registry: Registry;
   now?: () => Date;
+  /** Milliseconds of a clock that only moves forward. */
+  clock?: () => number;
   /** Pause between two looks at what is new, in milliseconds. */
   tickMs?: number;
 }
@@ -23,12 +39,32 @@ export interface Worker {
   stop(): Promise<void>;
   /** One tick: looks at what is new and settles who it belongs to. Returns how many atoms changed their person. */
   tick(): Promise<number>;
+  /** Why it should be restarted: a task has not come to its end for too long. Undefined while it is alive. */
+  problem(): string | undefined;
+  /** Runs `work` between two rounds: no choice is half recorded while it runs. Withdrawals go on: they can be stopped anywhere. */
+  pausedWhile<T>(work: () => Promise<T>): Promise<T>;
 }
 
+/** A task ends when it succeeds. A withdrawal rewrites parts of tables, which takes its time. */
+const stalledAfterMs: { readonly [task in Task]: number } = {
+  people: 120_000,
+  choices: 120_000,
+  withdrawals: 3_600_000,
+  retention: 3_600_000,
+};
+
 export function createWorker(options: WorkerOptions): Worker {
-  const { store, consent, withdrawer, logger, registry, tickMs = 500 } = options;
+  const { store, consent, withdrawer, retainer, logger, registry, tickMs = 500 } = options;
   const now = options.now ?? (() => new Date());
-  const metrics = createMetrics(registry);
+  const clock = options.clock ?? (() => performance.now());
+  const metrics = createWorkerMetrics(registry);
+  if (options.status !== undefined) addStoreMetrics({ registry, status: options.status, now });
+  const watches = Object.entries(stalledAfterMs).map(
+    ([task, withinMs]) =>
+      [task as Task, createProgressWatch({ what: `the task ${task} has not ended`, clock, withinMs })] as const,
+  );
+  const watchOf = new Map(watches);
+  const gate = createGate();
   const stopping = new AbortController();
   let running: Promise<void> | undefined;
   let settled: ReadonlyMap<number, number> | undefined; // undefined: everything is worked out anew
@@ -45,7 +81,7 @@ export function createWorker(options: WorkerOptions): Worker {
     if (isNew) {
       lastVersion = Math.max(now().getTime(), lastVersion + 1);
       changed = await store.reconcilePeople(settled, lastVersion);
-      metrics.changed.inc(changed);
+      metrics.changed(changed);
       if (changed > 0) isPublished = false;
       settled = heads;
     }
@@ -53,24 +89,29 @@ export function createWorker(options: WorkerOptions): Worker {
       await store.publishPeople();
       isPublished = true;
     }
-    metrics.settledAt.set(now().getTime() / 1000);
+    metrics.settled(now());
     return changed;
   };
 
-  const repeat = async (what: string, once: () => Promise<void>, onFailure?: () => void): Promise<void> => {
+  const repeat = async (
+    task: Task,
+    { fault, once, onFailure }: { fault: string; once: () => Promise<void>; onFailure?: () => void },
+  ): Promise<void> => {
+    const watch = watchOf.get(task)!;
     let failures = 0;
     while (!stopping.signal.aborted) {
+      watch.hasWork();
+      const startedAt = clock();
       try {
         await once();
         failures = 0;
+        watch.progressed();
+        metrics.ended(task, "ok", clock() - startedAt);
       } catch (error) {
         failures++;
-        metrics.failures.inc();
+        metrics.ended(task, "failed", clock() - startedAt);
         onFailure?.();
-        logger.warn(`${what}: trying again`, {
-          failures,
-          error: error instanceof Error ? error.message : String(error),
-        });
+        logger.warn(`${fault}: trying again`, { failures, error: errorText(error) });
       }
       await pause(Math.min(tickMs * 2 ** Math.min(failures, 5), 10_000), stopping.signal);
     }
@@ -78,28 +119,50 @@ export function createWorker(options: WorkerOptions): Worker {
   // Beside each other: a fault in one is no reason to hold up the other.
   const loop = async (): Promise<void> => {
     await Promise.all([
-      repeat(
-        "people could not be settled",
-        async () => void (await tick()),
-        () => (isPublished = false),
-      ),
-      consent === undefined
-        ? undefined
-        : repeat("choices could not be recorded", async () => metrics.recorded.inc(await consent.tick())),
-      withdrawer === undefined
-        ? undefined
-        : repeat("a withdrawal could not be carried out", async () => {
+      repeat("people", {
+        fault: "people could not be settled",
+        once: () => gate.pass(async () => void (await tick())),
+        onFailure: () => (isPublished = false),
+      }),
+      consent &&
+        repeat("choices", {
+          fault: "choices could not be recorded",
+          once: () => gate.pass(async () => metrics.recorded(await consent.tick())),
+        }),
+      withdrawer &&
+        repeat("withdrawals", {
+          fault: "a withdrawal could not be carried out",
+          async once() {
             const nameless = await withdrawer.tick();
-            metrics.nameless.inc(nameless);
+            metrics.nameless(nameless);
             // Who is left without them may be another person by now.
             if (nameless > 0) isDoubted = true;
-          }),
+          },
+        }),
+      retainer &&
+        repeat("retention", {
+          fault: "retention could not be applied",
+          async once() {
+            const forgotten = await retainer.tick();
+            metrics.forgotten(forgotten);
+            if (forgotten > 0) isDoubted = true;
+          },
+        }),
     ]);
   };
 
   return {
     tick,
     run: () => (running ??= loop()),
+    async pausedWhile(work) {
+      try {
+        return await gate.shutWhile(work);
+      } finally {
+        for (const [, watch] of watches) watch.progressed();
+      }
+    },
+    problem: () =>
+      gate.isShut() ? undefined : watches.map(([, watch]) => watch.problem()).find((problem) => problem !== undefined),
     async stop() {
       stopping.abort();
       await running;
@@ -118,31 +181,4 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
     const timer = setTimeout(done, ms);
     signal.addEventListener("abort", done);
   });
-}
-
-function createMetrics(registry: Registry) {
-  const registers = [registry];
-  return {
-    changed: new Counter({ name: "polder_worker_people_changed_total", help: "Atoms whose person changed", registers }),
-    recorded: new Counter({
-      name: "polder_worker_choices_recorded_total",
-      help: "Choices added to the chains of consent_log",
-      registers,
-    }),
-    nameless: new Counter({
-      name: "polder_worker_identities_removed_total",
-      help: "Identities made nameless after a withdrawal",
-      registers,
-    }),
-    failures: new Counter({
-      name: "polder_worker_failures_total",
-      help: "Ticks that failed and were tried again",
-      registers,
-    }),
-    settledAt: new Gauge({
-      name: "polder_worker_settled_timestamp_seconds",
-      help: "When all that was new had last been settled",
-      registers,
-    }),
-  };
 }

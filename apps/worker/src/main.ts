@@ -3,6 +3,8 @@ import {
   createClickHouse,
   createConsentRecordStore,
   createIdentityStore,
+  createRetentionStore,
+  createStatusQueries,
   createWithdrawalStore,
   migrate,
 } from "@polder/clickhouse";
@@ -10,6 +12,7 @@ import { createHealthHandler, createJsonLogger } from "@polder/core";
 import { Registry, collectDefaultMetrics } from "prom-client";
 import { readProcessSettings, usage, type ProcessSettings } from "./config.ts";
 import { createConsentRecorder } from "./create-consent-recorder.ts";
+import { createRetainer } from "./create-retainer.ts";
 import { createWithdrawer } from "./create-withdrawer.ts";
 import { createWorker } from "./create-worker.ts";
 import { createSitesOfFile } from "./sites-of-file.ts";
@@ -41,10 +44,18 @@ async function start(settings: ProcessSettings): Promise<void> {
       ...(sites && { sites }),
     }),
     withdrawer: createWithdrawer({ store: createWithdrawalStore({ clickhouse }), now: () => new Date() }),
+    status: createStatusQueries(clickhouse),
+    retainer: createRetainer({
+      store: createRetentionStore({ clickhouse }),
+      now: () => new Date(),
+      logger,
+      ...(sites && { sites }),
+    }),
     logger,
     registry,
   });
   const health = createHealthHandler({
+    live: worker.problem,
     ready: async () => ((await clickhouse.isReachable()) ? undefined : "ClickHouse does not answer"),
     metrics: () => registry.metrics(),
   });

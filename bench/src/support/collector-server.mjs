@@ -6,19 +6,9 @@ import { Registry } from "prom-client";
 import { benchConfig } from "./bench-config.mjs";
 import { quiet } from "./temporary-folder.mjs";
 
-// The collector as it is in production, with its log (a folder, or brokers after "kafka:") and the folder of its ledger.
-const [where, ledgerPath] = process.argv.slice(2);
-const log = where.startsWith("kafka:")
-  ? createKafkaLog({
-      brokers: where.slice("kafka:".length).split(","),
-      clientId: "bench",
-      partitions: 24,
-      replicationFactor: 1,
-      createTopics: true,
-      topicPrefix: `bench-${process.pid}.`,
-      logger: quiet,
-    })
-  : createLmdbLog({ path: where, logger: quiet });
+// The collector as it is in production, with its log (a folder; brokers after "kafka:", and what appends to them; "nowhere") and the folder of its ledger.
+const [where, ledgerPath, producer] = process.argv.slice(2);
+const log = await openLog();
 const ledger = createLmdbConsentLedger({ path: ledgerPath, now: () => Date.now(), logger: quiet });
 const collector = createCollector({
   log,
@@ -40,3 +30,20 @@ process.on("SIGTERM", () => {
     .then(() => log.close())
     .then(() => process.exit(0));
 });
+
+async function openLog() {
+  if (where === "nowhere") return { append: async () => {}, isReachable: async () => true, close: async () => {} };
+  if (!where.startsWith("kafka:")) return createLmdbLog({ path: where, logger: quiet });
+  const kafka = createKafkaLog({
+    brokers: where.slice("kafka:".length).split(","),
+    clientId: "bench",
+    partitions: 24,
+    replicationFactor: 1,
+    createTopics: true,
+    topicPrefix: `bench-${process.pid}.`,
+    producer,
+    logger: quiet,
+  });
+  await kafka.prepareTopics();
+  return kafka;
+}

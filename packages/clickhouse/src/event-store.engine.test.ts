@@ -9,6 +9,7 @@ import { createEventStore } from "./event-store.ts";
 import { silent, startTestDatabase } from "./test-support/start-test-database.ts";
 
 const viewTargets = ["atom", "profile_state", "trait_state", "audience_day", "session_state", "identity_edge"];
+const ofTheLog = ["log_position", "log_source", "log_gap"];
 
 describeEventStore("clickhouse", async () => {
   const { engine, clickhouse, stop } = await startTestDatabase();
@@ -18,7 +19,8 @@ describeEventStore("clickhouse", async () => {
   return {
     store: createEventStore({ clickhouse }),
     empty: async () => {
-      for (const table of ["events", "rejected", ...viewTargets]) await clickhouse.command(`TRUNCATE TABLE ${table}`);
+      for (const table of ["events", "rejected", ...viewTargets, ...ofTheLog])
+        await clickhouse.command(`TRUNCATE TABLE ${table}`);
     },
     eventCounts: async () => ({
       events: await count("SELECT count() AS n FROM events"),
@@ -31,6 +33,7 @@ describeEventStore("clickhouse", async () => {
       await clickhouse.command("RENAME TABLE profile_state TO profile_state_away");
       return () => clickhouse.command("RENAME TABLE profile_state_away TO profile_state");
     },
+    removeEvents: () => clickhouse.command("ALTER TABLE events DELETE WHERE 1 SETTINGS mutations_sync = 2"),
     killServer: async () => {
       const pid = engine.pid();
       if (pid === undefined) throw new Error("the engine is not running");
@@ -61,8 +64,10 @@ it("says unavailable when nobody listens, when the password is wrong and when th
         StoreUnavailableError,
       );
       await expect(store.maxAtom(0)).rejects.toBeInstanceOf(StoreUnavailableError);
-      const messages = store.messageIds(0, 0, 10)[Symbol.asyncIterator]();
-      await expect(messages.next()).rejects.toBeInstanceOf(StoreUnavailableError);
+      const hashes = store.messageHashes(0, 0, 10, new Uint32Array(4))[Symbol.asyncIterator]();
+      await expect(hashes.next()).rejects.toBeInstanceOf(StoreUnavailableError);
+      await expect(store.messagesAt(0, [1])).rejects.toBeInstanceOf(StoreUnavailableError);
+      await expect(store.gaps.open()).rejects.toBeInstanceOf(StoreUnavailableError);
       await store.close();
     }
   } finally {

@@ -1,6 +1,7 @@
-import { StoreUnavailableError, type AtomKey, type EventStore } from "@polder/core";
+import { StoreUnavailableError, type AtomKey, type EventStore, type StoredMessage } from "@polder/core";
 
-import { ClickHouseQueryError, type ClickHouse } from "./clickhouse.ts";
+import { ClickHouseQueryError, type ClickHouse, type QueryOptions } from "./clickhouse.ts";
+import { createGapStore } from "./gap-store.ts";
 import { isRefusal, refusalText } from "./is-refusal.ts";
 import { localTable } from "./migrations/render-migrations.ts";
 
@@ -26,6 +27,14 @@ const insertSettings = {
   // A key with a dot is a path, so `{"a.b": 1, "a": {"b": 2}}` states one path twice: the first holds, the event is not refused for it.
   type_json_skip_duplicated_paths: 1,
   input_format_null_as_default: 1,
+} as const;
+
+/** Of rows that may come any number of times: remembering them would only push tokens that matter out of the window. */
+const repeatableSettings = {
+  ...insertSettings,
+  insert_deduplicate: 0,
+  deduplicate_insert: "disable",
+  deduplicate_blocks_in_dependent_materialized_views: 0,
 } as const;
 
 const keyText = (key: AtomKey): string => JSON.stringify([key.site, key.anonymousId, key.userId]);
@@ -59,18 +68,25 @@ export function createEventStore({ clickhouse, cluster }: EventStoreOptions): Ev
       throw unavailable(error);
     }
   };
+  const insertRows = async (
+    table: string,
+    chunks: readonly Uint8Array[],
+    settings: QueryOptions["settings"] & {},
+  ): Promise<{ ok: true } | { ok: false; message: string }> => {
+    try {
+      await clickhouse.insertBytes(table, chunks, { settings });
+      return { ok: true };
+    } catch (error) {
+      if (isRefusal(error)) return { ok: false, message: refusalText(error) };
+      throw unavailable(error);
+    }
+  };
   return {
-    insert: async (name, token, chunks) => {
-      try {
-        await clickhouse.insertBytes(localTable(name, cluster), chunks, {
-          settings: { ...insertSettings, insert_deduplication_token: token },
-        });
-        return { ok: true };
-      } catch (error) {
-        if (isRefusal(error)) return { ok: false, message: refusalText(error) };
-        throw unavailable(error);
-      }
-    },
+    insert: (name, token, chunks) =>
+      insertRows(localTable(name, cluster), chunks, { ...insertSettings, insert_deduplication_token: token }),
+    insertLedger: (name, rows) =>
+      // What is sent to `ledger_entry` stays on this node: its view fills the local table.
+      insertRows(name === "ledger_entry" ? name : localTable(name, cluster), [rows], repeatableSettings),
     findAtoms: async (keys, except) => {
       const atoms = new Map<string, number>();
       for (const slice of slices(keys)) {
@@ -110,45 +126,134 @@ export function createEventStore({ clickhouse, cluster }: EventStoreOptions): Ev
     maxAtom: async (residue) => {
       const [row] = await attempt(
         clickhouse.query<{ greatest: number }>(
-          `SELECT max(a.atom) AS greatest FROM atom AS a WHERE a.atom % 64 = {residue: UInt32} HAVING count() > 0`,
+          `SELECT max(greatest) AS greatest FROM (
+             SELECT max(a.atom) AS greatest FROM atom AS a WHERE a.atom % 64 = {residue: UInt32}
+             UNION ALL SELECT max(p.atom) FROM log_position AS p WHERE p.atom % 64 = {residue: UInt32})`,
           { params: { residue } },
         ),
       );
-      return row?.greatest;
+      // 0 is no atom: it stands for none.
+      return row?.greatest || undefined;
     },
     maxOffset: async (name, partition) => {
       const others = name === "rejected" ? "AND reason != 'refused_by_store'" : "";
       const [row] = await attempt(
         clickhouse.query<{ offset: number }>(
-          `SELECT max(_offset) AS offset FROM ${name} WHERE _partition = {partition: UInt16} ${others} HAVING count() > 0`,
-          { params: { partition } },
+          `SELECT max(offset) AS offset FROM (
+             SELECT max(_offset) AS offset FROM ${name} WHERE _partition = {partition: UInt16} ${others} HAVING count() > 0
+             UNION ALL
+             SELECT max(p._offset) FROM log_position AS p WHERE table_name = {name: String} AND _partition = {partition: UInt16} HAVING count() > 0)
+           HAVING count() > 0`,
+          { params: { partition, name } },
         ),
       );
       return row?.offset;
     },
-    messageIds: async function* (partition, from, before) {
-      const rows = clickhouse.stream<{ offset: number; site: string; messageId: string }>(
-        `SELECT _offset AS offset, site, message_id AS messageId FROM events
-         WHERE _partition = {partition: UInt16} AND _offset >= {from: UInt64} AND _offset < {before: UInt64}
-         ORDER BY _offset`,
-        { params: { partition, from, before } },
+    messageHashes: async function* (partition, from, before, key) {
+      const [k0, k1] = new BigUint64Array(key.slice().buffer);
+      const bytes = clickhouse.streamBytes(
+        `SELECT _offset, sipHash64Keyed((toUInt64({k0: String}), toUInt64({k1: String})), concat(site::String, '\\0', message_id))
+         FROM events WHERE _partition = {partition: UInt16} AND _offset >= {from: UInt64} AND _offset < {before: UInt64}
+         FORMAT RowBinary`,
+        {
+          params: { partition, from, before, k0: String(k0), k1: String(k1) },
+          // An error after the first rows would otherwise come as rows.
+          settings: { wait_end_of_query: 1 },
+        },
       );
       try {
-        yield* rows;
+        yield* wholeRows(bytes);
       } catch (error) {
         throw unavailable(error);
       }
     },
+    messagesAt: async (partition, offsets) => {
+      const found: StoredMessage[] = [];
+      for (let first = 0; first < offsets.length; first += maxOffsetsAtOnce) {
+        const some = offsets.slice(first, first + maxOffsetsAtOnce);
+        const params = { partition, some, least: Math.min(...some), greatest: Math.max(...some) };
+        const rows = await attempt(
+          clickhouse.query<StoredMessage>(
+            // The bounds let the index of offsets pass over parts that hold none of them.
+            `SELECT _offset AS offset, site::String AS site, message_id AS messageId FROM events
+             WHERE _partition = {partition: UInt16} AND _offset >= {least: UInt64} AND _offset <= {greatest: UInt64}
+               AND _offset IN {some: Array(UInt64)}`,
+            { params },
+          ),
+        );
+        found.push(...rows);
+      }
+      return found;
+    },
+    hasRefusal: async (partition, offset) => {
+      const [row] = await attempt(
+        clickhouse.query<{ count: number }>(
+          `SELECT count() AS count FROM rejected
+           WHERE _partition = {partition: UInt16} AND _offset = {offset: UInt64} AND reason = 'refused_by_store'`,
+          { params: { partition, offset } },
+        ),
+      );
+      return (row?.count ?? 0) > 0;
+    },
+    sourceOf: async (name, log) => {
+      const read = async (): Promise<string | undefined> => {
+        const [row] = await attempt(
+          clickhouse.query<{ log: string }>(
+            "SELECT argMin(log, since) AS log FROM log_source WHERE table_name = {name: String} HAVING count() > 0",
+            { params: { name } },
+          ),
+        );
+        return row?.log;
+      };
+      const known = await read();
+      if (known !== undefined) return known;
+      // Of two that write at once one is heard: the token is the table's.
+      const settings = { ...insertSettings, insert_deduplication_token: `log_source:${name}` };
+      await attempt(clickhouse.insertRows("log_source", [{ table_name: name, log }], { settings }));
+      return (await read()) ?? log;
+    },
+    gaps: createGapStore({ clickhouse, attempt }),
     isReachable: () => clickhouse.isReachable(),
     close: () => clickhouse.close(),
   };
 }
 
+const maxOffsetsAtOnce = 10_000;
+const bytesPerRow = 16;
+
+/** Rows of two UInt64, of which a chunk of the network may hold the half. */
+async function* wholeRows(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint32Array> {
+  let rest: Uint8Array = new Uint8Array();
+  for await (const chunk of chunks) {
+    const length = rest.length + chunk.length;
+    const whole = length - (length % bytesPerRow);
+    // A copy, since words have to begin where a word may begin.
+    const bytes = new Uint8Array(length);
+    bytes.set(rest);
+    bytes.set(chunk, rest.length);
+    if (whole > 0) yield new Uint32Array(bytes.buffer, 0, whole / 4);
+    rest = bytes.subarray(whole);
+  }
+  if (rest.length > 0) throw new Error("the answer broke off in the middle of a row");
+}
+
+/** What an operator can do something about. */
+const inWords: ReadonlyMap<number, string> = new Map([
+  [60, "a table is missing: run `polder migrate`"],
+  [81, "the database is missing: run `polder migrate`"],
+  [164, "this user may only read: give it the right to insert"],
+  [241, "out of memory"],
+  [243, "its disk is full: make room, loading goes on by itself"],
+  [252, "too many parts: its disk is slower than what comes in, merges are behind"],
+  [497, "this user lacks a right"],
+  [516, "user or password are wrong"],
+]);
+
 /** Names what went wrong without the server's full text, which can quote rows. */
 function unavailable(error: unknown): StoreUnavailableError {
   const reason =
     error instanceof ClickHouseQueryError
-      ? `ClickHouse answered with error ${error.code}`
+      ? `ClickHouse answered with error ${error.code}${inWords.has(error.code) ? ` (${inWords.get(error.code)})` : ""}`
       : `ClickHouse was not reached (${error instanceof Error ? error.message : String(error)})`;
   return new StoreUnavailableError(reason, { cause: error });
 }

@@ -9,14 +9,19 @@ export {
   type QueryParameter,
 } from "./clickhouse.ts";
 export { createEventStore } from "./event-store.ts";
+export { createGapStore } from "./gap-store.ts";
+export { createReplayStore, type RefusedEvent, type ReplayedEvent, type ReplayStore } from "./replay-store.ts";
 export { MigrationError, migrate, type MigrateOptions } from "./migrate.ts";
 export { renderMigrations, type RenderOptions } from "./migrations/render-migrations.ts";
 export { reloadIdentities } from "./reload-identities.ts";
 export { connectionFromEnv, type Connection } from "./connection-from-env.ts";
 export { createIdentityStore } from "./identity-store.ts";
+export { freezeTables, type FrozenTable } from "./freeze-tables.ts";
+export { createRetentionStore } from "./retention-store.ts";
 export { createWithdrawalStore } from "./withdrawal-store.ts";
 export { createConsentRecordStore } from "./consent-record-store.ts";
 export { createConsentQueries, type ConsentQueries, type EventConsent, type FiledText } from "./queries/consent.ts";
+export { createStatusQueries } from "./queries/status.ts";
 export { createReadQueries } from "./queries/create-read-queries.ts";
 export {
   type AudienceCount,

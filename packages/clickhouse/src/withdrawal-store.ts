@@ -1,7 +1,8 @@
 import type { Withdrawal, WithdrawalStore } from "@polder/core";
 
 import { quoteName, type ClickHouse, type QueryOptions } from "./clickhouse.ts";
-import { statesOfTraits } from "./migrations/0003-materialized-views.ts";
+import { viewSelects } from "./migrations/0003-materialized-views.ts";
+import { weekAndClass } from "./migrations/0009-retention.ts";
 import { localTable } from "./migrations/render-migrations.ts";
 
 export interface WithdrawalStoreOptions {
@@ -320,7 +321,10 @@ export function createWithdrawalStore({ clickhouse, cluster }: WithdrawalStoreOp
       // A state cannot be told apart by when its events came: it is made anew from those that are left. Adding one twice changes nothing.
       await alter("trait_state", `DELETE WHERE ${mayGo}`, { atoms });
       const left = `(SELECT * FROM events WHERE ${mayGo} AND notEmpty(\`traits.name\`))`;
-      await clickhouse.command(`INSERT INTO trait_state ${statesOfTraits(left)}`, { params: { atoms } });
+      const states = viewSelects.trait_state(weekAndClass, { from: left, and: "" });
+      await clickhouse.command(`INSERT INTO trait_state (site, atom, name, last, week, is_known) ${states}`, {
+        params: { atoms },
+      });
       return;
     }
     const isOther = (column: string): string =>

@@ -12,6 +12,7 @@ export {
   type PartitionConsumer,
   type ReaderOptions,
   type RecordHeaders,
+  type SpoolStatus,
   type StoredRecord,
   type Topic,
 } from "./ports/event-log.ts";
@@ -22,9 +23,27 @@ export {
   type LedgerPosition,
   type VisitorChoices,
 } from "./ports/consent-ledger.ts";
-export { StoreUnavailableError, type AtomKey, type EventStore, type RowTable } from "./ports/event-store.ts";
+export {
+  StoreUnavailableError,
+  type AtomKey,
+  type EventStore,
+  type GapStore,
+  type LedgerTable,
+  type LogGap,
+  type MessageHashes,
+  type RowTable,
+  type StoredMessage,
+} from "./ports/event-store.ts";
 export { type IdentityStore } from "./ports/identity-store.ts";
 export { type ConsentRecordStore } from "./ports/consent-record-store.ts";
+export {
+  defaultRetention,
+  type KeptRows,
+  type Retention,
+  type RetentionStore,
+  type SiteRetention,
+} from "./ports/retention-store.ts";
+export { type StoreStatus } from "./ports/store-status.ts";
 export { type Withdrawal, type WithdrawalStore } from "./ports/withdrawal-store.ts";
 export { hashedColumns, hashOf, type ConsentLogRow } from "./consent-record/consent-log-row.ts";
 export { chainChoices, type ChainHead, type StoredChoice } from "./consent-record/chain-choices.ts";
@@ -38,9 +57,29 @@ export {
   type SiteKey,
   type TraitKind,
 } from "./ports/site-directory.ts";
+export {
+  arrivalText,
+  createArrivals,
+  hourMs,
+  parseArrival,
+  type Arrival,
+  type ArrivalBlock,
+} from "./ledger/arrivals.ts";
+export { createLedgerBook, type LedgerBook, type LedgerPage, type Spans } from "./ledger/ledger-book.ts";
+export { hourText, type ArrivalOutcome, type ClientOutcome, type LedgerEntry } from "./ledger/ledger-entry.ts";
+export { createMessageHash, type MessageHash } from "./row/message-hash.ts";
 export { ruleVersion, type EventRow, type RejectedRow } from "./row/event-row.ts";
-export { createClientAddressReader, type ClientAddress, type EdgeSettings } from "./edge/client-address.ts";
+export {
+  createClientAddressReader,
+  createProxyCheck,
+  type ClientAddress,
+  type EdgeSettings,
+} from "./edge/client-address.ts";
 export { createHealthHandler, type HealthChecks } from "./health/health-handler.ts";
+export { createGate, type Gate } from "./health/gate.ts";
+export { errorKind, errorText } from "./health/error-text.ts";
+export { requestIdOf } from "./health/request-id.ts";
+export { createProgressWatch, type ProgressWatch } from "./health/progress-watch.ts";
 export { createJsonLogger, type LogFields, type Logger } from "./ports/logger.ts";
 export {
   createPipeline,

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { LogUnavailableError, type CommittedPosition } from "@polder/core";
 import type { Admin, Kafka } from "kafkajs";
 
@@ -19,6 +20,29 @@ interface Connection {
   admin: Promise<Admin>;
   questions: number;
   isBroken: boolean;
+}
+
+// A topic that was just made, or a broker that just went, is known everywhere after a moment.
+const unsettled = new Set([
+  "UNKNOWN_TOPIC_OR_PARTITION",
+  "LEADER_NOT_AVAILABLE",
+  "NOT_LEADER_FOR_PARTITION",
+  "GROUP_LOAD_IN_PROGRESS",
+  "GROUP_COORDINATOR_NOT_AVAILABLE",
+  "NOT_COORDINATOR_FOR_GROUP",
+]);
+const askAgainMs = 100;
+const attempts = 20;
+
+async function askUntilKnown<T>(ask: (admin: Admin) => Promise<T>, admin: Admin): Promise<T> {
+  for (let left = attempts; ; left--) {
+    try {
+      return await ask(admin);
+    } catch (error) {
+      if (left === 1 || !unsettled.has((error as { type?: string }).type ?? "")) throw error;
+      await pause(askAgainMs);
+    }
+  }
 }
 
 export function createClusterAdmin(client: Kafka): ClusterAdmin {
@@ -45,7 +69,7 @@ export function createClusterAdmin(client: Kafka): ClusterAdmin {
       const connection = (current ??= { admin: connect(), questions: 0, isBroken: false });
       connection.questions += 1;
       try {
-        return await ask(await connection.admin);
+        return await askUntilKnown(ask, await connection.admin);
       } catch (error) {
         // kafkajs does not always find back to a cluster that it lost: a fresh connection does.
         if (!(error instanceof Error) || error.name.startsWith("KafkaJS") || error instanceof TypeError) {

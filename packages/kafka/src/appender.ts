@@ -1,7 +1,6 @@
 import { LogUnavailableError, type LogRecord } from "@polder/core";
-import type { Kafka, Producer } from "kafkajs";
-import { retryPolicy } from "./client.ts";
-import { requestBytesOf, toMessage } from "./messages.ts";
+import { requestBytesOf } from "./messages.ts";
+import type { PlacedRecord, RecordProducer } from "./record-producer.ts";
 
 /** Sends records in the order of the calls, one request at a time. */
 export interface Appender {
@@ -11,78 +10,58 @@ export interface Appender {
 }
 
 export interface AppenderDeps {
-  client: Kafka;
+  connect: () => Promise<RecordProducer>;
   partitionOf: (key: string) => number;
   /** Resolves when the topics are known to be fit; asked before every request. */
   prepared: () => Promise<void>;
   timeoutMs: number;
 }
 
-// Under a broker's limit for the batch of one partition (message.max.bytes, 1 MiB), should all records have one key.
-const maxRequestBytes = 900_000;
+// Under a broker's limit for the batch of one partition (message.max.bytes, 1 MiB).
+const maxPartitionBytes = 900_000;
+// Far under its limit for a request (socket.request.max.bytes, 100 MiB). The more in one, the less a broker's delay costs.
+const maxRequestBytes = 8 * 2 ** 20;
 
-export function createAppender({ client, partitionOf, prepared, timeoutMs }: AppenderDeps): Appender {
-  let connected: Promise<Producer> | undefined;
+export function createAppender({ connect, partitionOf, prepared, timeoutMs }: AppenderDeps): Appender {
+  let connected: Promise<RecordProducer> | undefined;
   let lastTurn: Promise<unknown> = Promise.resolve();
   const retiring = new Set<Promise<void>>();
 
-  const connect = async () => {
-    const producer = client.producer({
-      idempotent: true,
-      maxInFlightRequests: 1,
-      allowAutoTopicCreation: false,
-      // The partition is already in the message.
-      createPartitioner:
-        () =>
-        ({ message }) =>
-          message.partition!,
-      retry: retryPolicy,
-    });
-    await producer.connect();
-    return producer;
-  };
-
   /** A producer whose request failed or was given up goes: with its next request it could take a sequence number that the broker has seen. */
-  const retire = (producer: Producer, lastRequest: Promise<unknown>) => {
+  const retire = (producer: RecordProducer) => {
     connected = undefined;
-    // Disconnected only after its request has ended: kafkajs would connect it again to retry, and leave it open.
-    const gone = lastRequest
-      .catch(() => {})
-      .then(() => producer.disconnect())
+    const gone = producer
+      .close()
       .catch(() => {})
       .finally(() => retiring.delete(gone));
     retiring.add(gone);
   };
 
-  const send = async (topic: string, records: readonly LogRecord[], deadline: Deadline) => {
+  const send = async (topic: string, records: readonly PlacedRecord[], deadline: Deadline) => {
     await deadline.within(prepared());
     connected ??= connect().catch((error: unknown) => {
       connected = undefined;
       throw error;
     });
     const producer = await deadline.within(connected);
-    const messages = records.map((record) => toMessage(record, partitionOf(record.key)));
-    const request = producer.sendBatch({ acks: -1, timeout: timeoutMs, topicMessages: [{ topic, messages }] });
     try {
-      const answers = await deadline.within(request);
-      // kafkajs may drop a partition whose leader moved between two tries, and still resolve.
-      const stored = new Set(answers.map(({ partition }) => partition));
-      if (messages.some(({ partition }) => !stored.has(partition!))) {
+      const stored = await deadline.within(producer.send(topic, records));
+      if (records.some(({ partition }) => !stored.has(partition))) {
         throw new LogUnavailableError("Kafka confirmed some partitions only: their leaders have just moved.");
       }
     } catch (error) {
-      retire(producer, request);
+      retire(producer);
       throw error;
     }
   };
 
   return {
     async append(topic, records) {
-      for (const part of splitBySize(records)) {
+      for (const request of toRequests(records, partitionOf)) {
         const deadline = createDeadline(timeoutMs);
         const turn = lastTurn.then(() => {
           if (deadline.isOver()) throw unconfirmed(timeoutMs);
-          return send(topic, part, deadline);
+          return send(topic, request, deadline);
         });
         lastTurn = turn.catch(() => {});
         try {
@@ -99,28 +78,36 @@ export function createAppender({ client, partitionOf, prepared, timeoutMs }: App
     },
     async close() {
       await lastTurn;
-      await connected?.then((producer) => producer.disconnect()).catch(() => {});
+      await connected?.then((producer) => producer.close()).catch(() => {});
       await Promise.all(retiring);
     },
   };
 }
 
-function splitBySize(records: readonly LogRecord[]): LogRecord[][] {
-  const parts: LogRecord[][] = [];
-  let part: LogRecord[] = [];
+/** The records in order, in parts that a broker takes as one request. */
+function toRequests(records: readonly LogRecord[], partitionOf: (key: string) => number): PlacedRecord[][] {
+  const requests: PlacedRecord[][] = [];
+  let request: PlacedRecord[] = [];
   let bytes = 0;
+  const bytesOf = new Map<number, number>();
   for (const record of records) {
     const size = requestBytesOf(record);
-    if (part.length > 0 && bytes + size > maxRequestBytes) {
-      parts.push(part);
-      part = [];
+    const partition = partitionOf(record.key);
+    if (
+      request.length > 0 &&
+      ((bytesOf.get(partition) ?? 0) + size > maxPartitionBytes || bytes + size > maxRequestBytes)
+    ) {
+      requests.push(request);
+      request = [];
       bytes = 0;
+      bytesOf.clear();
     }
-    part.push(record);
+    request.push({ record, partition });
     bytes += size;
+    bytesOf.set(partition, (bytesOf.get(partition) ?? 0) + size);
   }
-  if (part.length > 0) parts.push(part);
-  return parts;
+  if (request.length > 0) requests.push(request);
+  return requests;
 }
 
 interface Deadline {

@@ -17,6 +17,8 @@ export interface ConsentFollower {
   isCaughtUp(): boolean;
   /** Resolves as soon as it is, or when `signal` is aborted. */
   caughtUp(signal: AbortSignal): Promise<void>;
+  /** Records in the topic that are not followed yet. Rejects when the log is away. */
+  lag(now: Date): Promise<number>;
   /** Whether there is a record of the visitor that only a later version can read. */
   isUnreadable(visitor: string): boolean;
   stop(): Promise<void>;
@@ -164,6 +166,14 @@ export function createConsentFollower(deps: ConsentFollowerDeps): ConsentFollowe
         signal.addEventListener("abort", end);
         waiting.add(end);
       }),
+    async lag(now) {
+      // Where a record of this moment would be: the end.
+      const ends = await log.offsetsAt(topic, now);
+      return [...ends].reduce((sum, [partition, end]) => {
+        const next = partitions.get(partition)?.next ?? ledger.positionOf(partition)?.offset ?? 0;
+        return sum + Math.max(0, end - next);
+      }, 0);
+    },
     isUnreadable: (visitor) => unreadable.size > 0 && unreadable.has(visitor),
     async stop() {
       await reader.stop();

@@ -18,6 +18,8 @@ export interface SharedConsentLedger extends ConsentLedger {
   isCaughtUp(): boolean;
   /** Resolves as soon as it is, or when `signal` is aborted. */
   caughtUp(signal: AbortSignal): Promise<void>;
+  /** Records of other collectors that do not count here yet. Rejects when the log is away. */
+  lag(now: Date): Promise<number>;
 }
 
 /** What is taken for granted of a visitor whose choices cannot be read. */
@@ -47,6 +49,7 @@ export function createSharedConsentLedger(options: SharedConsentLedgerOptions): 
     },
     isCaughtUp: follower.isCaughtUp,
     caughtUp: follower.caughtUp,
+    lag: follower.lag,
     async close() {
       await follower.stop();
       await ledger.close();

@@ -1,35 +1,47 @@
 import { randomUUID } from "node:crypto";
 import { describeEventLog } from "@polder/core/contracts";
+import kafkajs from "kafkajs";
 import { describe } from "vitest";
-import { createKafkaLog } from "./event-log.ts";
+import { createKafkaLog, producerNames } from "./event-log.ts";
 
 const brokers = process.env.KAFKA_BROKERS?.split(",");
 const silent = { info() {}, warn() {}, error() {} };
 
 describe.skipIf(!brokers)(brokers ? "on a real broker" : "skipped: KAFKA_BROKERS is not set", () => {
-  describeEventLog(
-    "Kafka",
-    async () => {
-      const topicPrefix = `test-${randomUUID()}.`;
-      return {
-        async open() {
-          const log = createKafkaLog({
-            brokers: brokers!,
-            clientId: "polder-test",
-            partitions: 4,
-            replicationFactor: 1,
-            createTopics: true,
-            topicPrefix,
-            sessionTimeoutMs: 3000,
-            retryAfterMs: 20,
-            logger: silent,
-          });
-          await log.prepareTopics();
-          return log;
-        },
-        dispose: async () => {},
-      };
-    },
-    { randomRuns: 3 },
-  );
+  for (const producer of producerNames)
+    describeEventLog(
+      `Kafka, appending with ${producer},`,
+      async () => {
+        const topicPrefix = `test-${randomUUID()}.`;
+        return {
+          async open() {
+            const log = createKafkaLog({
+              brokers: brokers!,
+              clientId: "polder-test",
+              partitions: 4,
+              replicationFactor: 1,
+              createTopics: true,
+              topicPrefix,
+              sessionTimeoutMs: 3000,
+              retryAfterMs: 20,
+              producer,
+              logger: silent,
+            });
+            await log.prepareTopics();
+            return log;
+          },
+          async removeBefore(topic, partition, offset) {
+            const admin = new kafkajs.Kafka({ brokers: brokers!, logLevel: kafkajs.logLevel.NOTHING }).admin();
+            await admin.connect();
+            // kafkajs deletes only from topics that this connection has asked about.
+            await admin.fetchTopicOffsets(`${topicPrefix}${topic}`);
+            const partitions = [{ partition, offset: String(offset) }];
+            await admin.deleteTopicRecords({ topic: `${topicPrefix}${topic}`, partitions });
+            await admin.disconnect();
+          },
+          dispose: async () => {},
+        };
+      },
+      { randomRuns: 3 },
+    );
 });

@@ -2,9 +2,15 @@ import { LogUnavailableError, topics, type EventLog, type LogReader, type Logger
 import { createClusterAdmin } from "./admin.ts";
 import { createAppender } from "./appender.ts";
 import { createClient, type ConnectionOptions } from "./client.ts";
-import { createPartitioner } from "./messages.ts";
+import { connectKafkajsProducer } from "./kafkajs-producer.ts";
+import { createPartitioner } from "./partitioner.ts";
+import { createPlatformaticConnector } from "./platformatic-producer.ts";
 import { createReader } from "./reader.ts";
+import type { ProducerConnector } from "./record-producer.ts";
 import { prepareTopics } from "./topics.ts";
+
+export const producerNames = ["kafkajs", "platformatic"] as const;
+export type ProducerName = (typeof producerNames)[number];
 
 export interface KafkaLogOptions extends ConnectionOptions {
   /** Partitions of every topic, 24 when not given. */
@@ -14,6 +20,8 @@ export interface KafkaLogOptions extends ConnectionOptions {
   createTopics: boolean;
   /** Comes before the names of topics and groups, so that several installations can share a cluster. */
   topicPrefix?: string;
+  /** Which library appends, kafkajs when not given; readers and everything else are kafkajs'. Either puts a key into the same partition. */
+  producer?: ProducerName;
   /** How long an append may take before it counts as unknown, 1,000 ms when not given. */
   appendTimeoutMs?: number;
   /** How long a reader may be silent before its partitions go to others, 10,000 ms when not given; brokers take no less than 6,000 by default. */
@@ -67,8 +75,9 @@ export function createKafkaLog(options: KafkaLogOptions): KafkaLog {
     if (isClosed) throw new LogUnavailableError("The log is closed.");
   };
 
+  const connector = createConnector(options, appendTimeoutMs);
   const appender = createAppender({
-    client: createClient(options, logger, appendTimeoutMs),
+    connect: connector.connect,
     partitionOf: createPartitioner(partitions),
     prepared,
     timeoutMs: appendTimeoutMs,
@@ -77,7 +86,7 @@ export function createKafkaLog(options: KafkaLogOptions): KafkaLog {
   return {
     async prepareTopics() {
       assertOpen();
-      await prepared();
+      await Promise.all([prepared(), connector.loaded]);
     },
     async append(topic, records) {
       assertOpen();
@@ -135,6 +144,18 @@ export function createKafkaLog(options: KafkaLogOptions): KafkaLog {
         );
       return Promise.race([asked, late]).finally(() => clearTimeout(timer));
     },
+    async identityOf(topic) {
+      assertOpen();
+      await prepared();
+      const { clusterId } = await admin.ask((asked) => asked.describeCluster());
+      return `kafka:${clusterId}/${nameOf(topic)}`;
+    },
+    async offsetsAt(topic, time) {
+      assertOpen();
+      await prepared();
+      const offsets = await admin.ask((asked) => asked.fetchTopicOffsetsByTimestamp(nameOf(topic), time.getTime()));
+      return new Map(offsets.map(({ partition, offset }) => [partition, Number(offset)]));
+    },
     async partitionCount() {
       assertOpen();
       await prepared();
@@ -148,4 +169,10 @@ export function createKafkaLog(options: KafkaLogOptions): KafkaLog {
       await Promise.all([admin.close(), probe.close()]);
     },
   };
+}
+
+function createConnector(options: KafkaLogOptions, timeoutMs: number): ProducerConnector {
+  if (options.producer === "platformatic") return createPlatformaticConnector(options, timeoutMs);
+  const client = createClient(options, options.logger, timeoutMs);
+  return { loaded: Promise.resolve(), connect: () => connectKafkajsProducer(client, timeoutMs) };
 }

@@ -1,33 +1,42 @@
+import { randomUUID } from "node:crypto";
 import { LogUnavailableError, type LogRecord } from "@polder/core";
 import { createRecordingConsumer } from "@polder/core/contracts";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 // @boundaries-ignore a broker to stop and start again, as the test command starts its own
 import { startKafkaBroker } from "../../../scripts/kafka-broker.mjs";
-import { createKafkaLog, type KafkaLog } from "./event-log.ts";
+import { createKafkaLog, producerNames, type KafkaLog } from "./event-log.ts";
 
 // A broker of its own, because it is killed. Where none can be started `npm test` has no KAFKA_BROKERS either, or one of the user's.
 const wanted = process.env.KAFKA_BROKERS !== undefined;
 const broker = wanted ? await startKafkaBroker() : { skipped: "KAFKA_BROKERS is not set" };
 const reason = "skipped" in broker ? broker.skipped : undefined;
 
-describe.skipIf(reason !== undefined)(
-  reason ? `skipped, ${reason}: a broker that goes away` : "a broker that goes away",
-  () => {
-    const own = broker as Exclude<typeof broker, { skipped: string }>;
+const own = broker as Exclude<typeof broker, { skipped: string }>;
+afterAll(async () => {
+  if (reason === undefined) await own.stop();
+});
+
+describe.skipIf(reason !== undefined).each(producerNames)(
+  reason ? `skipped, ${reason}: a broker that goes away, %s` : "a broker that goes away, appending with %s",
+  (producer) => {
     const topic = "polder.events";
     let log: KafkaLog;
     let count = 0;
-    const acknowledged: string[] = [];
+    let acknowledged: string[] = [];
 
-    const recordOf = (id: string): LogRecord => ({
+    const recordOf = (id: string, valueBytes = 2): LogRecord => ({
       key: `shop:${id}`,
-      value: Buffer.from("{}"),
+      value: Buffer.from("{}".padEnd(valueBytes)),
       headers: { id, site: "shop", anonymousId: "", userId: "" },
     });
     const append = async () => {
       const id = `id-${(count += 1)}`;
       await log.append(topic, [recordOf(id)]);
       acknowledged.push(id);
+    };
+    const appendUntilTaken = async () => {
+      const returnedAt = performance.now();
+      while ((await timed(append)).outcome !== undefined) expect(performance.now() - returnedAt).toBeLessThan(10_000);
     };
     const timed = async (work: () => Promise<unknown>) => {
       const startedAt = performance.now();
@@ -38,24 +47,24 @@ describe.skipIf(reason !== undefined)(
       return { outcome, ms: performance.now() - startedAt };
     };
 
-    beforeAll(async () => {
+    beforeEach(async () => {
       if (reason !== undefined) return;
+      count = 0;
+      acknowledged = [];
       log = createKafkaLog({
         brokers: [own.brokers],
         clientId: "polder-test",
         partitions: 2,
         replicationFactor: 1,
         createTopics: true,
+        topicPrefix: `outage-${randomUUID()}.`,
         sessionTimeoutMs: 3000,
+        producer,
         logger: { info() {}, warn() {}, error() {} },
       });
       await log.prepareTopics();
     });
-    afterAll(async () => {
-      if (reason !== undefined) return;
-      await log.close();
-      await own.stop();
-    });
+    afterEach(() => log?.close());
 
     it("refuses appends within about a second, works again when it is back, and the reader has everything", async () => {
       const consumer = createRecordingConsumer();
@@ -78,8 +87,7 @@ describe.skipIf(reason !== undefined)(
       expect(reachable.ms).toBeLessThan(1100);
 
       await own.start();
-      const returnedAt = performance.now();
-      while ((await timed(append)).outcome !== undefined) expect(performance.now() - returnedAt).toBeLessThan(10_000);
+      await appendUntilTaken();
       await append();
       expect(await log.isReachable()).toBe(true);
       await consumer.until(() => acknowledged.every((id) => consumer.ids().includes(id)));
@@ -87,10 +95,48 @@ describe.skipIf(reason !== undefined)(
       await reading;
       expect(consumer.brokenPromise()).toBeUndefined();
     });
+
+    it("gives up on one that hangs within about a second, works again when it goes on, and stores nothing twice that it confirmed", async () => {
+      await append();
+      await own.pause();
+      try {
+        // More than the kernel takes off our hands.
+        const many = Array.from({ length: 6 }, (_, index) => recordOf(`large-${index}`, 800_000));
+        const { outcome, ms } = await timed(() => log.append(topic, many));
+        expect(outcome).toBeInstanceOf(LogUnavailableError);
+        expect(ms).toBeLessThan(1500);
+        expect((await timed(append)).outcome).toBeInstanceOf(LogUnavailableError);
+      } finally {
+        await own.resume();
+      }
+      await appendUntilTaken();
+      const consumer = createRecordingConsumer();
+      const reader = log.openReader({ topic, group: "loader", maxRecords: 100, maxBytes: 1e7, lingerMs: 0 });
+      const reading = reader.run(consumer);
+      await consumer.until(() => acknowledged.every((id) => consumer.ids().includes(id)));
+      const copies = acknowledged.map((id) => consumer.ids().filter((stored) => stored === id).length);
+      expect(copies).toEqual(acknowledged.map(() => 1));
+      await reader.stop();
+      await reading;
+    });
+
+    it("closes while one hangs that has a request of ours", async () => {
+      await append();
+      await own.pause();
+      try {
+        const unanswered = timed(append);
+        const closing = timed(() => log.close());
+        expect((await unanswered).outcome).toBeInstanceOf(LogUnavailableError);
+        // kafkajs tries five times, a second each.
+        expect((await closing).ms).toBeLessThan(10_000);
+      } finally {
+        await own.resume();
+      }
+    });
   },
 );
 
-describe("a log that was never there", () => {
+describe.each(producerNames)("a log that was never there, appending with %s", (producer) => {
   it("opens all the same, and says so", async () => {
     const messages: string[] = [];
     const log = createKafkaLog({
@@ -99,6 +145,7 @@ describe("a log that was never there", () => {
       clientId: "polder-test",
       replicationFactor: 1,
       createTopics: true,
+      producer,
       logger: { info() {}, warn: (message) => void messages.push(message), error() {} },
     });
     await expect(log.append("polder.events", [])).resolves.toBeUndefined();

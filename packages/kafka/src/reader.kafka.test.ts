@@ -143,6 +143,30 @@ describe.skipIf(!brokers)(
       expect([...(await log.lag(topic, "loader")).values()]).toEqual([0, 0, 0, 0]);
     });
 
+    it("are told which records are none of ours", async () => {
+      const producer = new kafkajs.Kafka({
+        brokers: brokers!,
+        logLevel: kafkajs.logLevel.NOTHING,
+      }).producer();
+      await producer.connect();
+      const send = (value: string | null, headers: { [name: string]: string }) =>
+        producer.send({ topic: `${topicPrefix}${topic}`, messages: [{ key: "shop:a", value, headers, partition: 0 }] });
+      await send("{}", { id: "first", site: "shop" });
+      await send("{}", { id: "second", site: "shop", v: "1" });
+      await send("{}", { id: "third", site: "shop", v: "2" });
+      await send(null, { id: "tombstone", site: "shop" });
+      await producer.disconnect();
+      const consumer = createRecordingConsumer();
+      read(log, consumer);
+      await consumer.until(() => consumer.ids().length === 4);
+      expect(consumer.records().map(({ headers, foreign }) => [headers.id, foreign])).toEqual([
+        ["first", undefined],
+        ["second", undefined],
+        ["third", expect.stringContaining("version 2")],
+        ["tombstone", "It has no value."],
+      ]);
+    });
+
     it("are told when Kafka removed what they had not read, with their position as it was", async () => {
       await append(0, 40);
       const first = createRecordingConsumer({

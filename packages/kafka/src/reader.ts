@@ -45,6 +45,8 @@ interface Assignment {
   partition: number;
   isActive: boolean;
   tenure: Tenure | undefined;
+  /** Ranges. */
+  consumed: number;
   /** Resolves when nothing of it runs any more. */
   over: Promise<void>;
 }
@@ -122,7 +124,7 @@ export function createReader(deps: ReaderDeps, options: ReaderOptions): LogReade
     states.catch(() => {});
     for (const partition of partitions) {
       const before = assignments.get(partition)?.over ?? Promise.resolve();
-      const assignment: Assignment = { partition, isActive: true, tenure: undefined, over: before };
+      const assignment: Assignment = { partition, isActive: true, tenure: undefined, consumed: 0, over: before };
       assignment.over = before.then(() => hold(member, consumer, assignment, states));
       assignments.set(partition, assignment);
     }
@@ -135,7 +137,9 @@ export function createReader(deps: ReaderDeps, options: ReaderOptions): LogReade
     firstStates: Promise<Map<number, PartitionState>>,
   ) => {
     let askStates = () => firstStates;
+    let failures = 0;
     while (assignment.isActive && !stopping.isOpen()) {
+      const before = assignment.consumed;
       const failure = await holdOnce(member, consumer, assignment, askStates).catch((error: Error) => error);
       if (!assignment.isActive || stopping.isOpen()) return;
       const code = (failure as { code?: string } | undefined)?.code;
@@ -145,7 +149,8 @@ export function createReader(deps: ReaderDeps, options: ReaderOptions): LogReade
         partition: assignment.partition,
         code,
       });
-      await stopping.wait(deps.retryAfterMs);
+      failures = assignment.consumed === before ? failures + 1 : 0;
+      await stopping.wait(deps.retryAfterMs * Math.min(2 ** failures, longestPause));
       // Asked by who waits for it: a refusal that nobody heard would end the process.
       askStates = deps.partitionStates;
     }
@@ -215,6 +220,8 @@ export function createReader(deps: ReaderDeps, options: ReaderOptions): LogReade
       for (const range of splitIntoRanges(records, options)) {
         if (!tenure.isActive || stopping.isOpen() || pulse.isLost()) return;
         await consumer.consume(toRange(payload, tenure, range));
+        const assignment = assignments.get(payload.batch.partition);
+        if (assignment) assignment.consumed += 1;
         const { offset } = range.at(-1)!;
         // In order: kafkajs keeps the last one, so a lower one would rewind us.
         payload.resolveOffset(String(offset));
@@ -290,6 +297,9 @@ export function createReader(deps: ReaderDeps, options: ReaderOptions): LogReade
     },
   };
 }
+
+/** What fails again and again is tried again after up to this many pauses. */
+const longestPause = 10;
 
 const lostMembership = new Set([
   "ILLEGAL_GENERATION",

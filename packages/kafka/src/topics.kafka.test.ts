@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { LogMisconfiguredError } from "@polder/core";
+import { LogMisconfiguredError, topics } from "@polder/core";
 import kafkajs, { type Admin, type ITopicConfig } from "kafkajs";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { createKafkaLog, type KafkaLog, type KafkaLogOptions } from "./event-log.ts";
@@ -33,13 +33,13 @@ describe.skipIf(!brokers)(brokers ? "topics at the start" : "skipped, KAFKA_BROK
     return (error as Error).message;
   };
   const make = async (config: Partial<ITopicConfig>) => {
-    const topics = ["polder.events", "polder.rejected", "polder.consent"].map((name) => ({
+    const wanted = topics.map((name) => ({
       topic: `${topicPrefix}${name}`,
       numPartitions: 3,
       replicationFactor: 1,
       ...config,
     }));
-    await admin.createTopics({ topics, waitForLeaders: true });
+    await admin.createTopics({ topics: wanted, waitForLeaders: true });
   };
 
   beforeAll(async () => {
@@ -65,8 +65,8 @@ describe.skipIf(!brokers)(brokers ? "topics at the start" : "skipped, KAFKA_BROK
 
   it("makes them when allowed, also when two processes start at once, and finds them the next time", async () => {
     await Promise.all([open().prepareTopics(), open().prepareTopics()]);
-    const { topics } = await admin.fetchTopicMetadata({ topics: [`${topicPrefix}polder.events`] });
-    expect(topics[0]!.partitions).toHaveLength(3);
+    const metadata = await admin.fetchTopicMetadata({ topics: [`${topicPrefix}polder.events`] });
+    expect(metadata.topics[0]!.partitions).toHaveLength(3);
     const again = open({ createTopics: false });
     await again.prepareTopics();
     expect(await again.partitionCount("polder.rejected")).toBe(3);

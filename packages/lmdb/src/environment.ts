@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import {
   LogMisconfiguredError,
   LogUnavailableError,
@@ -23,6 +24,9 @@ export interface ReaderOwner {
 
 /** The LMDB environment behind a log and the names of what is in it. Every method reads the newest committed state, or the transaction it is called in. */
 export interface Environment {
+  /** Made with the folder: another folder, or one made anew, has another. */
+  id: string;
+  path: string;
   partitions: number;
   records(topic: Topic): RecordTable;
   /** The next offset that the partition will give. */
@@ -41,6 +45,8 @@ export interface Environment {
   setOwner(topic: Topic, group: string, owner: ReaderOwner | undefined): void;
   /** Whether the process is alive, has this folder open and is the one that started then. */
   isProcessAlive(pid: number, startedAt: number): boolean;
+  /** Reads of one turn of the event loop share a state; the next one sees what every process has committed by now. */
+  refresh(): void;
   /** Runs `work` in a write transaction. Resolves when it is on the disk. What `work` throws must be thrown before it writes. */
   write<T>(work: () => T): Promise<T>;
   /** Waits for the writes under way. */
@@ -61,13 +67,15 @@ export function openEnvironment(options: { path: string; partitions: number; max
     const known = state.get(["partitions"]) as number | undefined;
     if (known === undefined) state.putSync(["partitions"], partitions);
     state.putSync(["process", process.pid], processStartedAt);
-    return known ?? partitions;
+    const id = (state.get(["id"]) as string | undefined) ?? randomUUID();
+    state.putSync(["id"], id);
+    return { partitions: known ?? partitions, id };
   });
-  if (stored !== partitions) {
+  if (stored.partitions !== partitions) {
     void root.close();
     throw new LogMisconfiguredError(
-      `The log in ${path} has ${stored} partitions, not ${partitions}: a key would change its partition and lose its order. ` +
-        `Start with ${stored} partitions, or with another folder.`,
+      `The log in ${path} has ${stored.partitions} partitions, not ${partitions}: a key would change its partition and lose its order. ` +
+        `Start with ${stored.partitions} partitions, or with another folder.`,
     );
   }
 
@@ -76,6 +84,8 @@ export function openEnvironment(options: { path: string; partitions: number; max
   const records = (topic: Topic) => tables.get(topic)!;
 
   const environment: Environment = {
+    id: stored.id,
+    path,
     partitions,
     records,
     nextOffset: (topic, partition) => (state.get(["next", topic, partition]) as number | undefined) ?? 0,
@@ -106,6 +116,7 @@ export function openEnvironment(options: { path: string; partitions: number; max
       root.readerCheck();
       return readerPids(root.readerList()).has(pid);
     },
+    refresh: () => root.resetReadTxn(),
     async write(work) {
       if (closed) throw new LogUnavailableError(`The log in ${path} is closed.`);
       const transaction = root.transaction(work);

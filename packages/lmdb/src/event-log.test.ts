@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { LogMisconfiguredError, LogUnavailableError, type EventLog, type LogRecord } from "@polder/core";
 import { describeEventLog } from "@polder/core/contracts";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { openEnvironment } from "./environment.ts";
 import { createLmdbLog } from "./event-log.ts";
 
 const logger = { info() {}, warn() {}, error() {} };
@@ -14,6 +15,13 @@ describeEventLog(
     const path = await mkdtemp(join(tmpdir(), "polder-lmdb-"));
     return {
       open: async () => createLmdbLog({ path, partitions: 4, retryAfterMs: 5, pollMs: 5, logger }),
+      async removeBefore(topic, partition, offset) {
+        const environment = openEnvironment({ path, partitions: 4, maxBytes: 2 ** 30 });
+        const records = environment.records(topic);
+        const keys = [...records.getKeys({ start: [partition, 0], end: [partition, offset] })];
+        await environment.write(() => keys.forEach((key) => void records.remove(key)));
+        await environment.close();
+      },
       dispose: () => rm(path, { recursive: true }),
     };
   },
@@ -66,6 +74,32 @@ describe("the LMDB log", () => {
     const refusal = error(() => createLmdbLog({ path: join(path, "file"), logger }));
     expect(refusal).toBeInstanceOf(LogMisconfiguredError);
     expect(refusal.message).toContain(join(path, "file"));
+  });
+
+  it("refuses a second reader of a group that does not want to wait, and names the process of the first", async () => {
+    const log = open();
+    const limits = { topic, group: "loader", maxRecords: 10, maxBytes: 1e6, lingerMs: 0 } as const;
+    const consumer = { assigned: async () => 0, consume: async () => {}, revoked() {} };
+    const first = log.openReader(limits);
+    const held = new Promise<void>((resolve) => {
+      void first.run({ ...consumer, assigned: async () => (resolve(), 0) });
+    });
+    await held;
+    const second = open().openReader({ ...limits, whenTaken: "refuse" });
+    await expect(second.run(consumer)).rejects.toThrow(LogMisconfiguredError);
+    await expect(
+      open()
+        .openReader({ ...limits, whenTaken: "refuse" })
+        .run(consumer),
+    ).rejects.toThrow(`Process ${process.pid} reads ${topic}`);
+    await second.stop();
+    await first.stop();
+    const third = open().openReader({ ...limits, whenTaken: "refuse" });
+    const isTaken = new Promise<void>((resolve) => {
+      void third.run({ ...consumer, assigned: async () => (resolve(), 0) });
+    });
+    await isTaken;
+    await third.stop();
   });
 
   it("refuses appends when it is full, and takes them again when records have been committed", async () => {

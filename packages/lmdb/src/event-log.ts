@@ -1,5 +1,13 @@
 import { statfs } from "node:fs/promises";
-import { LogUnavailableError, type EventLog, type LogReader, type LogRecord, type Logger } from "@polder/core";
+import {
+  LogUnavailableError,
+  type CommittedPosition,
+  type EventLog,
+  type LogReader,
+  type LogRecord,
+  type Logger,
+  type Topic,
+} from "@polder/core";
 import { openEnvironment } from "./environment.ts";
 import { partitionOf } from "./partition-of.ts";
 import { createReader } from "./reader.ts";
@@ -26,6 +34,13 @@ export interface LmdbLogOptions {
   logger: Logger;
 }
 
+export interface LmdbLog extends EventLog {
+  /** What the group committed last, by whichever process; undefined when it never did. */
+  position(topic: Topic, group: string, partition: number): CommittedPosition | undefined;
+  /** Bytes of disk that the stored records take. */
+  storedBytes(): number;
+}
+
 /** Below this a disk counts as full: an append could fail halfway. */
 const leastFreeBytes = 32 * 2 ** 20;
 
@@ -33,7 +48,7 @@ const leastFreeBytes = 32 * 2 ** 20;
  * An {@link EventLog} in a folder: fsynced before it answers, safe across processes, with one reader a (topic, group) at a time.
  * @throws {LogMisconfiguredError} when the folder cannot be used or holds another number of partitions.
  */
-export function createLmdbLog(options: LmdbLogOptions): EventLog {
+export function createLmdbLog(options: LmdbLogOptions): LmdbLog {
   const { path, partitions = 1, maxBytes = 8 * 2 ** 30, logger } = options;
   const environment = openEnvironment({ path, partitions, maxBytes });
   const retention = createRetention({
@@ -98,6 +113,7 @@ export function createLmdbLog(options: LmdbLogOptions): EventLog {
 
     async lag(topic, group) {
       assertOpen();
+      environment.refresh();
       const lag = new Map<number, number>();
       for (let partition = 0; partition < partitions; partition++) {
         const from = environment.position(topic, group, partition)?.offset ?? 0;
@@ -113,9 +129,24 @@ export function createLmdbLog(options: LmdbLogOptions): EventLog {
       return disk !== undefined && disk.bavail * disk.bsize >= leastFreeBytes;
     },
 
+    async identityOf(topic) {
+      assertOpen();
+      return `lmdb:${environment.id}/${topic}`;
+    },
+
+    // Nothing in here says when a record was appended.
+    async offsetsAt(topic) {
+      assertOpen();
+      const all = Array.from({ length: partitions }, (_, partition) => partition);
+      return new Map(all.map((partition) => [partition, environment.firstOffset(topic, partition)]));
+    },
+
     async partitionCount() {
       return partitions;
     },
+
+    position: environment.position,
+    storedBytes: environment.storedBytes,
 
     async close() {
       if (isClosed) return;

@@ -1,8 +1,16 @@
 export { createLmdbLog, type LmdbLogOptions } from "./event-log.ts";
-export { createSpooledLog, type SpooledLog, type SpooledLogOptions } from "./spooled-log.ts";
+export {
+  createSpooledLog,
+  forwardWithinMs,
+  spoolAfterMs,
+  type SpooledLog,
+  type SpooledLogOptions,
+} from "./spooled-log.ts";
 export {
   choiceKeptMs,
   createLmdbConsentLedger,
   type LmdbConsentLedger,
   type LmdbConsentLedgerOptions,
 } from "./consent-ledger.ts";
+export { copyLmdbFolder } from "./copy-folder.ts";
+export { carryOverChoices, type CarriedOver, type CarriedWithdrawal } from "./carry-over-choices.ts";

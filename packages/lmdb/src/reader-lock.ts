@@ -9,6 +9,8 @@ import { processStartedAt, type Environment } from "./environment.ts";
 export interface ReaderLock {
   /** The token of the new owner, undefined while another one is alive. */
   tryAcquire(): Promise<string | undefined>;
+  /** The process of the owner, undefined when there is none or it seems to be gone. */
+  livingOwner(): number | undefined;
   isHeld(token: string): boolean;
   /** For use inside a write transaction. */
   assertHeld(token: string): void;
@@ -41,6 +43,10 @@ export function createReaderLock(environment: Environment, topic: Topic, group: 
       });
       missed = 0;
       return acquired ? token : undefined;
+    },
+    livingOwner() {
+      const owner = environment.owner(topic, group);
+      return owner && environment.isProcessAlive(owner.pid, owner.processStartedAt) ? owner.pid : undefined;
     },
     isHeld,
     assertHeld(token) {

@@ -1,4 +1,5 @@
 import {
+  LogMisconfiguredError,
   NotAssignedError,
   type LogRange,
   type LogReader,
@@ -24,6 +25,9 @@ export interface ReaderDeps {
   onCommit(): void;
 }
 
+/** What fails again and again is tried again after up to this many pauses. */
+const longestPause = 10;
+
 export function createReader(deps: ReaderDeps, options: ReaderOptions): LogReader {
   const { environment, logger, appended, pollMs } = deps;
   const { topic, group } = options;
@@ -35,7 +39,10 @@ export function createReader(deps: ReaderDeps, options: ReaderOptions): LogReade
   const run = async (consumer: PartitionConsumer) => {
     while (!isStopping) {
       const token = await acquire();
-      if (token === undefined) continue;
+      if (token === undefined) {
+        refuseWhenTaken();
+        continue;
+      }
       const partitions = Array.from({ length: environment.partitions }, (_, partition) => partition);
       await Promise.all(partitions.map((partition) => readPartition(consumer, partition, token)));
       await lock.release(token).catch((error: Error) => {
@@ -57,10 +64,27 @@ export function createReader(deps: ReaderDeps, options: ReaderOptions): LogReade
     }
   };
 
+  const refuseWhenTaken = () => {
+    const pid = options.whenTaken === "refuse" && !isStopping ? lock.livingOwner() : undefined;
+    if (pid === undefined) return;
+    throw new LogMisconfiguredError(
+      `Process ${pid} reads ${topic} of the log in ${environment.path} for ${group} already, and only one can: stop it first, or stop this one. ` +
+        "To share the work between several, use Kafka.",
+    );
+  };
+
   const readPartition = async (consumer: PartitionConsumer, partition: number, token: string) => {
+    let failures = 0;
+    const watched: PartitionConsumer = {
+      ...consumer,
+      async consume(range) {
+        await consumer.consume(range);
+        failures = 0;
+      },
+    };
     while (!isStopping && lock.isHeld(token)) {
       const assignment: Assignment = { token, isActive: true };
-      const failed = await readUntilFailure(consumer, partition, assignment).then(
+      const failed = await readUntilFailure(watched, partition, assignment).then(
         () => undefined,
         (error: Error) => error,
       );
@@ -69,7 +93,8 @@ export function createReader(deps: ReaderDeps, options: ReaderOptions): LogReade
       if (!failed || isStopping) continue;
       const code = (failed as { code?: string }).code;
       logger.warn("a range was not consumed and is handed over again", { topic, group, partition, code });
-      await stopped.wait(deps.retryAfterMs);
+      await stopped.wait(deps.retryAfterMs * Math.min(2 ** failures, longestPause));
+      failures += 1;
     }
   };
 
@@ -129,7 +154,8 @@ export function createReader(deps: ReaderDeps, options: ReaderOptions): LogReade
       isStopping = true;
       stopped.notify();
       appended.notify();
-      await running;
+      // What it ended with is told to the one who ran it.
+      await running?.catch(() => {});
     },
   };
 }
@@ -173,6 +199,11 @@ function createPartitionSource(
     let bytes = table.getBinary([partition, firstOffset]);
     if (!bytes) {
       if (nextOffset >= environment.nextOffset(limits.topic, partition)) return false;
+      const first = environment.firstOffset(limits.topic, partition);
+      if (first > nextOffset)
+        throw new RangeError(
+          `Offsets ${nextOffset} to ${first - 1} of ${limits.topic}/${partition} have left the log.`,
+        );
       // Only where reading starts in the middle of a batch: later ones begin where the one before ended.
       const [key] = table.getKeys({ start: [partition, nextOffset], end: [partition, -1], reverse: true, limit: 1 });
       if (!key) return false;

@@ -5,7 +5,13 @@ import { decodeBatch, encodeBatches } from "./record-batch.ts";
 const recordOf = (text: string, valueBytes: number): LogRecord => ({
   key: text,
   value: Buffer.alloc(valueBytes, valueBytes),
-  headers: { id: `${text}id`, site: "", anonymousId: text.repeat(3), userId: `${text} ` },
+  headers: {
+    id: `${text}id`,
+    site: "",
+    anonymousId: text.repeat(3),
+    userId: `${text} `,
+    arrival: valueBytes % 2 === 0 ? undefined : `${text}.1.z`,
+  },
 });
 
 it("gives back what was put in, for texts and values around every length that changes the encoding", () => {
@@ -32,7 +38,25 @@ it("turns half a surrogate pair into the replacement character and keeps the fie
   const [batch] = encodeBatches([recordOf("\ud83d|", 1)]);
   const [record] = decodeBatch(batch!.bytes, 0);
   expect(record!.key).toBe("\ufffd|");
-  expect(record!.headers).toEqual({ id: "\ufffd|id", site: "", anonymousId: "\ufffd|".repeat(3), userId: "\ufffd| " });
+  expect(record!.headers).toEqual({
+    id: "\ufffd|id",
+    site: "",
+    anonymousId: "\ufffd|".repeat(3),
+    userId: "\ufffd| ",
+    arrival: "\ufffd|.1.z",
+  });
+});
+
+it("reads the batches of earlier versions, which know no arrivals", () => {
+  // As version 0.1 wrote { key: "k", id: "i", site: "s", anonymousId: "", userId: "u" } with the value 7, twice.
+  const record = [1, 1, 1, 0, 1, 4, ...Buffer.from("kisu"), 1, 7];
+  const decoded = decodeBatch(Buffer.from([...record, ...record]), 5);
+  expect(decoded.map(({ offset, key }) => ({ offset, key }))).toEqual([
+    { offset: 5, key: "k" },
+    { offset: 6, key: "k" },
+  ]);
+  expect(decoded[1]!.headers).toEqual({ id: "i", site: "s", anonymousId: "", userId: "u" });
+  expect([...decoded[1]!.value]).toEqual([7]);
 });
 
 it("keeps batches small, and a large record alone", () => {

@@ -1,8 +1,8 @@
 /** Wakes everyone who waits; who does not wait misses it, so look at the state first and wait after. */
 export interface Signal {
   notify(): void;
-  /** Resolves at the next {@link notify}, or after `ms` at the latest. */
-  wait(ms: number): Promise<void>;
+  /** Resolves at the next {@link notify}, or after `ms` at the latest where they are given. */
+  wait(ms?: number): Promise<undefined>;
 }
 
 export function createSignal(): Signal {
@@ -16,9 +16,9 @@ export function createSignal(): Signal {
         const wake = () => {
           clearTimeout(timer);
           waiting.delete(wake);
-          resolve();
+          resolve(undefined);
         };
-        const timer = setTimeout(wake, ms);
+        const timer = ms === undefined ? undefined : setTimeout(wake, ms);
         waiting.add(wake);
       }),
   };

@@ -45,7 +45,7 @@ export interface RefusedItem {
   /** As sent, cut at 200 characters; "" when there is none. */
   type: string;
   name: string;
-  /** JSON text of what was sent, cut at 2 KiB. */
+  /** JSON text of what was sent, with what its batch shares, cut at 2 KiB. */
   body: string;
 }
 
@@ -89,10 +89,10 @@ function parseBatch(root: Loose, text: string): ParseResult {
   const receipt = readReceipt(root.receipt);
 
   // Checking changes events in place; a refusal reports them as they came, so the text is read once more when there is one.
-  let original: unknown[] | undefined;
+  let original: Loose | undefined;
   const sentItem = (index: number): unknown => {
-    original ??= (parseJson(text) as { batch: unknown[] }).batch;
-    return original[index];
+    original ??= parseJson(text) as Loose;
+    return withShared((original.batch as unknown[])[index], original);
   };
   return {
     ok: true,
@@ -123,6 +123,18 @@ function readShared(root: Loose, mend: boolean): Shared {
   if (!isObject(root.context)) return { ...shared, fault: invalidShared("`context` of the batch must be an object.") };
   const { bytes, fault } = checkSharedContext(root.context, mend);
   return { ...shared, context: root.context, contextBytes: bytes, fault: shared.fault ?? fault };
+}
+
+/** The event as it would have been sent alone: what is kept of a refusal is enough to judge it again. */
+function withShared(event: unknown, { context, sentAt }: Loose): unknown {
+  if (!isObject(event)) return event;
+  const own = event.context ?? undefined;
+  const isMergeable = isObject(context) && (own === undefined || isObject(own));
+  return {
+    ...event,
+    ...(isMergeable && { context: { ...context, ...own } }),
+    ...(typeof sentAt === "string" && { sentAt: event.sentAt ?? sentAt }),
+  };
 }
 
 const invalidShared = (detail: string): Fault => ({ reason: "invalid_field", detail });

@@ -1,5 +1,5 @@
 import type { NewEvents, ReadQueries, StoredEvent } from "@polder/clickhouse";
-import type { Logger } from "@polder/core";
+import { errorText, type Logger } from "@polder/core";
 
 /** What is new in the store, asked for once and told to every listener. */
 export interface LiveFeed {
@@ -146,10 +146,7 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
           isStoreReachable = true;
         },
         (error: unknown) => {
-          if (isStoreReachable)
-            logger.warn("live feed: the store does not answer", {
-              error: error instanceof Error ? error.name : "unknown",
-            });
+          if (isStoreReachable) logger.warn("live feed: the store does not answer", { error: errorText(error) });
           isStoreReachable = false;
         },
       )

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import * as http from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
-import type { Logger } from "@polder/core";
+import { errorText, type Logger } from "@polder/core";
 import { isLoopback, isLocalHostHeader } from "../local-host.ts";
 import { authenticate } from "./authenticate.ts";
 import { createJudge } from "./create-judge.ts";
@@ -204,7 +204,7 @@ export function createSqlProxy(options: SqlProxyOptions): SqlProxy {
       handle(request, response).catch((error: unknown) => {
         if (request.socket.destroyed || response.headersSent) return void request.socket.destroy();
         if (error instanceof EngineAwayError) return answer(response, engineIsAway);
-        logger.error("sql request failed", { error: error instanceof Error ? error.message : String(error) });
+        logger.error("sql request failed", { error: errorText(error) });
         answer(response, {
           status: 500,
           code: 1001,

@@ -30,6 +30,7 @@ const site = {
   maxEventsPerSecond: 1,
   traits: {},
   currency: "EUR",
+  retention: { anonymousDays: 395, knownDays: 1_125 },
 } as const;
 const anywhere = { ...site, id: "try-out", origins: ["*"] };
 const directory: SiteDirectory = {

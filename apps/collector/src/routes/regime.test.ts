@@ -1,3 +1,4 @@
+import { Readable } from "node:stream";
 import { buildPage, buildSite } from "@polder/testing";
 import type { ConsentStamp, Regime } from "@polder/protocol";
 import { describe, expect, it } from "vitest";
@@ -31,7 +32,8 @@ function request(
   init: { method?: string; body?: string; headers?: { [name: string]: string } } = {},
 ) {
   const headers = { host: "data.shop.example", ...init.headers };
-  const incoming = { headers, socket: { remoteAddress: from } };
+  const body = init.body === undefined ? [] : [Buffer.from(init.body)];
+  const incoming = Object.assign(Readable.from(body), { headers, socket: { remoteAddress: from } });
   return collector.app.request(path, { ...init, headers }, { incoming });
 }
 const ask = (from: string, headers: { [name: string]: string } = { origin: shopOrigin }, key = writeKey) =>

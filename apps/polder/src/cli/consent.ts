@@ -1,11 +1,12 @@
-import { createClickHouse, createConsentQueries, createReadQueries, type ClickHouse } from "@polder/clickhouse";
+import { createConsentQueries, createReadQueries } from "@polder/clickhouse";
 import { noticeTexts } from "@polder/core";
 import { findConfigFile, readConfigFile } from "../config-file.ts";
 import { readSettings, settingFlags, type Settings } from "../settings.ts";
-import { readFlags, type Command, type CommandContext } from "./command.ts";
+import { askClickHouse } from "./ask-clickhouse.ts";
+import { readFlags, type Command } from "./command.ts";
 import { prove } from "./consent-proof.ts";
 import { readNoted, verify } from "./consent-verify.ts";
-import { codeOf, CommandError, exitCode, messageOf, UsageError } from "./exit-code.ts";
+import { CommandError, exitCode, UsageError } from "./exit-code.ts";
 
 const help = `Looks into the record of choices (consent_log) of a running Polder, or of the ClickHouse server in CLICKHOUSE_URL.
 
@@ -47,14 +48,14 @@ export const consentCommand: Command = {
         if (id !== undefined) throw new UsageError(`There is no place for “${id}”.`);
         if (head.length > 0 && site === undefined) throw new UsageError("--head is of one chain: say --site too.");
         const noted = readNoted(head);
-        return ask(settings, context, (clickhouse) =>
+        return askClickHouse(settings, context, (clickhouse) =>
           verify({ queries: createConsentQueries(clickhouse), terminal: context.terminal, site, noted }),
         );
       }
       case "proof":
         if (id === undefined) throw new UsageError("Say of which event or person: give its id.");
         if (head.length > 0) throw new UsageError("--head belongs to verify.");
-        return ask(settings, context, (clickhouse) =>
+        return askClickHouse(settings, context, (clickhouse) =>
           prove({
             queries: { ...createConsentQueries(clickhouse), findPerson: createReadQueries(clickhouse).findPerson },
             terminal: context.terminal,
@@ -87,34 +88,4 @@ function textsOf(settings: Settings, cwd: string, site: string | undefined): obj
       return [id, texts];
     }),
   );
-}
-
-/** Where SQL is asked from outside: the server in CLICKHOUSE_URL, else the port of a running Polder. */
-async function ask(
-  { clickhouse: server, host, ports, database, sqlPassword }: Settings,
-  { terminal }: CommandContext,
-  work: (clickhouse: ClickHouse) => Promise<number>,
-): Promise<number> {
-  const url = server?.url ?? `http://${host.includes(":") ? `[${host}]` : host}:${ports.sql}`;
-  const say = (text: string): void => terminal.err(text);
-  const clickhouse = createClickHouse({
-    url,
-    username: server?.username ?? "default",
-    password: server?.password ?? sqlPassword ?? "",
-    database,
-    logger: { info: () => undefined, warn: say, error: say },
-  });
-  try {
-    return await work(clickhouse);
-  } catch (error) {
-    if (error instanceof CommandError) throw error;
-    const cause = codeOf(error) ?? messageOf(error);
-    throw new CommandError(
-      (await clickhouse.isReachable())
-        ? `ClickHouse at ${url} could not answer: ${messageOf(error)}`
-        : `Nothing answers at ${url} (${cause}). Start Polder with \`npx polder start\`, or say where it is with --sql-port or CLICKHOUSE_URL.`,
-    );
-  } finally {
-    await clickhouse.close();
-  }
 }

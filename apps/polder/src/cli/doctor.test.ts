@@ -8,6 +8,7 @@ import { dropReasons } from "@polder/protocol";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { readSettings } from "../settings.ts";
 import { checkConsent, examine, verdict, type Finding } from "./doctor.ts";
+import { whereOnTheWay } from "./doctor-where.ts";
 
 let folder = "";
 const servers: Server[] = [];
@@ -56,6 +57,7 @@ const installation = async (
     tables?: boolean;
     config?: string;
     metrics?: string;
+    ledger?: string;
   } = {},
 ) => {
   const now = new Date("2026-11-22T12:00:00Z");
@@ -69,6 +71,7 @@ const installation = async (
   const api = await serve(() => ({ text: "ok\n" }));
   const sql = await serve((_, body) => {
     if (body.includes("version()")) return { text: `26.7.2.1\t${now.getTime() + (faults.clockMs ?? 0)}\n` };
+    if (body.includes("loss_ledger")) return { text: faults.ledger ?? "" };
     return faults.tables === false
       ? { status: 404, text: "Code: 60. DB::Exception: Unknown table\nmore" }
       : { text: `1000\t${faults.refused ?? 0}\n` };
@@ -180,6 +183,69 @@ ${lost}
   it("leaves out what did not happen", async () => {
     const findings = await examineWith({ metrics: metricsOf("") });
     expect(findings.filter(({ text }) => text.includes("since the collector started"))).toEqual([]);
+  });
+});
+
+describe("where events are", () => {
+  const textsOf = async (faults: Parameters<typeof installation>[0]): Promise<string[]> =>
+    (await examineWith(faults)).map(({ level, text }) => `${level}: ${text}`);
+  const sums = (over: { [column: number]: string | number } = {}): string => {
+    const cells = ["shop", 100, 100, 0, 0, 0, 0, "", "", 0, 0, "2026-11-22 10:00:00", 0];
+    return `${cells.map((cell, column) => over[column] ?? cell).join("\t")}\n`;
+  };
+
+  it("is the log, when it is not empty", async () => {
+    const texts = await textsOf({ lag: 7, metrics: "polder_log_lag_seconds 1.2\n" });
+    expect(texts).toContain("ok: Not in ClickHouse yet: 7 are in the log, the oldest for 2 s at most.");
+  });
+
+  it("is the spool of a collector, when Kafka is away", async () => {
+    const metrics = "polder_collector_spool_records 12\npolder_collector_spool_age_seconds 90.5\n";
+    expect(await textsOf({ lag: 0, metrics })).toContainEqual(
+      expect.stringMatching(
+        /^note: Not in ClickHouse yet: 12 records are in the spool of the collector at http:\S+, the oldest for 91 s: its log is away\.$/,
+      ),
+    );
+  });
+
+  it("is ClickHouse, when nothing waits", async () => {
+    expect(await textsOf({ lag: 0 })).toContain("ok: Everything that was answered for is in ClickHouse.");
+  });
+
+  it("is not guessed where the loader is another process", () => {
+    expect(whereOnTheWay([], "http://localhost")).toEqual([]);
+    const spool = { name: "polder_collector_spool_records", labels: {}, value: 0 };
+    expect(whereOnTheWay([spool], "http://localhost")).toEqual([]);
+  });
+
+  it("is said of each site, with the top reasons", async () => {
+    const ledger =
+      sums({ 1: 100, 2: 70, 3: 9, 4: 11, 5: 6, 6: 4, 7: "too_deep", 8: "no_consent" }) +
+      sums({ 0: "blog", 1: 5, 2: 5 });
+    const texts = await textsOf({ ledger });
+    expect(texts).toContain(
+      "ok: Of 100 events of shop received in the last 24 hours 70 are in ClickHouse, 9 were rejected (most often too_deep), 11 were dropped (most often no_consent), 6 were sent again and are there once, 4 are on their way.",
+    );
+    expect(texts).toContain("ok: Of 5 events of blog received in the last 24 hours 5 are in ClickHouse.");
+    expect(texts.filter((text) => text.startsWith("wrong"))).toEqual([]);
+  });
+
+  it.each([
+    ["lost", { 9: 3 }, /^3 events of shop that were answered for are nowhere, most of the hour 2026-11-22 10:00:00/],
+    [
+      "there twice",
+      { 10: 2 },
+      /^2 events of shop are in ClickHouse more than once, most of the hour 2026-11-22 10:00:00/,
+    ],
+    [
+      "in a spool for hours",
+      { 12: 8 },
+      /^8 events of shop have been in the spool of a collector for more than an hour/,
+    ],
+  ])("is wrong when events are %s", async (_, over, words) => {
+    const wrong = wrongOf(await examineWith({ ledger: sums(over) }));
+    expect(wrong).toHaveLength(1);
+    expect(wrong[0]).toMatch(words);
   });
 });
 

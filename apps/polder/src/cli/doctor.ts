@@ -6,6 +6,7 @@ import { ownerOf } from "../data-folder.ts";
 import { sqlAccess } from "../sql-access.ts";
 import { readSettings, settingFlags, type Settings } from "../settings.ts";
 import { readFlags, type Command } from "./command.ts";
+import { judgeLedger, ledgerQuestion, readLedgerSums, whereOnTheWay } from "./doctor-where.ts";
 import { codeOf, exitCode, messageOf } from "./exit-code.ts";
 import { basisWords } from "./key-basis.ts";
 import { readCounts, sumOf, type Count } from "./read-counts.ts";
@@ -19,7 +20,8 @@ Usage: polder doctor [options]
   --host <host>        Default: 127.0.0.1 (POLDER_HOST).
   --collector-port, --api-port, --sql-port <port>
 
-Looks at: configuration, consent, data folder, disk, collector, live page, SQL, clock, lag, refused and dropped events.
+Looks at: configuration, consent, data folder, disk, collector, live page, SQL, clock, lag, refused and dropped events; says where
+events are that are not in ClickHouse, and whether any are missing.
 Exit code: 0 when all is well (notes do not count), 1 when something is wrong.`;
 
 export interface Finding {
@@ -229,6 +231,8 @@ async function checkStore(settings: Settings, now: () => Date): Promise<Finding[
         ? wrong(`${words}. Ask why: SELECT reason, any(detail), count() FROM rejected GROUP BY reason`)
         : ok(`${words}.`),
     );
+    const ledger = await askStore(settings, ledgerQuestion(settings.database));
+    findings.push(...readLedgerSums(ledger).flatMap(judgeLedger));
   } catch (error) {
     findings.push(wrong(`The tables cannot be read (${messageOf(error)}). Make them with \`npx polder migrate\`.`));
   }
@@ -240,7 +244,7 @@ async function checkCounts(collector: string): Promise<Finding[]> {
   try {
     const response = await fetch(`${collector}/metrics`, { signal: AbortSignal.timeout(answerWithinMs) });
     const counts = readCounts(await response.text());
-    return [...checkLag(counts), ...checkLosses(counts)];
+    return [...checkLag(counts), ...whereOnTheWay(counts, collector), ...checkLosses(counts)];
   } catch {
     // That the collector is away is told by its own check.
     return [];

@@ -1,4 +1,5 @@
-import { readFileSync } from "node:fs";
+import { readVersion } from "../version.ts";
+import { backupCommand } from "./backup.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { consentCommand } from "./consent.ts";
 import { doctorCommand } from "./doctor.ts";
@@ -6,6 +7,9 @@ import { CommandError, exitCode, messageOf, UsageError } from "./exit-code.ts";
 import { initCommand } from "./init.ts";
 import { keyCommand } from "./key.ts";
 import { migrateCommand } from "./migrate.ts";
+import { restoreCommand } from "./restore.ts";
+import { retentionCommand } from "./retention.ts";
+import { replayCommand } from "./replay.ts";
 import { sqlCommand } from "./sql.ts";
 import { startCommand } from "./start.ts";
 import { tagCommand } from "./tag.ts";
@@ -19,6 +23,10 @@ export const commands: readonly Command[] = [
   sqlCommand,
   doctorCommand,
   consentCommand,
+  retentionCommand,
+  backupCommand,
+  restoreCommand,
+  replayCommand,
   keyCommand,
   typesCommand,
 ];
@@ -59,10 +67,6 @@ export async function runCli(args: readonly string[], context: CommandContext): 
     return error.exitCode;
   }
 }
-
-// The same file from the sources and from what was built of them.
-const readVersion = (): string =>
-  (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
 
 const overview = ({ terminal: { colours } }: CommandContext): string => {
   const width = Math.max(...commands.map((command) => command.name.length));

@@ -24,7 +24,8 @@ ${parts.map(({ flag, name, port, variable }) => `  ${`--${flag} <port>`.padEnd(2
 
 A port may be 0: any that is free. Other environment:
   KAFKA_BROKERS           host:port, comma separated: Kafka instead of the embedded log, with
-                          POLDER_PARTITIONS (24), POLDER_REPLICATION (3), POLDER_TOPIC_PREFIX.
+                          POLDER_PARTITIONS (24), POLDER_REPLICATION (3), POLDER_TOPIC_PREFIX,
+                          POLDER_KAFKA_PRODUCER (kafkajs, or platformatic: less CPU).
   CLICKHOUSE_URL          A ClickHouse server instead of the embedded engine, with
                           CLICKHOUSE_USER, CLICKHOUSE_PASSWORD, CLICKHOUSE_DATABASE (polder).
   POLDER_ADMIN_TOKEN, POLDER_SQL_PASSWORD

@@ -11,42 +11,35 @@ const orderAmounts = `maxMap(if(name = 'Order Completed',
     map(concat(currency, ' ', if(order_id = '', message_id, order_id)), amount), map()::Map(String, Decimal(18, 4))))`;
 const isPerson = "atom != 0 AND bot = ''";
 
-/** The states of traits that the events of a table, or a selection of them, state. */
-export const statesOfTraits = (events: string): string => `SELECT
-  site,
-  atom,
-  trait_name AS name,
-  argMaxState(
-    (trait_value, events.origin::String, trait_class::String, trait_purpose::String, trait_personal, events.time)::Tuple(value String, origin String, class String, purpose String, personal UInt8, time DateTime64(3, 'UTC')),
-    ${moment}) AS last
-FROM ${events} AS events
-ARRAY JOIN
-  \`traits.name\` AS trait_name,
-  \`traits.value\` AS trait_value,
-  \`traits.class\` AS trait_class,
-  \`traits.purpose\` AS trait_purpose,
-  \`traits.personal\` AS trait_personal
-WHERE ${isPerson}
-GROUP BY site, atom, trait_name`;
+/** What a view adds to the keys of its table; nothing in this migration. */
+export interface MoreKeys {
+  /** `expression AS name`, in the same order as the names. */
+  columns: readonly string[];
+  names: readonly string[];
+}
 
-export const materializedViews: Migration = {
-  number: 3,
-  name: "materialized-views",
-  sql: `
-CREATE MATERIALIZED VIEW IF NOT EXISTS {db}.atom_mv {on_cluster} TO {local atom} AS
-SELECT
+export interface ViewSource {
+  from: string;
+  /** A condition on top of the view's own, with an AND before it. */
+  and: string;
+}
+
+const inserted: ViewSource = { from: "{local events}", and: "" };
+const none: MoreKeys = { columns: [], names: [] };
+
+/** The question behind each view, by the table that it fills. */
+export const viewSelects = {
+  atom: (more: MoreKeys = none, source: ViewSource = inserted): string => `SELECT
   site,
   cityHash64(anonymous_id, user_id) AS key,
   atom,
   anonymous_id,
   user_id,
-  min(received_at) AS first_seen
-FROM {local events} AS events
-WHERE atom != 0
-GROUP BY site, atom, anonymous_id, user_id;
-
-CREATE MATERIALIZED VIEW IF NOT EXISTS {db}.profile_state_mv {on_cluster} TO {local profile_state} AS
-SELECT
+  min(received_at) AS first_seen${added(more)}
+FROM ${source.from} AS events
+WHERE atom != 0${source.and}
+GROUP BY site, atom, anonymous_id, user_id${keys(more)}`,
+  profile_state: (more: MoreKeys = none, source: ViewSource = inserted): string => `SELECT
   site,
   atom,
   min(events.time) AS first_seen,
@@ -60,34 +53,43 @@ SELECT
   argMinIfState(${touch}, ${moment}, ${isTouch}) AS first_touch,
   argMaxIfState(${touch}, ${moment}, ${isTouch}) AS last_touch,
   argMaxIfState(events.device::String, ${moment}, events.device != '') AS device,
-  argMaxIfState(events.country::String, ${moment}, events.country != '') AS country
-FROM {local events} AS events
-WHERE ${isPerson}
-GROUP BY site, atom;
-
-CREATE MATERIALIZED VIEW IF NOT EXISTS {db}.trait_state_mv {on_cluster} TO {local trait_state} AS
-${statesOfTraits("{local events}")};
-
-CREATE MATERIALIZED VIEW IF NOT EXISTS {db}.audience_day_mv {on_cluster} TO {local audience_day} AS
-SELECT
+  argMaxIfState(events.country::String, ${moment}, events.country != '') AS country${added(more)}
+FROM ${source.from} AS events
+WHERE ${isPerson}${source.and}
+GROUP BY site, atom${keys(more)}`,
+  trait_state: (more: MoreKeys = none, source: ViewSource = inserted): string => `SELECT
+  site,
+  atom,
+  trait_name AS name,
+  argMaxState(
+    (trait_value, events.origin::String, trait_class::String, trait_purpose::String, trait_personal, events.time)::Tuple(value String, origin String, class String, purpose String, personal UInt8, time DateTime64(3, 'UTC')),
+    ${moment}) AS last${added(more)}
+FROM ${source.from} AS events
+ARRAY JOIN
+  \`traits.name\` AS trait_name,
+  \`traits.value\` AS trait_value,
+  \`traits.class\` AS trait_class,
+  \`traits.purpose\` AS trait_purpose,
+  \`traits.personal\` AS trait_personal
+WHERE ${isPerson}${source.and}
+GROUP BY site, atom, trait_name${keys(more)}`,
+  audience_day: (more: MoreKeys = none, source: ViewSource = inserted): string => `SELECT
   site,
   day,
   pair.1 AS dimension,
   pair.2 AS value,
   count() AS events,
-  groupBitmapIfState(atom, atom != 0) AS atoms
-FROM {local events} AS events
+  groupBitmapIfState(atom, atom != 0) AS atoms${added(more)}
+FROM ${source.from} AS events
 ARRAY JOIN arrayFilter(
   dimension_value -> dimension_value.2 != '',
   [
     ('all', 'all'), ('country', country::String), ('device', device::String), ('channel', channel::String),
     ('campaign', utm_campaign::String), ('page_group', page_group::String), ('event', name::String)
   ]) AS pair
-WHERE bot = ''
-GROUP BY site, day, dimension, value;
-
-CREATE MATERIALIZED VIEW IF NOT EXISTS {db}.session_state_mv {on_cluster} TO {local session_state} AS
-SELECT
+WHERE bot = ''${source.and}
+GROUP BY site, day, dimension, value${keys(more)}`,
+  session_state: (more: MoreKeys = none, source: ViewSource = inserted): string => `SELECT
   site,
   toDate(session_start) AS start_date,
   session_id,
@@ -103,13 +105,11 @@ SELECT
   argMaxIfState(url_path, ${moment}, ${isPage}) AS exit_page,
   argMinIfState(${touch}, ${moment}, ${isTouch}) AS touch,
   argMinIfState(events.device::String, ${moment}, events.device != '') AS device,
-  argMinIfState(events.country::String, ${moment}, events.country != '') AS country
-FROM {local events} AS events
-WHERE events.atom != 0 AND bot = '' AND session_id != ''
-GROUP BY site, start_date, session_id;
-
-CREATE MATERIALIZED VIEW IF NOT EXISTS {db}.identity_edge_mv {on_cluster} TO {local identity_edge} AS
-SELECT
+  argMinIfState(events.country::String, ${moment}, events.country != '') AS country${added(more)}
+FROM ${source.from} AS events
+WHERE events.atom != 0 AND bot = '' AND session_id != ''${source.and}
+GROUP BY site, start_date, session_id${keys(more)}`,
+  identity_edge: (more: MoreKeys = none, source: ViewSource = inserted): string => `SELECT
   site,
   anonymous_id,
   user_id,
@@ -118,9 +118,31 @@ SELECT
   min(events.time) AS time,
   argMin(events.received_at, ${moment}) AS received_at,
   argMin(events._partition, ${moment}) AS _partition,
-  argMin(events._offset, ${moment}) AS _offset
-FROM {local events} AS events
-WHERE anonymous_id != '' AND user_id != '' AND bot = ''
-GROUP BY site, anonymous_id, user_id;
-`,
+  argMin(events._offset, ${moment}) AS _offset${added(more)}
+FROM ${source.from} AS events
+WHERE anonymous_id != '' AND user_id != '' AND bot = ''${source.and}
+GROUP BY site, anonymous_id, user_id${keys(more)}`,
+} as const;
+
+function added({ columns }: MoreKeys): string {
+  return columns.map((column) => `,\n  ${column}`).join("");
+}
+
+function keys({ names }: MoreKeys): string {
+  return names.map((name) => `, ${name}`).join("");
+}
+
+export type ViewTable = keyof typeof viewSelects;
+
+const createViews = (Object.keys(viewSelects) as ViewTable[])
+  .map(
+    (table) =>
+      `CREATE MATERIALIZED VIEW IF NOT EXISTS {db}.${table}_mv {on_cluster} TO {local ${table}} AS\n${viewSelects[table]()};\n`,
+  )
+  .join("\n");
+
+export const materializedViews: Migration = {
+  number: 3,
+  name: "materialized-views",
+  sql: `\n${createViews}`,
 };

@@ -6,6 +6,9 @@ import { views } from "./0004-views.ts";
 import { consentRecord } from "./0005-consent-record.ts";
 import { consentSetting } from "./0006-consent-setting.ts";
 import { consentChoices } from "./0007-consent-choices.ts";
+import { lossLedger } from "./0008-loss-ledger.ts";
+import { retention } from "./0009-retention.ts";
+import { loading } from "./0010-loading.ts";
 
 /** SQL as written in this folder: statements that each end with a semicolon at the end of a line, with the places below to fill in. */
 export interface Migration {
@@ -37,6 +40,9 @@ export const migrations: readonly Migration[] = [
   consentRecord,
   consentSetting,
   consentChoices,
+  lossLedger,
+  retention,
+  loading,
 ];
 
 export const renderMigrations = (options: RenderOptions): RenderedMigration[] =>

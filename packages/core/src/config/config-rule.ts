@@ -1,5 +1,6 @@
 import { origins, purposes, regimes } from "@polder/protocol";
 import { isIP } from "node:net";
+import { defaultRetention, maxRetentionDays, minRetentionDays } from "../ports/retention-store.ts";
 import { countries } from "./countries.ts";
 import type { ObjectRule, Rule, ValueOf } from "./rule.ts";
 
@@ -222,6 +223,28 @@ const site = {
             },
           },
           default: {},
+        },
+      },
+    },
+    retention: {
+      type: "object",
+      about:
+        "How long what arrived is kept, at most: it goes by the week, so up to six days sooner. A change counts for what is there too.",
+      default: {},
+      fields: {
+        anonymousDays: {
+          type: "number",
+          about: "Days that events without a user id are kept, with everything made of them.",
+          min: minRetentionDays,
+          max: maxRetentionDays,
+          default: defaultRetention.anonymousDays,
+        },
+        knownDays: {
+          type: "number",
+          about: "Days that events with a user id are kept, with everything made of them.",
+          min: minRetentionDays,
+          max: maxRetentionDays,
+          default: defaultRetention.knownDays,
         },
       },
     },

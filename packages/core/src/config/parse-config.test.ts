@@ -44,6 +44,7 @@ describe("a configuration", () => {
               purposes: {},
               notice: {},
             },
+            retention: { anonymousDays: 395, knownDays: 1_125 },
             currency: "EUR",
             allowThirdParty: false,
             maxEventsPerSecond: 5000,
@@ -95,6 +96,7 @@ describe("a configuration", () => {
               nl: { title: "Jouw keuze", text: "Shop wil tellen.", links: [] },
             },
           },
+          retention: { anonymousDays: 90, knownDays: 730 },
           currency: "USD",
           allowThirdParty: true,
           maxEventsPerSecond: 10,
@@ -265,11 +267,19 @@ describe("a configuration", () => {
     ],
     [
       { sites: [site({ regime: "opt_in", consent: {} })] },
-      "sites[0].regime: is no setting: use one of id, name, timezone, origins, writeKeys, serverKeys, cookieDomain, consent, currency, allowThirdParty, maxEventsPerSecond, traits.",
+      "sites[0].regime: is no setting: use one of id, name, timezone, origins, writeKeys, serverKeys, cookieDomain, consent, retention, currency, allowThirdParty, maxEventsPerSecond, traits.",
     ],
     [
       { sites: [site({ regime: "strict" })] },
       "sites[0].consent.regimes.default: must be one of opt_in, opt_out, notice.",
+    ],
+    [
+      { sites: [site({ retention: { anonymousDays: 29 } })] },
+      "sites[0].retention.anonymousDays: must be a whole number from 30 to 36500.",
+    ],
+    [
+      { sites: [site({ retention: { anonymousDays: 90, knownDays: 89 } })] },
+      "sites[0].retention.knownDays: is less than anonymousDays: known visitors are kept at least as long.",
     ],
     [{ sites: [site({ currency: "eur" })] }, "sites[0].currency: must be an ISO 4217 code, as EUR."],
     [

@@ -47,6 +47,12 @@ function findContradictions(config: PolderConfig, problems: ConfigProblem[]): vo
         });
       }
     });
+    if (site.retention.knownDays < site.retention.anonymousDays) {
+      problems.push({
+        path: `${path}.retention.knownDays`,
+        message: "is less than anonymousDays: known visitors are kept at least as long.",
+      });
+    }
     checkConsent(site.consent, `${path}.consent`, problems);
     if (site.origins.includes("*") && site.origins.length > 1) {
       problems.push({

@@ -88,8 +88,7 @@ const validityOf = ({ notBefore, notAfter }: KeyConfig): Pick<KnownKey, "notBefo
 const dayMs = 24 * 3_600_000;
 
 function toSite(config: SiteConfig): Site {
-  const { id, name, timezone, origins, cookieDomain, consent, allowThirdParty, maxEventsPerSecond, traits, currency } =
-    config;
+  const { id, name, timezone, origins, cookieDomain, consent, allowThirdParty, maxEventsPerSecond, traits } = config;
   const { default: regime = "opt_in", ...regimes } = consent.regimes;
   const texts = noticeTexts(consent.purposes);
   const hashes = new Map<Purpose, Set<string>>();
@@ -110,6 +109,7 @@ function toSite(config: SiteConfig): Site {
     allowThirdParty,
     maxEventsPerSecond,
     traits,
-    currency,
+    currency: config.currency,
+    retention: config.retention,
   };
 }

@@ -8,6 +8,7 @@ import {
   type LogRecord,
   type PartitionConsumer,
   type ReaderOptions,
+  type Topic,
 } from "../ports/event-log.ts";
 import {
   commitEnd,
@@ -21,6 +22,8 @@ import {
 export interface EventLogHarness {
   /** A log over the storage. A second one is what another process would have. */
   open(): Promise<EventLog>;
+  /** Removes the records of a partition before an offset, which begins an append, as their age would. */
+  removeBefore(topic: Topic, partition: number, offset: number): Promise<void>;
   /** Called after every log has been closed. */
   dispose(): Promise<void>;
 }
@@ -324,6 +327,60 @@ export function describeEventLog(
       }
     });
 
+    it("asks again where to read, with the bounds of now, when what it was to read next has left the log", async () => {
+      const batch = (from: number) =>
+        Array.from({ length: 20 }, (_, index) => recordOf("site:a", `id-${from + index}`));
+      await log.append(topic, batch(0));
+      await log.append(topic, batch(20));
+      let isRemoved = false;
+      const consumer = record({
+        from: ({ committed, bounds }) => Math.max(committed?.offset ?? 0, bounds.start),
+      });
+      const { assigned } = consumer;
+      consumer.assigned = async (partition, committed, bounds) => {
+        const from = await assigned(partition, committed, bounds);
+        // Between the answer and the first record that is read.
+        if (bounds.end === 40 && !isRemoved) {
+          isRemoved = true;
+          await harness.removeBefore(topic, partition, 20);
+        }
+        return from;
+      };
+      read(log, consumer);
+      await consumer.until(() => consumer.ids().length >= 20);
+      expect(consumer.ids()).toEqual(batch(20).map(({ headers }) => headers.id));
+      const [before, after] = consumer.assignments.filter(({ bounds }) => bounds.end === 40);
+      expect(before!.bounds).toEqual({ start: 0, end: 40 });
+      expect(after).toMatchObject({ committed: undefined, bounds: { start: 20, end: 40 } });
+    });
+
+    it("names its storage, the same for everyone who has it open and another for every topic", async () => {
+      const other = await open();
+      expect(await other.identityOf(topic)).toBe(await log.identityOf(topic));
+      expect(await log.identityOf("polder.rejected")).not.toBe(await log.identityOf(topic));
+      await closeAll();
+      const before = await (await open()).identityOf(topic);
+      const elsewhere = await createHarness();
+      const another = await elsewhere.open();
+      expect(await another.identityOf(topic)).not.toBe(before);
+      await another.close();
+      await elsewhere.dispose();
+    });
+
+    it("gives offsets before which nothing was appended since a time", async () => {
+      const before = new Date();
+      await log.append(
+        topic,
+        Array.from({ length: 10 }, (_, index) => recordOf(`site:${index}`, `id-${index}`)),
+      );
+      const starts = await log.offsetsAt(topic, before);
+      expect(new Set(starts.keys())).toEqual(new Set([0, 1, 2, 3]));
+      expect([...starts.values()]).toEqual([0, 0, 0, 0]);
+      const end = [...(await log.lag(topic, "nobody"))];
+      const later = await log.offsetsAt(topic, new Date(Date.now() + 60_000));
+      for (const [partition, count] of end) expect(later.get(partition)).toBeLessThanOrEqual(count);
+    });
+
     it("commits what it is told, also an offset in the past", async () => {
       await log.append(
         topic,
@@ -534,7 +591,13 @@ function recordOf(key: string, id: string, valueBytes?: number): LogRecord {
   return {
     key,
     value: new TextEncoder().encode(valueBytes === undefined ? json : json.padEnd(valueBytes)),
-    headers: { id, site: "shop", anonymousId: key.slice(key.indexOf(":") + 1), userId: "" },
+    headers: {
+      id,
+      site: "shop",
+      anonymousId: key.slice(key.indexOf(":") + 1),
+      userId: "",
+      arrival: `p.1.${id.length}`,
+    },
   };
 }
 

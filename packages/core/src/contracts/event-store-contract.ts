@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 
 import { StoreUnavailableError, type EventStore } from "../ports/event-store.ts";
 import { ruleVersion, type RejectedRow } from "../row/event-row.ts";
+import { createMessageHash } from "../row/message-hash.ts";
 import { buildEventRow, rowBytes, type LoadedEventRow } from "./build-event-row.ts";
 
 /** One store with its server, and the ways to hurt it. */
@@ -13,6 +14,8 @@ export interface EventStoreHarness {
   eventCounts(): Promise<{ [table: string]: number }>;
   /** Makes one view fail on whatever is inserted, until the function returned is called. */
   breakView(): Promise<() => Promise<void>>;
+  /** Removes the rows of `events` and of nothing else, as their age or an erasure would. */
+  removeEvents(): Promise<void>;
   /** Ends the server at once, without warning. Resolves when it answers again. */
   killServer(): Promise<void>;
   dispose(): Promise<void>;
@@ -229,19 +232,89 @@ export function describeEventStore(adapter: string, createHarness: () => Promise
       expect(await store.maxOffset("rejected", 0)).toBe(3);
     });
 
-    it("gives message ids by offset, from the first up to but not including the last", async () => {
-      await store.insert("events", "token-1", rowBytes(rows(30, 20).toReversed()));
+    it("still knows the greatest offset and atom when the rows have been removed", async () => {
+      await store.insert("events", "token-1", rowBytes(rows(10, 100)));
+      const greatest = await store.maxAtom(0);
+      await harness.removeEvents();
+      expect(await store.maxOffset("events", 0)).toBe(109);
+      expect(await store.maxAtom(0)).toBe(greatest);
+    });
+
+    it("gives the hashes of message ids from the first up to but not including the last, and the ids behind offsets", async () => {
+      const odd = 'o\'dd \\ "key"\n\u{1F600}';
+      await store.insert("events", "token-1", rowBytes(rows(30, 20)));
       await store.insert("events", "token-2", rowBytes(rows(20)));
       await store.insert("events", "token-3", rowBytes([buildEventRow({ _partition: 1, _offset: 12 })]));
-      const found = [];
-      for await (const message of store.messageIds(0, 10, 40)) found.push(message);
-      expect(found).toEqual(
-        Array.from({ length: 30 }, (_, index) => ({
-          offset: 10 + index,
-          site: "shop",
-          messageId: `message-${10 + index}`,
-        })),
+      await store.insert(
+        "events",
+        "token-4",
+        rowBytes([buildEventRow({ _offset: 2 ** 40, site: "blog", message_id: odd })]),
       );
+      const key = Uint32Array.from([1, 2, 3, 0xffffffff]);
+      const hash = createMessageHash(key);
+      const found = new Map<number, string>();
+      for (const [from, before] of [
+        [10, 40],
+        [2 ** 40, 2 ** 40 + 1],
+      ] as const)
+        for await (const words of store.messageHashes(0, from, before, key))
+          for (let at = 0; at < words.length; at += 4)
+            found.set(words[at]! + words[at + 1]! * 2 ** 32, `${words[at + 2]}.${words[at + 3]}`);
+      const expected = [
+        ...Array.from({ length: 30 }, (_, index) => [10 + index, "shop", `message-${10 + index}`] as const),
+        [2 ** 40, "blog", odd] as const,
+      ].map(([offset, site, messageId]) => {
+        const words = new Uint32Array(2);
+        hash(site, messageId, words, 0);
+        return [offset, words.join(".")] as const;
+      });
+      expect(new Map([...found].toSorted(([a], [b]) => a - b))).toEqual(new Map(expected));
+
+      const messages = await store.messagesAt(0, [2 ** 40, 12, 11, 500]);
+      expect(messages.toSorted((a, b) => a.offset - b.offset)).toEqual([
+        { offset: 11, site: "shop", messageId: "message-11" },
+        { offset: 12, site: "shop", messageId: "message-12" },
+        { offset: 2 ** 40, site: "blog", messageId: odd },
+      ]);
+      expect(await store.messagesAt(0, [])).toEqual([]);
+    });
+
+    it("knows which events it has refused", async () => {
+      const refused = { ...buildRejectedRow({ reason: "refused_by_store" }), _partition: 2, _offset: 104 };
+      await store.insert(
+        "rejected",
+        "token-1",
+        rowBytes([refused, { ...buildRejectedRow(), _partition: 2, _offset: 7 }]),
+      );
+      expect(await store.hasRefusal(2, 104)).toBe(true);
+      expect(await store.hasRefusal(2, 7)).toBe(false);
+      expect(await store.hasRefusal(1, 104)).toBe(false);
+    });
+
+    it("remembers the log that a table was loaded from first", async () => {
+      const [one, two] = await Promise.all([store.sourceOf("events", "log-a"), store.sourceOf("events", "log-b")]);
+      expect(one).toBe(two);
+      expect(await store.sourceOf("events", "log-c")).toBe(one);
+      expect(await store.sourceOf("rejected", "log-c")).toBe("log-c");
+    });
+
+    it("keeps what was lost until somebody accepts it", async () => {
+      const gap = { topic: "polder.events", partition: 3, from: 10, to: 20 };
+      const { gaps } = store;
+      expect(await gaps.open()).toEqual([]);
+      await gaps.found(gap);
+      await gaps.found(gap);
+      await gaps.found({ ...gap, to: 30 });
+      await gaps.found({ ...gap, partition: 4 });
+      expect(await gaps.open()).toEqual([
+        { ...gap, to: 30 },
+        { ...gap, partition: 4 },
+      ]);
+      expect(await gaps.acceptedTo(gap.topic, 3, 10)).toBeUndefined();
+      await gaps.accept({ ...gap, to: 30 });
+      expect(await gaps.acceptedTo(gap.topic, 3, 10)).toBe(30);
+      expect(await gaps.acceptedTo(gap.topic, 3, 11)).toBeUndefined();
+      expect(await gaps.open()).toEqual([{ ...gap, partition: 4 }]);
     });
 
     it("says whether it can be reached", async () => {

@@ -24,20 +24,27 @@ export interface RequestOrigin {
   remoteAddress: string;
 }
 
-/** Reads who is asking. Every header here can be made up by anyone, so only a configured proxy's are read. */
-export function createClientAddressReader(edge: () => EdgeSettings): (request: RequestOrigin) => ClientAddress {
+/** Whether an address is that of a configured proxy. */
+export function createProxyCheck(edge: () => EdgeSettings): (address: string) => boolean {
   let settings: EdgeSettings | undefined;
   let trusted = new BlockList();
-  const isTrusted = (ip: string): boolean => {
-    const version = isIP(ip);
-    return version !== 0 && trusted.check(ip, version === 4 ? "ipv4" : "ipv6");
-  };
-  return ({ header, url, remoteAddress }) => {
+  return (address) => {
     const current = edge();
     if (current !== settings) {
       settings = current;
       trusted = toBlockList(current.trustedProxies);
     }
+    const ip = plainAddress(address);
+    const version = isIP(ip);
+    return version !== 0 && trusted.check(ip, version === 4 ? "ipv4" : "ipv6");
+  };
+}
+
+/** Reads who is asking. Every header here can be made up by anyone, so only a configured proxy's are read. */
+export function createClientAddressReader(edge: () => EdgeSettings): (request: RequestOrigin) => ClientAddress {
+  const isTrusted = createProxyCheck(edge);
+  return ({ header, url, remoteAddress }) => {
+    const current = edge();
     const peer = plainAddress(remoteAddress);
     const isHttps = url.startsWith("https:");
     if (current.trustedProxies.length === 0 || !isTrusted(peer)) return { ip: peer, country: "", isHttps };

@@ -15,6 +15,19 @@ describe("createRecordEncoder", () => {
     expect(toRecord({ ...row, anonymous_id: "", user_id: "" }).key).toBe("m-1");
   });
 
+  it("gives every thousand events of a visit a key of their own, the same for a retry", () => {
+    const keyOf = (session_seq: number): string => toRecord({ ...row, session_seq }).key;
+    expect(keyOf(999)).toBe("shop:visitor-1");
+    expect([keyOf(1000), keyOf(1999), keyOf(2000)]).toEqual([
+      "shop:visitor-1#1",
+      "shop:visitor-1#1",
+      "shop:visitor-1#2",
+    ]);
+    expect(createRecordEncoder()({ ...row, session_seq: 1000 }).key).toBe(keyOf(1000));
+    expect(toRecord({ ...row, anonymous_id: "", session_seq: 5000 }).key).toBe("shop:user-1#5");
+    expect(toRecord({ ...row, anonymous_id: "", user_id: "", session_seq: 5000 }).key).toBe("m-1");
+  });
+
   it("tells the loader in headers who it is of", () => {
     expect(toRecord(row).headers).toEqual({ id: "m-1", site: "shop", anonymousId: "visitor-1", userId: "user-1" });
   });

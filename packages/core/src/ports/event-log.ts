@@ -2,12 +2,18 @@
 
 /** What the loader brings into the store. */
 export const loadedTopics = ["polder.events", "polder.rejected"] as const;
-/** `polder.consent` holds the last record of every visitor's choices; only collectors read it. */
-export const topics = [...loadedTopics, "polder.consent"] as const;
+/**
+ * `polder.consent` holds the last record of every visitor's choices; only collectors read it. `polder.ledger` holds rows for `ledger_entry`: what
+ * collectors count. Stating one again changes nothing, so they are loaded without the care that events need.
+ */
+export const topics = [...loadedTopics, "polder.consent", "polder.ledger"] as const;
 export type Topic = (typeof topics)[number];
 
 export interface LogRecord {
-  /** Records of one key keep their order and share a partition: `site:anonymousId`, else `site:userId`, else the message id. */
+  /**
+   * Records of one key keep their order and share a partition: `site:anonymousId`, else `site:userId`, else the message id. After 1,000 events of a
+   * visit the first two go on as `…#1`, `…#2`, …
+   */
   key: string;
   /** One JSON object in UTF-8 without a line break: the final row. */
   value: Uint8Array;
@@ -23,11 +29,15 @@ export interface RecordHeaders {
   anonymousId: string;
   /** Empty when none. */
   userId: string;
+  /** Which arrival at a collector it is, as `arrivalText` writes it: what the loss ledger counts. Absent on records that no collector received. */
+  arrival?: string | undefined;
 }
 
 export interface StoredRecord extends LogRecord {
   /** Ascending within a partition, not always by one. */
   offset: number;
+  /** In words why this is no record of ours, when it is none: somebody else wrote to the topic, or a version that is newer than this one. */
+  foreign?: string;
 }
 
 export interface EventLog {
@@ -43,8 +53,27 @@ export interface EventLog {
   lag(topic: Topic, group: string): Promise<Map<number, number>>;
   /** Whether an append would be tried with hope; answers within a second. */
   isReachable(): Promise<boolean>;
+  /** Names the storage behind a topic, the same for everyone who has it open: offsets of another one mean other records. */
+  identityOf(topic: Topic): Promise<string>;
+  /**
+   * By partition an offset before which no record was appended at `time` or later; the first one that is left, where the log keeps no times.
+   */
+  offsetsAt(topic: Topic, time: Date): Promise<Map<number, number>>;
+  /** What is durable on this machine only. Absent where `append` never resolves with "spooled". */
+  spool?(): Promise<SpoolStatus>;
   partitionCount(topic: Topic): Promise<number>;
   close(): Promise<void>;
+}
+
+export interface SpoolStatus {
+  /** Of all topics, by all processes that share the spool. */
+  records: number;
+  /** Of disk. */
+  bytes: number;
+  /** When the oldest row was received, in milliseconds since 1970; undefined when none waits, or when another process forwards. */
+  oldestReceivedAt: number | undefined;
+  /** How long the attempt to forward that is under way has taken; 0 when none is, or when another process forwards. */
+  attemptMs: number;
 }
 
 export interface ReaderOptions {
@@ -56,6 +85,11 @@ export interface ReaderOptions {
   maxBytes: number;
   /** … or its first record waited this long. */
   lingerMs: number;
+  /**
+   * Of a log that has one reader a group at a time: what `run` does while another one lives. "wait" (when not given) takes over when that one ends;
+   * "refuse" rejects with a {@link LogMisconfiguredError} that names it. A log that shares its partitions out ignores it.
+   */
+  whenTaken?: "wait" | "refuse";
 }
 
 export interface LogReader {
@@ -77,7 +111,7 @@ export interface CommittedPosition {
 
 export interface PartitionConsumer {
   /**
-   * A partition is ours now. `committed` is undefined when the group never committed. `start` and `end` are the first offset that the log still
+   * A partition is ours now, or what was to be read next has left the log. `committed` is undefined when the group never committed. `start` and `end` are the first offset that the log still
    * has and the next one that it will give. Returns the offset to read from.
    */
   assigned(

@@ -1,6 +1,8 @@
 /** Where rows end up and questions are asked: ClickHouse, embedded or not. */
 
 export type RowTable = "events" | "rejected";
+/** Rows of the loss ledger: a `LedgerEntry`; or `topic`, `partition` and `loaded_until`. */
+export type LedgerTable = "ledger_entry" | "ledger_progress";
 
 export interface AtomKey {
   site: string;
@@ -24,25 +26,62 @@ export interface EventStore {
     token: string,
     chunks: readonly Uint8Array[],
   ): Promise<{ ok: true } | { ok: false; message: string }>;
+  /**
+   * Adds JSONEachRow bytes to the loss ledger. The same again changes nothing, so there is no token. Otherwise as {@link insert}.
+   */
+  insertLedger(table: LedgerTable, rows: Uint8Array): Promise<{ ok: true } | { ok: false; message: string }>;
   /** Known atoms of these keys, in the order of the keys; undefined where none. Those of `except` are not looked at. */
   findAtoms(keys: readonly AtomKey[], except?: ReadonlySet<number>): Promise<(number | undefined)[]>;
   /** Atoms whose removal after a withdrawal was announced since then: nothing may get their number any more. */
   endingAtoms(since: Date): Promise<number[]>;
-  /** The greatest atom of this residue (`atom % 64`), undefined when none. */
+  /** The greatest atom of this residue (`atom % 64`) that was ever stored, undefined when none. */
   maxAtom(residue: number): Promise<number | undefined>;
   /**
-   * The greatest `_offset` of a partition in a table, undefined when none. In `rejected`, rows with the reason `refused_by_store` do not count: they
-   * carry the place of an event in `polder.events`, the others their own place in `polder.rejected`.
+   * The greatest `_offset` of a partition that was ever stored in a table, undefined when none: rows that were removed since, because they were old or
+   * somebody was to be forgotten, count. In `rejected`, rows with the reason `refused_by_store` do not: they carry the place of an event in
+   * `polder.events`, the others their own place in `polder.rejected`.
    */
   maxOffset(table: RowTable, partition: number): Promise<number | undefined>;
-  /** Sites and message ids of the rows of `events` with `from <= _offset < before`, ascending by offset. */
-  messageIds(
-    partition: number,
-    from: number,
-    before: number,
-  ): AsyncIterable<{ offset: number; site: string; messageId: string }>;
+  /** The rows of `events` with `from <= _offset < before`, in any order: offset and hash of site and message id, by `createMessageHash(key)`. */
+  messageHashes(partition: number, from: number, before: number, key: Uint32Array): AsyncIterable<MessageHashes>;
+  /** Site and message id of the rows of `events` at these offsets, in any order. */
+  messagesAt(partition: number, offsets: readonly number[]): Promise<StoredMessage[]>;
+  /** Whether `rejected` has the event at this place of `polder.events`. */
+  hasRefusal(partition: number, offset: number): Promise<boolean>;
+  /** Writes down which log a table is loaded from, where nothing is written yet. Resolves with what is written. */
+  sourceOf(table: RowTable, log: string): Promise<string>;
+  gaps: GapStore;
   isReachable(): Promise<boolean>;
   close(): Promise<void>;
+}
+
+/** Some rows: four words each, which are the low and the high one of the offset and of the hash. */
+export type MessageHashes = Uint32Array;
+
+export interface StoredMessage {
+  offset: number;
+  site: string;
+  messageId: string;
+}
+
+/** Records that left the log before they were loaded, both offsets included. */
+export interface LogGap {
+  topic: string;
+  partition: number;
+  from: number;
+  to: number;
+}
+
+/** What was lost that way, and what a person has said about it. Nothing is skipped before somebody has. */
+export interface GapStore {
+  /** Writes down that they are lost. */
+  found(gap: LogGap): Promise<void>;
+  /** Those that nobody has accepted: of those that begin at one place the longest. */
+  open(): Promise<LogGap[]>;
+  /** The operator takes the loss. */
+  accept(gap: LogGap): Promise<void>;
+  /** Where an accepted gap that begins at this place ends, undefined when there is none. */
+  acceptedTo(topic: string, partition: number, from: number): Promise<number | undefined>;
 }
 
 /** The store is away or its answer got lost: the insert may have happened. */

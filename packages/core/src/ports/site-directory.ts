@@ -1,5 +1,6 @@
 import type { CurrentTexts, Origin, Purpose, Regime } from "@polder/protocol";
 import type { NoticeText } from "../consent-record/notice-text.ts";
+import type { Retention } from "./retention-store.ts";
 
 /** What the collector knows about sites and keys. Read from `polder.config.json`; a change is seen without a restart. */
 export interface SiteDirectory {
@@ -38,6 +39,8 @@ export interface Site {
   /** Class, purpose and whether it is personal, for traits that the built-in table does not know or judges otherwise. */
   traits: { readonly [name: string]: TraitKind };
   currency: string;
+  /** How long what arrived is kept. */
+  retention: Retention;
 }
 
 /** What happens before a visitor has chosen. */

@@ -18,6 +18,7 @@ export function buildSite<Overrides extends object = object>(overrides?: Overrid
     maxEventsPerSecond: 5000,
     traits: {},
     currency: "EUR",
+    retention: { anonymousDays: 395, knownDays: 1_125 },
   };
   return { ...site, ...overrides } as typeof site & Overrides;
 }

@@ -1,0 +1,176 @@
+import { LogUnavailableError, type LedgerEntry, type LogRecord } from "@polder/core";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { createLossLedger } from "./loss-ledger.ts";
+
+const receivedAt = Date.parse("2026-11-22T20:15:00Z");
+const hour = "2026-11-22 20:00:00";
+
+function build() {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const appends: LedgerEntry[][] = [];
+  const lines: string[] = [];
+  let failures = 0;
+  const ledger = createLossLedger({
+    append: async (records: readonly LogRecord[]) => {
+      const entries = records.map(({ value }) => JSON.parse(Buffer.from(value).toString()) as LedgerEntry);
+      appends.push(entries);
+      if (failures-- > 0) throw new LogUnavailableError("away");
+    },
+    process: "p",
+    logger: { info() {}, warn: (message) => void lines.push(message), error() {} },
+  });
+  return { ledger, appends, lines, fail: (times: number) => void (failures = times) };
+}
+const short = ({ site, outcome, reason, first, last, counted }: LedgerEntry): string =>
+  [site, outcome, reason, first.map((from, i) => `${from}-${last[i]}`).join(), counted || ""].filter(Boolean).join(" ");
+
+describe("the collector's side of the loss ledger", () => {
+  it("writes what was answered within a second, as one entry for many requests", async () => {
+    const { ledger, appends } = build();
+    for (let request = 0; request < 5; request++) ledger.answered("shop", ledger.arrivals(receivedAt, 3), [], false);
+    expect(appends).toEqual([]);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(appends).toEqual([
+      [{ site: "shop", hour, outcome: "answered", reason: "", process: "p", first: [0], last: [14], counted: 0 }],
+    ]);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(appends).toHaveLength(1);
+  });
+
+  it("leaves out of the answered ones what was dropped, wherever it stood, and numbers that nobody spoke of again", async () => {
+    const { ledger, appends } = build();
+    ledger.arrivals(receivedAt, 2); // its append failed: the client heard 503
+    const block = ledger.arrivals(receivedAt, 6);
+    const dropped = [0, 3, 5].map((index) => ({ index, reason: index === 3 ? "no_profile_consent" : "no_consent" }));
+    ledger.dropped("shop", block, dropped);
+    ledger.answered("shop", block, dropped, false);
+    const all = ledger.arrivals(receivedAt, 1);
+    ledger.dropped("shop", all, [{ index: 0, reason: "no_consent" }]);
+    ledger.answered("shop", all, [{ index: 0, reason: "no_consent" }], false);
+    await ledger.flush();
+    expect(appends.flat().map(short)).toEqual([
+      "shop dropped no_consent 2-2,7-8",
+      "shop dropped no_profile_consent 5-5",
+      "shop answered 3-4,6-6",
+    ]);
+  });
+
+  it("tells apart sites, hours, and what waits in the spool", async () => {
+    const { ledger, appends } = build();
+    ledger.answered("shop", ledger.arrivals(receivedAt, 1), [], false);
+    ledger.answered("blog", ledger.arrivals(receivedAt, 1), [], false);
+    ledger.answered("shop", ledger.arrivals(receivedAt, 1), [], true);
+    ledger.answered("shop", ledger.arrivals(receivedAt + 3_600_000, 1), [], false);
+    await ledger.flush();
+    expect(appends.flat().map((entry) => `${entry.hour.slice(11, 13)} ${short(entry)}`)).toEqual([
+      "20 shop answered 0-0",
+      "20 blog answered 1-1",
+      "20 shop spooled 2-2",
+      "21 shop answered 0-0",
+    ]);
+  });
+
+  it("keeps what an append did not confirm and sends it again, complaining once", async () => {
+    const { ledger, appends, lines, fail } = build();
+    fail(2);
+    ledger.answered("shop", ledger.arrivals(receivedAt, 1), [], false);
+    await expect(ledger.flush()).rejects.toBeInstanceOf(LogUnavailableError);
+    ledger.answered("shop", ledger.arrivals(receivedAt, 1), [], false);
+    await vi.advanceTimersByTimeAsync(1_000);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(lines).toHaveLength(1);
+    expect(appends).toHaveLength(3);
+    expect(appends[2]!.map(short)).toEqual(["shop answered 0-0", "shop answered 1-1"]);
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(appends).toHaveLength(3);
+  });
+
+  it("answers a flush only when what came before it is durable, with one append on its way at a time", async () => {
+    let open = (): void => {};
+    let flying = 0;
+    const seen: string[] = [];
+    const ledger = createLossLedger({
+      append: async (records) => {
+        expect(++flying).toBe(1);
+        await new Promise<void>((resolve) => (open = resolve));
+        for (const { value } of records) seen.push(short(JSON.parse(Buffer.from(value).toString()) as LedgerEntry));
+        flying--;
+      },
+      process: "p",
+      logger: { info() {}, warn() {}, error() {} },
+    });
+    const drop = (): Promise<void | "spooled"> => {
+      ledger.dropped("shop", ledger.arrivals(receivedAt, 1), [{ index: 0, reason: "no_consent" }]);
+      return ledger.flush();
+    };
+    const first = drop();
+    const others = [drop(), drop()];
+    open();
+    await first;
+    expect(seen).toEqual(["shop dropped no_consent 0-0"]);
+    await Promise.resolve();
+    open();
+    await Promise.all(others);
+    expect(seen[1]).toBe("shop dropped no_consent 1-2");
+    await ledger.close();
+  });
+
+  it("lets nobody wait for a log that says nothing, and goes on trying", async () => {
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    let answer = (): void => {};
+    const ledger = createLossLedger({
+      append: () => new Promise((resolve) => (answer = resolve)),
+      process: "p",
+      logger: { info() {}, warn() {}, error() {} },
+      answerWithinMs: 700,
+    });
+    ledger.dropped("shop", ledger.arrivals(receivedAt, 1), [{ index: 0, reason: "no_consent" }]);
+    const flushed = expect(ledger.flush()).rejects.toBeInstanceOf(LogUnavailableError);
+    await vi.advanceTimersByTimeAsync(700);
+    await flushed;
+    const again = ledger.flush();
+    answer();
+    await expect(again).resolves.toBeUndefined();
+    await ledger.close();
+  });
+
+  it("adds up what clients say, and states the total again when it has changed", async () => {
+    const { ledger, appends } = build();
+    const receipt = { queued: 5, sent: 4, retried: 0, dropped: { too_old: 1 } };
+    ledger.receipt("shop", receivedAt, receipt);
+    await ledger.flush();
+    ledger.receipt("shop", receivedAt + 1_000, { ...receipt, dropped: {} });
+    await ledger.flush();
+    await ledger.flush();
+    expect(appends.map((entries) => entries.map(short))).toEqual([
+      ["shop client_queued 5", "shop client_sent 4", "shop client_dropped too_old 1"],
+      ["shop client_queued 10", "shop client_sent 8"],
+    ]);
+  });
+
+  it("does not let a client's words become rows without end", async () => {
+    const { ledger, appends } = build();
+    for (let i = 0; i < 500; i++)
+      ledger.receipt("shop", receivedAt, { queued: 0, sent: 0, retried: 0, dropped: { [`reason_${i}`]: 1 } });
+    await ledger.flush();
+    const entries = appends.flat();
+    expect(entries.length).toBeLessThanOrEqual(51);
+    expect(entries.reduce((sum, { counted }) => sum + counted, 0)).toBe(500);
+    expect(entries.at(-1)).toMatchObject({ reason: "other", counted: 450 });
+  });
+
+  it("writes the rest when it is closed, and does not hold up the end when the log is away", async () => {
+    const { ledger, appends } = build();
+    ledger.answered("shop", ledger.arrivals(receivedAt, 1), [], false);
+    await ledger.close();
+    expect(appends).toHaveLength(1);
+    const away = build();
+    away.fail(1);
+    away.ledger.answered("shop", away.ledger.arrivals(receivedAt, 1), [], false);
+    await away.ledger.close();
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(away.appends).toHaveLength(1);
+  });
+});

@@ -1,0 +1,79 @@
+import type { Topic } from "@polder/core";
+import { describe, expect, it } from "vitest";
+import { createLoadedUntil, type HeldPartition } from "./loaded-until.ts";
+
+function build() {
+  const ends = new Map<string, number>();
+  const held: HeldPartition[] = [];
+  let seconds = 0;
+  const keyOf = (topic: Topic, partition: number): string => `${topic} ${partition}`;
+  const ask = createLoadedUntil({
+    log: {
+      lag: async (topic) =>
+        new Map(
+          held
+            .filter((one) => one.topic === topic)
+            .map(({ partition, position }) => [partition, ends.get(keyOf(topic, partition))! - position] as const),
+        ),
+    },
+    group: "polder.loader",
+    held: () => held,
+    now: () => new Date(seconds * 1_000),
+  });
+  return {
+    hold(topic: Topic, partition: number, position: number, end: number) {
+      ends.set(keyOf(topic, partition), end);
+      held.push({ topic, partition, position });
+    },
+    move(index: number, { by = 0, append = 0 }: { by?: number; append?: number }) {
+      const one = held[index]!;
+      one.position += by;
+      ends.set(keyOf(one.topic, one.partition), ends.get(keyOf(one.topic, one.partition))! + append);
+    },
+    async at(second: number) {
+      seconds = second;
+      return Object.fromEntries(
+        (await ask()).map(({ topic, partition, loaded_until }) => [
+          `${topic} ${partition}`,
+          Date.parse(`${loaded_until.replace(" ", "T")}Z`) / 1_000,
+        ]),
+      );
+    },
+  };
+}
+
+describe("up to when everything is loaded", () => {
+  it("is now where nothing waits", async () => {
+    const loader = build();
+    loader.hold("polder.events", 0, 7, 7);
+    loader.hold("polder.rejected", 0, 0, 0);
+    expect(await loader.at(5)).toEqual({ "polder.events 0": 5, "polder.rejected 0": 5 });
+    expect(await loader.at(9)).toEqual({ "polder.events 0": 9, "polder.rejected 0": 9 });
+  });
+
+  it("is when we asked, once what was behind then is loaded, though the log is never empty", async () => {
+    const loader = build();
+    loader.hold("polder.events", 0, 100, 150);
+    // Known, and loaded up to no time at all: it must hold up the others.
+    expect(await loader.at(5)).toEqual({ "polder.events 0": 0 });
+    loader.move(0, { by: 49, append: 60 });
+    expect(await loader.at(10)).toEqual({});
+    loader.move(0, { by: 1, append: 60 });
+    expect(await loader.at(15)).toEqual({ "polder.events 0": 5 });
+    expect(await loader.at(20)).toEqual({});
+    loader.move(0, { by: 200, append: 100 });
+    expect(await loader.at(25)).toEqual({ "polder.events 0": 20 });
+  });
+
+  it("says nothing of a partition that stands still, whatever the others do", async () => {
+    const loader = build();
+    loader.hold("polder.events", 0, 0, 1);
+    loader.hold("polder.events", 1, 0, 0);
+    expect(await loader.at(1)).toEqual({ "polder.events 0": 0, "polder.events 1": 1 });
+    for (const second of [2, 3]) expect(await loader.at(second)).toEqual({ "polder.events 1": second });
+  });
+
+  it("says nothing at all when nothing is held", async () => {
+    expect(await build().at(1)).toEqual({});
+  });
+});

@@ -1,0 +1,55 @@
+import { existsSync } from "node:fs";
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { CommandError } from "../cli/exit-code.ts";
+import { copyFile } from "./copy-file.ts";
+import { copyFolder, syncFolder } from "./copy-folder.ts";
+import { manifestName, readManifest, type Manifest } from "./manifest.ts";
+
+export interface RestoreOptions {
+  /** A folder that `makeBackup` made. */
+  from: string;
+  /** Made by this; must not be there, or be empty. */
+  dataPath: string;
+  say: (note: string) => void;
+}
+
+/**
+ * Makes a data folder out of a backup, checked byte by byte. It is there as a whole or not at all. The configuration is put into it as
+ * `polder.config.json`, for whoever has lost their own.
+ */
+export async function restoreBackup({ from, dataPath, say }: RestoreOptions): Promise<Manifest> {
+  const manifest = await readManifest(from);
+  if (existsSync(dataPath) && (await readdir(dataPath)).length > 0)
+    throw new CommandError(
+      `${dataPath} is not empty, and nothing is overwritten here. Move it away first, as with \`mv ${dataPath} ${dataPath}.before\`; with ` +
+        `--choices-from ${dataPath}.before what visitors have chosen since the backup goes on counting.`,
+    );
+  const draft = `${dataPath}.${process.pid}.partial`;
+  await mkdir(draft, { recursive: true, mode: 0o700 });
+  try {
+    let done = 0;
+    for (const { path, bytes, sha256 } of manifest.files) {
+      say(`${++done} of ${manifest.files.length} files`);
+      const target = join(draft, path);
+      await mkdir(dirname(target), { recursive: true, mode: 0o700 });
+      if (!existsSync(join(from, path))) throw damaged(from, path, "is missing");
+      const copied = await copyFile(join(from, path), target);
+      if (copied.bytes !== bytes || copied.sha256 !== sha256)
+        throw damaged(from, path, "is not what it was when the backup was made");
+    }
+    // Links, and folders without a file in them: what a server expects to find.
+    const known = new Set(manifest.files.map(({ path }) => path));
+    await copyFolder(from, draft, { isWanted: (path) => !known.has(path) && path !== manifestName });
+    await syncFolder(draft);
+    await rm(dataPath, { recursive: true, force: true });
+    await rename(draft, dataPath);
+    await syncFolder(dirname(dataPath));
+    return manifest;
+  } finally {
+    await rm(draft, { recursive: true, force: true });
+  }
+}
+
+const damaged = (from: string, path: string, how: string): CommandError =>
+  new CommandError(`The backup in ${from} is damaged: ${path} ${how}. Nothing was restored: take another backup.`);

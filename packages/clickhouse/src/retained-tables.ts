@@ -1,0 +1,56 @@
+import { defaultRetention, type SiteRetention } from "@polder/core";
+
+import { quoteText } from "./clickhouse.ts";
+
+/**
+ * Every table that holds what visitors sent, with the two facts that decide when a row goes, as SQL over its columns: the week in which it arrived,
+ * and whether it is of somebody known.
+ */
+export const retainedTables = {
+  events: { week: "toMonday(received_at)", isKnown: "user_id != ''" },
+  rejected: { week: "toMonday(received_at)", isKnown: "0" },
+  identity_edge: { week: "toMonday(received_at)", isKnown: "1" },
+  atom: { week: "week", isKnown: "is_known" },
+  profile_state: { week: "week", isKnown: "is_known" },
+  trait_state: { week: "week", isKnown: "is_known" },
+  session_state: { week: "week", isKnown: "is_known" },
+  audience_day: { week: "week", isKnown: "is_known" },
+} as const satisfies { [table: string]: { week: string; isKnown: string } };
+
+export type RetainedTable = keyof typeof retainedTables;
+
+/** Tables without a time to go, and why that is right. */
+export const keptTables: { readonly [table: string]: string } = {
+  consent_log:
+    "proof of what was agreed to: a chain has no gaps. What leads from it to a person is in `atom`, which goes",
+  consent_notice: "texts of the site, no visitors",
+  consent_receipt: "proof of what was removed: numbers, and for eight days the key of the id that withdrew",
+  consent_setting: "what was configured, no visitors",
+  identity: "who belongs to whom, by number: cleared of numbers that are gone by the worker",
+  ledger: "counts by site and hour, no visitors",
+  ledger_progress: "no visitors",
+  log_gap: "no visitors",
+  log_position: "numbers alone: how far the log is loaded",
+  log_source: "no visitors",
+  replayed: "which records were read again: no ids of visitors",
+  retention_policy: "what was configured, no visitors",
+  migration: "no visitors",
+};
+
+/**
+ * The TTL of a table, as ClickHouse checks it when it merges. Rows of a week go together, on the day when the first of them reaches its age, so that
+ * a merge has something to remove once a week and not all the time.
+ */
+export function ttlOf(table: RetainedTable, sites: readonly SiteRetention[]): string {
+  const { week, isKnown } = retainedTables[table];
+  const daysOf = (days: "anonymousDays" | "knownDays"): string => {
+    const others = sites.filter(({ retention }) => retention[days] !== defaultRetention[days]);
+    if (others.length === 0) return `toUInt16(${defaultRetention[days]})`;
+    const ids = others.map(({ id }) => quoteText(id)).join(", ");
+    const values = others.map(({ retention }) => `toUInt16(${retention[days]})`).join(", ");
+    return `transform(site::String, [${ids}], [${values}], toUInt16(${defaultRetention[days]}))`;
+  };
+  const goesOn = `${week} + toIntervalDay(if(${isKnown}, ${daysOf("knownDays")}, ${daysOf("anonymousDays")}))`;
+  // A row of `atom` without a week only keeps its number taken. ClickHouse keeps what has no time to go.
+  return table === "atom" ? `if(week = toDate(0), toDate(0), ${goesOn})` : goesOn;
+}

@@ -1,0 +1,77 @@
+import { defaultRetention, type KeptRows, type RetentionStore, type SiteRetention } from "@polder/core";
+
+import { quoteName, type ClickHouse } from "./clickhouse.ts";
+import { localTable } from "./migrations/render-migrations.ts";
+import { retainedTables, ttlOf, type RetainedTable } from "./retained-tables.ts";
+
+export interface RetentionStoreOptions {
+  clickhouse: ClickHouse;
+  /** Name of the cluster: every shard is told. */
+  cluster?: string;
+}
+
+/** What a server takes as one field of a form is bounded. */
+const maxAtomsAtOnce = 5_000;
+
+/** {@link RetentionStore} by TTLs: ClickHouse removes by itself, when it merges, and this says what. */
+export function createRetentionStore({ clickhouse, cluster }: RetentionStoreOptions): RetentionStore {
+  const onCluster = cluster === undefined ? "" : ` ON CLUSTER ${quoteName(cluster)}`;
+
+  return {
+    async applyPolicy(sites, now) {
+      const wanted = policyRows(sites);
+      const current = await clickhouse.query<PolicyRow>(
+        `SELECT site, is_known, days FROM retention_policy
+         WHERE applied_at = (SELECT max(applied_at) FROM retention_policy) ORDER BY site, is_known`,
+      );
+      if (JSON.stringify(current) === JSON.stringify(wanted)) return false;
+      for (const table of Object.keys(retainedTables) as RetainedTable[])
+        await clickhouse.command(
+          `ALTER TABLE ${localTable(table, cluster)}${onCluster} MODIFY TTL ${ttlOf(table, sites)}`,
+        );
+      // Last: as long as it is not written, the next one does it all again.
+      const appliedAt = now.toISOString().slice(0, -1).replace("T", " ");
+      await clickhouse.insertRows(
+        "retention_policy",
+        wanted.map((row) => ({ ...row, applied_at: appliedAt })),
+      );
+      return true;
+    },
+
+    async forgetIdentities() {
+      const gone = await clickhouse.query<{ atom: number }>(
+        "SELECT DISTINCT atom FROM identity WHERE atom NOT IN (SELECT atom FROM atom)",
+      );
+      for (let at = 0; at < gone.length; at += maxAtomsAtOnce) {
+        const atoms = gone.slice(at, at + maxAtomsAtOnce).map(({ atom }) => atom);
+        await clickhouse.command(`ALTER TABLE identity${onCluster} DELETE WHERE atom IN {atoms: Array(UInt32)}`, {
+          params: { atoms },
+          settings: { mutations_sync: 2 },
+        });
+      }
+      return gone.length;
+    },
+
+    kept: () =>
+      clickhouse.query<KeptRows>(
+        `SELECT table_name AS table, site, class, days, rows, oldest_week AS oldestWeek, oldest_goes_on AS oldestGoesOn,
+           rows_next_week AS rowsNextWeek, rows_overdue AS rowsOverdue
+         FROM retention ORDER BY site, table, class`,
+      ),
+  };
+}
+
+interface PolicyRow {
+  site: string;
+  is_known: number;
+  days: number;
+}
+
+/** In the order of the table; the default comes first. */
+function policyRows(sites: readonly SiteRetention[]): PolicyRow[] {
+  const sorted = sites.toSorted((a, b) => (a.id < b.id ? -1 : 1));
+  return [{ id: "", retention: defaultRetention }, ...sorted].flatMap(({ id, retention }) => [
+    { site: id, is_known: 0, days: retention.anonymousDays },
+    { site: id, is_known: 1, days: retention.knownDays },
+  ]);
+}

@@ -1,0 +1,131 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { startClients } from "./clients.ts";
+import type { Installation } from "./installation.ts";
+import { judgeIds, judgeLedger, judgeMemory, judgeStates, memoryBounds, type Verdict } from "./judge.ts";
+import { watchMemory } from "./memory.ts";
+import { planFaults, type PlannedFault } from "./schedule.ts";
+import { within } from "./within.ts";
+
+export interface TortureOptions {
+  seed: number;
+  durationMs: number;
+  /** Between one fault and the next, on average. */
+  everyMs: number;
+  clients: number;
+  thinkMs: number;
+  say: (line: string) => void;
+}
+
+const warmUpMs = 30_000;
+/** The second half of a run, where that is long enough to say something of memory. */
+const measuredFrom = (durationMs: number): number => {
+  const leastMs = memoryBounds.leastMinutes * 60_000 + warmUpMs;
+  return durationMs / 2 >= leastMs ? durationMs / 2 : durationMs;
+};
+const drainWithinMs = 120_000;
+const stateWithinMs = 30_000;
+
+/** Load and faults for so long, then everything is put right, drained and judged. The installation is stopped with it. */
+export async function runTorture(installation: Installation, options: TortureOptions): Promise<Verdict[]> {
+  const { seed, durationMs, everyMs, say } = options;
+  const { targets } = installation;
+  const planned = planFaults({ seed, durationMs, everyMs, targets, measuredFromMs: measuredFrom(durationMs) });
+  say(`seed ${seed}: ${planned.length} faults in ${durationMs / 1_000} s, logs in ${installation.folder}`);
+  const memory = watchMemory(installation.measured);
+  const { urls, writeKey, origin } = installation;
+  const clients = startClients({ seed, count: options.clients, urls, writeKey, origin, thinkMs: options.thinkMs });
+  const troubles: string[] = [];
+
+  const undone: Promise<unknown>[] = [];
+  const from = performance.now();
+  for (const fault of planned) {
+    await pause(Math.max(0, from + fault.atMs - performance.now())); // the schedule's own clock
+    say(
+      `${((performance.now() - from) / 1_000).toFixed(1).padStart(6)} s  ${describe(fault)}  (${clients.accepted()} accepted)`,
+    );
+    undone.push(
+      strike(installation, fault).catch((error: unknown) => troubles.push(`${describe(fault)}: ${String(error)}`)),
+    );
+  }
+  await pause(Math.max(0, from + durationMs - performance.now())); // the last fault has its time, too
+  await Promise.all(undone);
+  for (const victim of installation.victims.values()) {
+    await victim.thaw?.();
+    victim.jump?.(0);
+    await victim.start();
+  }
+  say(`everything runs again; ${clients.accepted()} events were accepted`);
+  const ends = () => installation.parts.flatMap(({ name, ownEnds }) => ownEnds().map((end) => ({ name, ...end })));
+
+  const isReady = await inTime(Promise.all(installation.parts.map((part) => part.ready())), drainWithinMs);
+  if (!isReady) troubles.push(`not everything was ready again within ${drainWithinMs / 1_000} s`);
+  const isAnswered = await inTime(clients.finish(), drainWithinMs);
+  if (!isAnswered) troubles.push(`clients were not answered within ${drainWithinMs / 1_000} s`);
+  memory.stop();
+  const drainFrom = performance.now();
+  const waiting = await within(drainWithinMs, installation.waiting, (records) => records === 0);
+  if (waiting !== 0)
+    troubles.push(`the log was not drained within ${drainWithinMs / 1_000} s: ${waiting} records wait`);
+  say(`drained in ${((performance.now() - drainFrom) / 1_000).toFixed(1)} s`);
+
+  const ledger = await judgeLedger(installation, stateWithinMs);
+  const ids = await judgeIds(installation, clients);
+  const state = await judgeStates(installation, stateWithinMs);
+  const refusals = ends().filter(({ wasReady }) => !wasReady);
+  for (const { name, lastWords } of ends().filter(({ wasReady }) => wasReady))
+    troubles.push(`${name} ended by itself: ${lastWords}`);
+  for (const { name, code } of await installation.stop())
+    if (code !== 0) troubles.push(`${name} did not end well when it was asked to: ${code}`);
+  const heard = [...clients.heard].map(([what, times]) => `${times} × ${what}`).join(", ");
+  for (const what of clients.heard.keys()) if (!expected.has(what)) troubles.push(`clients heard ${what}`);
+  const starts = installation.parts.map(({ name, starts: times }) => `${name} ${times()}`).join(", ");
+  return [
+    ids,
+    state,
+    ledger,
+    judgeMemory(memory.growth(warmUpMs)),
+    {
+      what: "nothing went wrong that was not done to it",
+      faults: troubles,
+      figures: `answers: ${heard}; connections cut: ${installation.cuts()}; starts: ${starts}; not started at once: ${refusals.length}`,
+    },
+  ];
+}
+
+const expected = new Set(["200", "202", "429", "503", "cut", "timeout"]);
+
+async function strike({ victims }: Installation, { kind, target, ms }: PlannedFault): Promise<void> {
+  const victim = victims.get(target)!;
+  if (kind === "jump") victim.jump!(ms);
+  else if (kind === "cut") victim.cutFor!(ms);
+  else {
+    await (kind === "kill" ? victim.kill!() : victim.freeze!());
+    await pause(ms); // how long it is away
+    await (kind === "kill" ? victim.start() : victim.thaw!());
+  }
+}
+
+const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;
+
+function describe({ kind, target, ms }: PlannedFault): string {
+  if (kind === "jump") return `clock of ${target} ${ms < 0 ? "back" : "ahead"} by ${seconds(Math.abs(ms))}`;
+  return `${kind} ${target} for ${seconds(ms)}`;
+}
+
+/** Whether it came in time. */
+const inTime = (work: Promise<unknown>, withinMs: number): Promise<boolean> => {
+  const stop = new AbortController();
+  return Promise.race([
+    work.then(() => true),
+    pause(withinMs, false, { signal: stop.signal }), // a limit, not a wait
+  ]).finally(() => stop.abort());
+};
+
+export const report = (verdicts: readonly Verdict[]): string =>
+  verdicts
+    .map(({ what, faults, figures }) =>
+      [`${faults.length === 0 ? "✓" : "✗"} ${what}`, `    ${figures}`, ...faults.map((fault) => `    ✗ ${fault}`)].join(
+        "\n",
+      ),
+    )
+    .join("\n");

@@ -1,0 +1,51 @@
+import { createRandom } from "./random.ts";
+
+export type FaultKind = "kill" | "freeze" | "jump" | "cut";
+
+/** What can be done to a part, and how often against the others. */
+export interface Target {
+  name: string;
+  faults: readonly { kind: FaultKind; weight: number; minMs: number; maxMs: number }[];
+  /** Its memory is looked at over time: it is not killed in the last part of a run. */
+  isMeasured: boolean;
+}
+
+export interface PlannedFault {
+  /** Since the start of the run. */
+  atMs: number;
+  kind: FaultKind;
+  target: string;
+  /** kill: until it is started again. freeze: until it goes on. cut: for how long connections are cut. jump: by how much its clock is off from then on. */
+  ms: number;
+}
+
+/** A deck of all that can be done, shuffled anew when it is empty: so a short run has something of everything. */
+export function planFaults(options: {
+  seed: number;
+  durationMs: number;
+  targets: readonly Target[];
+  /** Between one fault and the next, on average. */
+  everyMs: number;
+  /** From then on nothing is killed whose memory is measured. */
+  measuredFromMs: number;
+}): PlannedFault[] {
+  const { seed, durationMs, targets, everyMs, measuredFromMs } = options;
+  const random = createRandom(seed, "schedule");
+  const cards = targets.flatMap(({ name, faults, isMeasured }) =>
+    faults.flatMap((fault) => Array.from({ length: fault.weight }, () => ({ ...fault, target: name, isMeasured }))),
+  );
+  const planned: PlannedFault[] = [];
+  let deck: typeof cards = [];
+  for (let atMs = 1_000; atMs < durationMs; atMs += random.between(0.3, 1.7) * everyMs) {
+    if (deck.length === 0)
+      deck = cards
+        .map((card) => ({ card, at: random() }))
+        .sort((a, b) => a.at - b.at)
+        .map(({ card }) => card);
+    const { kind, target, minMs, maxMs, isMeasured } = deck.pop()!;
+    const ms = random.whole(minMs, maxMs);
+    if (kind === "kill" && isMeasured && atMs > measuredFromMs) continue;
+    planned.push({ atMs: Math.round(atMs), kind, target, ms });
+  }
+  return planned;
+}
