@@ -10,6 +10,7 @@ import {
   queryEngine,
   second,
   shortFreeze,
+  slowDisks,
   sumOfMetric,
   type Built,
   type Endings,
@@ -25,7 +26,7 @@ import { createRandom } from "./random.ts";
 export const installEmbedded = (seed: number): Promise<Installation> =>
   install((ground, endings) => build(seed, ground, endings));
 
-async function build(seed: number, { folder, configPath }: Ground, endings: Endings): Promise<Built> {
+async function build(seed: number, { folder, slowDisk, configPath }: Ground, endings: Endings): Promise<Built> {
   const dataPath = join(folder, "data");
   const [collector, api, sql] = (await freePorts(3)) as [number, number, number];
   const polder = createPart({
@@ -41,6 +42,7 @@ async function build(seed: number, { folder, configPath }: Ground, endings: Endi
     },
     readyUrls: [`http://127.0.0.1:${collector}/readyz`, `http://127.0.0.1:${api}/readyz`],
     folder,
+    slowDisk,
   });
   endings.push(polder.kill);
   polder.start();
@@ -58,7 +60,12 @@ async function build(seed: number, { folder, configPath }: Ground, endings: Endi
       {
         name: "polder",
         isMeasured: true,
-        faults: [{ kind: "kill", weight: 3, minMs: 0, maxMs: 1.5 * second }, shortFreeze, jumps],
+        faults: [
+          { kind: "kill", weight: 3, minMs: 0, maxMs: 1.5 * second },
+          shortFreeze,
+          jumps,
+          ...(slowDisk === undefined ? [] : [slowDisks]),
+        ],
       },
       {
         name: "engine",

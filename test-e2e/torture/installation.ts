@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { testConfig } from "../support/test-config.ts";
 import type { Part } from "./part.ts";
+import { buildSlowDisk, type SlowDisk } from "./slow-disk.ts";
 import type { Target } from "./schedule.ts";
 
 /** Something that can be hurt. */
@@ -14,6 +15,7 @@ export interface Victim {
   thaw?(): void | Promise<void>;
   jump?(ms: number): void;
   cutFor?(ms: number): void;
+  slow?(ms: number): void;
 }
 
 /** Polder as it is installed, with what can be done to it. */
@@ -45,9 +47,14 @@ export const jumps = { kind: "jump", weight: 2, minMs: -hour, maxMs: hour } as c
 /** Long enough for a client to give up, and for an append to be taken for lost. */
 export const shortFreeze = { kind: "freeze", weight: 2, minMs: 0.3 * second, maxMs: 3 * second } as const;
 
+/** Slower than what an append may take. */
+export const slowDisks = { kind: "slow", weight: 2, minMs: 0.5 * second, maxMs: 4 * second } as const;
+
 /** What every installation begins with: a folder of its own, and a configuration in it. */
 export interface Ground {
   folder: string;
+  /** Undefined where disks cannot be slowed down. */
+  slowDisk: ((name: string) => SlowDisk) | undefined;
   configPath: string;
   writeKey: string;
 }
@@ -61,13 +68,14 @@ export async function install(build: (ground: Ground, endings: Endings) => Promi
   const { config, writeKey } = testConfig([origin]);
   writeFileSync(configPath, JSON.stringify(config));
   mkdirSync(join(folder, "data"));
+  const slowDisk = buildSlowDisk(folder);
   const endings: Endings = [];
   const end: Installation["end"] = async ({ isKept }) => {
     for (const one of endings.toReversed()) await one();
     if (!isKept) rmSync(folder, { recursive: true, force: true });
   };
   try {
-    return { ...(await build({ folder, configPath, writeKey }, endings)), end, folder, origin, writeKey };
+    return { ...(await build({ folder, slowDisk, configPath, writeKey }, endings)), end, folder, origin, writeKey };
   } catch (error) {
     await end({ isKept: true });
     throw error;

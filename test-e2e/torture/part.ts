@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { appendFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { answers } from "../support/stack.ts";
+import type { SlowDisk } from "./slow-disk.ts";
 
 /** A process of Polder that is killed, frozen and started again, as its supervisor would: without waiting until it is ready. */
 export interface Part {
@@ -15,6 +16,8 @@ export interface Part {
   thaw(): void;
   /** Sets its clock this far from the machine's. */
   jump(ms: number): void;
+  /** Lets each time that bytes are made durable take this much longer, where that can be done. */
+  slow(ms: number): void;
   ready(): Promise<unknown>;
   /** SIGTERM, and the exit code. */
   stop(): Promise<number | null>;
@@ -35,11 +38,13 @@ export function createPart(options: {
   readyUrls: readonly string[];
   /** For its log and its clock. */
   folder: string;
+  slowDisk: ((name: string) => SlowDisk) | undefined;
 }): Part {
   const { name, command, env, readyUrls, folder } = options;
   const clockPath = `${folder}/${name}.clock`;
   const logPath = `${folder}/${name}.log`;
   const [path, ...args] = command;
+  const disk = options.slowDisk?.(name);
   const ownEnds: { wasReady: boolean; lastWords: string }[] = [];
   let child: ChildProcess | undefined;
   let isWanted = false;
@@ -53,7 +58,7 @@ export function createPart(options: {
     if (part.pid() !== undefined) return;
     starts++;
     const started = spawn(process.execPath, [fileURLToPath(new URL(path, builtFolder)), ...args], {
-      env: { ...process.env, ...env, POLDER_TORTURE_CLOCK: clockPath, NODE_OPTIONS: `--import ${preload}` },
+      env: { ...process.env, ...env, ...disk?.env, POLDER_TORTURE_CLOCK: clockPath, NODE_OPTIONS: `--import ${preload}` },
       stdio: ["ignore", "pipe", "pipe"],
     });
     child = started;
@@ -90,6 +95,7 @@ export function createPart(options: {
     freeze: () => void child?.kill("SIGSTOP"),
     thaw: () => void child?.kill("SIGCONT"),
     jump: (ms) => writeFileSync(clockPath, String(ms)),
+    slow: (ms) => disk?.slow(ms),
     ready: () => Promise.all(readyUrls.map(answers)),
     stop: () => end("SIGTERM"),
     ownEnds: () => ownEnds,

@@ -31,6 +31,7 @@ export async function runTorture(installation: Installation, options: TortureOpt
   const { targets } = installation;
   const planned = planFaults({ seed, durationMs, everyMs, targets, measuredFromMs: measuredFrom(durationMs) });
   say(`seed ${seed}: ${planned.length} faults in ${durationMs / 1_000} s, logs in ${installation.folder}`);
+  if (!planned.some(({ kind }) => kind === "slow")) say("no C compiler (cc): disks are not slowed down");
   const memory = watchMemory(installation.measured);
   const { urls, writeKey, origin } = installation;
   const clients = startClients({ seed, count: options.clients, urls, writeKey, origin, thinkMs: options.thinkMs });
@@ -52,6 +53,7 @@ export async function runTorture(installation: Installation, options: TortureOpt
   for (const victim of installation.victims.values()) {
     await victim.thaw?.();
     victim.jump?.(0);
+    victim.slow?.(0);
     await victim.start();
   }
   say(`everything runs again; ${clients.accepted()} events were accepted`);
@@ -94,10 +96,18 @@ export async function runTorture(installation: Installation, options: TortureOpt
 
 const expected = new Set(["200", "202", "429", "503", "cut", "timeout"]);
 
+/** What one sync takes of the time that a disk is slow. */
+const syncShare = 0.25;
+
 async function strike({ victims }: Installation, { kind, target, ms }: PlannedFault): Promise<void> {
   const victim = victims.get(target)!;
   if (kind === "jump") victim.jump!(ms);
   else if (kind === "cut") victim.cutFor!(ms);
+  else if (kind === "slow") {
+    victim.slow!(ms * syncShare);
+    await pause(ms); // how long it lasts
+    victim.slow!(0);
+  }
   else {
     await (kind === "kill" ? victim.kill!() : victim.freeze!());
     await pause(ms); // how long it is away
@@ -109,6 +119,7 @@ const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;
 
 function describe({ kind, target, ms }: PlannedFault): string {
   if (kind === "jump") return `clock of ${target} ${ms < 0 ? "back" : "ahead"} by ${seconds(Math.abs(ms))}`;
+  if (kind === "slow") return `disk of ${target} slow for ${seconds(ms)}`;
   return `${kind} ${target} for ${seconds(ms)}`;
 }
 

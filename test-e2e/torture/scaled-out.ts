@@ -10,6 +10,7 @@ import {
   queryEngine,
   second,
   shortFreeze,
+  slowDisks,
   sumOfMetric,
   type Built,
   type Endings,
@@ -36,7 +37,7 @@ export async function installScaledOut(seed: number, nodes: number): Promise<Ins
   });
 }
 
-async function build(seed: number, kafka: Kafka, { folder, configPath }: Ground, endings: Endings): Promise<Built> {
+async function build(seed: number, kafka: Kafka, { folder, slowDisk, configPath }: Ground, endings: Endings): Promise<Built> {
   const { startEngine } = (await import(fromRoot("packages/engine/dist/index.js"))) as {
     startEngine(options: object): Promise<Engine>;
   };
@@ -65,6 +66,7 @@ async function build(seed: number, kafka: Kafka, { folder, configPath }: Ground,
       },
       readyUrls: [`http://127.0.0.1:${port}/readyz`],
       folder,
+      slowDisk,
     });
     endings.push(part.kill);
     return part;
@@ -92,7 +94,11 @@ async function build(seed: number, kafka: Kafka, { folder, configPath }: Ground,
     measured: [...parts, { name: "engine", pid: engine.pid }],
     cuts: () => proxies.reduce((sum, proxy) => sum + proxy.cuts(), 0),
     targets: [
-      ...collectors.map(({ name }) => ({ name, isMeasured: true, faults: [killPart, shortFreeze, jumps] })),
+      ...collectors.map(({ name }) => ({
+        name,
+        isMeasured: true,
+        faults: [killPart, shortFreeze, jumps, ...(slowDisk === undefined ? [] : [slowDisks])],
+      })),
       ...loaders.map(({ name }) => ({ name, isMeasured: true, faults: [killPart, longFreeze, jumps] })),
       { name: worker.name, isMeasured: true, faults: [{ ...killPart, weight: 1 }, jumps] },
       {

@@ -1,6 +1,6 @@
 import { createRandom } from "./random.ts";
 
-export type FaultKind = "kill" | "freeze" | "jump" | "cut";
+export type FaultKind = "kill" | "freeze" | "jump" | "cut" | "slow";
 
 /** What can be done to a part, and how often against the others. */
 export interface Target {
@@ -15,7 +15,7 @@ export interface PlannedFault {
   atMs: number;
   kind: FaultKind;
   target: string;
-  /** kill: until it is started again. freeze: until it goes on. cut: for how long connections are cut. jump: by how much its clock is off from then on. */
+  /** kill: until it is started again. freeze: until it goes on. cut: for how long connections are cut. slow: for how long its disk is slow. jump: by how much its clock is off from then on. */
   ms: number;
 }
 

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { createClickHouse, type ClickHouse } from "@polder/clickhouse";
-import { createLmdbLog } from "@polder/lmdb";
+import { createLmdbConsentLedger, createLmdbLog } from "@polder/lmdb";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { createFakeContext, type FakeContext } from "./cli/fake-context.ts";
 import { runCli } from "./cli/run-cli.ts";
@@ -232,8 +232,15 @@ it("say nothing of a visitor, whatever goes wrong in the collector, the loader, 
 });
 
 it("say nothing of a visitor while Kafka is away, and say that it is", async () => {
+  // It knew once what the other collectors know: a new folder would take nothing.
+  const path = join(cwd, ".polder", "consent");
+  const ledger = createLmdbConsentLedger({ path, now: Date.now, logger: silent });
+  await ledger.setCaughtUp();
+  await ledger.close();
   // A port that nobody listens on.
   const polder = await start({ KAFKA_BROKERS: "127.0.0.1:9" });
+  const isReady = async (): Promise<void> => expect((await fetch(`${polder.collector}/readyz`)).status).toBe(200);
+  await vi.waitFor(isReady, { timeout: 20_000 });
   expect((await post(polder, batch(polder, event()))).status).toBe(202);
   expect((await post(polder, batch(polder, event({ type: "consent", messageId: "c1" })))).status).toBe(202);
   expect(await said("Kafka is away")).toMatchObject({ level: "warn" });

@@ -1,4 +1,11 @@
-import { createPipeline, createRecordEncoder, createSiteDirectory, parseConfig } from "@polder/core";
+import {
+  arrivalText,
+  createArrivals,
+  createPipeline,
+  createRecordEncoder,
+  createSiteDirectory,
+  parseConfig,
+} from "@polder/core";
 import { parseRequest } from "@polder/protocol";
 import { benchConfig, writeKey } from "./bench-config.mjs";
 import { browserHeaders, requestBodies } from "./events.mjs";
@@ -14,13 +21,16 @@ export function logRecords(count) {
     newId: () => `id-${made++}`,
   });
   const toRecord = createRecordEncoder();
+  const arrivals = createArrivals("bench");
   const records = [];
   for (const body of requestBodies({ writeKey, count: Math.ceil(count / 10), perRequest: 10 })) {
     const request = parseRequest(body, "batch");
-    for (const item of request.items) {
+    const receivedAt = Date.now();
+    const block = arrivals(receivedAt, request.items.length);
+    for (const [index, item] of request.items.entries()) {
       const result = pipeline.run(item.event, {
         key,
-        receivedAt: Date.now(),
+        receivedAt,
         sentAt: request.sentAt,
         ip: "192.0.2.7",
         country: "",
@@ -31,7 +41,7 @@ export function logRecords(count) {
         choices: [],
       });
       if (!result.ok) throw new Error(`the benchmark's own event was refused: ${result.reason}`);
-      records.push(toRecord(result.row));
+      records.push(toRecord(result.row, arrivalText(block, index)));
     }
   }
   return records;
