@@ -16,7 +16,8 @@ import { createStepReport } from "./step-report.mjs";
 import { print, yellow } from "./terminal.mjs";
 
 const checkNames = staticChecks.map(({ name }) => name);
-const suites = ["unit", "isolated", "engine", "kafka", "e2e"];
+const suites = ["unit", "isolated", "engine", "kafka", "pages", "e2e"];
+const browserSuites = suites.slice(-2);
 const { only, filters } = onlyOption(process.argv.slice(2), {
   command: "npm test",
   names: [...checkNames, ...suites],
@@ -34,9 +35,9 @@ const missing = new Map();
 const engine = engineFault();
 if (engine) for (const suite of ["engine", "e2e"]) missing.set(suite, engine);
 
-if (only.has("e2e")) {
+if (browserSuites.some((suite) => only.has(suite))) {
   const chromium = await findChromium();
-  if ("skipped" in chromium) missing.set("e2e", chromium.skipped);
+  if ("skipped" in chromium) for (const suite of browserSuites) missing.set(suite, chromium.skipped);
   else env.CHROMIUM = chromium.path;
   print(
     "skipped" in chromium
@@ -68,7 +69,7 @@ async function runSuite(suite) {
   const options = { env, filters };
   if (suite === "kafka") report.add(withReason(await runVitestProject(suite, options), reason));
   else if (reason) report.add(await skipSuite(suite, reason, options));
-  else report.add(await (suite === "e2e" ? runPlaywright(options) : runVitestProject(suite, options)));
+  else report.add(await (browserSuites.includes(suite) ? runPlaywright : runVitestProject)(suite, options));
 }
 
 // Without a broker the Kafka tests skip themselves; only we know why there is none.
@@ -89,9 +90,13 @@ try {
     await runSuite("unit");
     await runSuite("isolated");
   };
+  const runKafkaAndPages = async () => {
+    await runSuite("kafka");
+    if (built.ok) await runSuite("pages");
+  };
   // Two at a time where nothing is timed; the flows have the machine to themselves, because they promise seconds.
   await Promise.all([runChecks(), runUnits()]);
-  await Promise.all([runSuite("engine"), runSuite("kafka")]);
+  await Promise.all([runSuite("engine"), runKafkaAndPages()]);
   if (built.ok) await runSuite("e2e");
 } finally {
   await stopKafka();

@@ -9,12 +9,18 @@ const executablePath = [
 ].find((path) => path !== undefined && existsSync(path));
 const userAgent =
   "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
+// What the browser script does in a page, before a server that only records: the others need all of Polder.
+const pages = "sdk-*.spec.ts";
 const resultsFile = process.env.POLDER_E2E_RESULTS;
 
 export default defineConfig({
   testDir: "flows",
   // Stories share the machine with the servers that they start; a retry would hide what it should show.
   workers: 1,
+  projects: [
+    { name: "pages", testMatch: pages },
+    { name: "e2e", testIgnore: pages },
+  ],
   retries: 0,
   timeout: 60_000,
   reporter: resultsFile === undefined ? [["list"]] : [["list"], ["json", { outputFile: resultsFile }]],

@@ -95,7 +95,7 @@ async function rowsWithAnAtom(): Promise<{ [column: string]: number }> {
   );
   const found: { [column: string]: number } = {};
   for (const { table, name, type } of columns) {
-    const count = /^UInt\d+$/.test(type)
+    const count = /^(?:UInt\d+|SimpleAggregateFunction\(max, UInt\d+\))$/.test(type)
       ? `countIf(${name} != 0)`
       : type.startsWith("Array(")
         ? `countIf(notEmpty(${name}))`

@@ -370,87 +370,6 @@ test("a yes that is a year old is taken neither by the page nor by the collector
   }
 });
 
-test.describe("who the visitor is, said before or after the choice, in two browsers, in every order", () => {
-  test("is known where the choice allows it, and nowhere else", async ({ browser }) => {
-    test.setTimeout(180_000);
-    const orders = ordersOf(["identify A", "choose A", "identify B", "choose B"]);
-    expect(orders).toHaveLength(24);
-    const known: { [customer: string]: string[] } = {};
-    const nameless: string[] = [];
-
-    /** The first browser says yes. @param second what the other one says. */
-    const tellAll = async (second: "yes" | "no" | "withdrawn"): Promise<void> => {
-      const contexts = { A: await browser.newContext(), B: await browser.newContext() };
-      const pages = { A: await contexts.A.newPage(), B: await contexts.B.newPage() };
-      const requests: Request[] = [];
-      pages.B.on("request", (request) => isBatch(request) && requests.push(request));
-      for (const [i, order] of orders.entries()) {
-        const customer = `order-${second}-${i}`;
-        for (const name of ["A", "B"] as const) {
-          // As good as another browser, and opened sooner.
-          await contexts[name].clearCookies();
-          if (i > 0) await pages[name].evaluate(() => localStorage.clear());
-          await openShop(pages[name], `${stack.shopUrl}/cart`);
-        }
-        for (const step of order) {
-          const [act, name] = step.split(" ") as [string, "A" | "B"];
-          const page = pages[name];
-          if (act === "identify") await page.evaluate((user) => window.polder.identify(user, { plan: user }), customer);
-          else if (name === "B" && second === "no") await refuse(page);
-          else await accept(page);
-        }
-        for (const name of ["A", "B"] as const) {
-          await flush(pages[name]);
-          if (name === "B" && second === "no") continue;
-          const device = await settledDevice(contexts[name]);
-          if (name === "B" && second === "withdrawn") {
-            nameless.push(device);
-            await reopen(pages.B);
-            await refuse(pages.B);
-            await flush(pages.B);
-          } else if (order.indexOf(`identify ${name}`) > order.indexOf(`choose ${name}`))
-            known[customer] = [...(known[customer] ?? []), device].toSorted();
-        }
-      }
-      if (second === "no") expect(requests).toEqual([]);
-      await Promise.all(Object.values(contexts).map((context) => context.close()));
-    };
-    await Promise.all((["yes", "no", "withdrawn"] as const).map(tellAll));
-    expect(nameless).toHaveLength(orders.length);
-    await untilLoaded(stack);
-
-    // What was withdrawn is taken out of the tables within about a minute.
-    const devices = nameless.map((device) => `'${device}'`).join(", ");
-    await eventually(
-      () => stack.sql<{ n: number }>(`SELECT count() AS n FROM polder.atom WHERE anonymous_id IN (${devices})`),
-      ([left]) => left!.n === 0,
-    );
-    const found = await stack.sql<{ user_id: string; devices: string[] }>(
-      `SELECT user_id, arraySort(groupUniqArray(anonymous_id)) AS devices FROM polder.atom WHERE user_id LIKE 'order-%' GROUP BY user_id`,
-    );
-    expect(Object.fromEntries(found.map((row) => [row.user_id, row.devices]))).toEqual(known);
-    const people = await eventually(
-      () =>
-        stack.sql<{ customer: string; devices: number }>(
-          "SELECT user_ids[1] AS customer, devices FROM polder.people WHERE length(user_ids) = 1 AND user_ids[1] LIKE 'order-%'",
-        ),
-      (rows) => rows.length === Object.keys(known).length,
-    );
-    expect(Object.fromEntries(people.map((row) => [row.customer, row.devices]))).toEqual(
-      Object.fromEntries(Object.entries(known).map(([customer, linked]) => [customer, linked.length])),
-    );
-    const said = await stack.sql<{ users: string[] }>(
-      "SELECT arraySort(groupUniqArray(traits['plan'])) AS users FROM polder.people WHERE traits['plan'] LIKE 'order-%'",
-    );
-    expect(said[0]!.users).toEqual(Object.keys(known).toSorted());
-  });
-
-  const ordersOf = <T>(items: readonly T[]): T[][] =>
-    items.length < 2
-      ? [[...items]]
-      : items.flatMap((item, i) => ordersOf(items.filter((_, j) => j !== i)).map((rest) => [item, ...rest]));
-});
-
 test("after a withdrawal: the receipt on the visitor's page, nobody left in any table, the counts as they were, and the record proves it", async ({
   page,
   context,
@@ -569,3 +488,84 @@ async function importLastMonth(device: string): Promise<void> {
   );
   expect(answer.rejected).toEqual([]);
 }
+
+test.describe("who the visitor is, said before or after the choice, in two browsers, in every order", () => {
+  test("is known where the choice allows it, and nowhere else", async ({ browser }) => {
+    test.setTimeout(180_000);
+    const orders = ordersOf(["identify A", "choose A", "identify B", "choose B"]);
+    expect(orders).toHaveLength(24);
+    const known: { [customer: string]: string[] } = {};
+    const nameless: string[] = [];
+
+    /** The first browser says yes. @param second what the other one says. */
+    const tellAll = async (second: "yes" | "no" | "withdrawn"): Promise<void> => {
+      const contexts = { A: await browser.newContext(), B: await browser.newContext() };
+      const pages = { A: await contexts.A.newPage(), B: await contexts.B.newPage() };
+      const requests: Request[] = [];
+      pages.B.on("request", (request) => isBatch(request) && requests.push(request));
+      for (const [i, order] of orders.entries()) {
+        const customer = `order-${second}-${i}`;
+        for (const name of ["A", "B"] as const) {
+          // As good as another browser, and opened sooner.
+          await contexts[name].clearCookies();
+          if (i > 0) await pages[name].evaluate(() => localStorage.clear());
+          await openShop(pages[name], `${stack.shopUrl}/cart`);
+        }
+        for (const step of order) {
+          const [act, name] = step.split(" ") as [string, "A" | "B"];
+          const page = pages[name];
+          if (act === "identify") await page.evaluate((user) => window.polder.identify(user, { plan: user }), customer);
+          else if (name === "B" && second === "no") await refuse(page);
+          else await accept(page);
+        }
+        for (const name of ["A", "B"] as const) {
+          await flush(pages[name]);
+          if (name === "B" && second === "no") continue;
+          const device = await settledDevice(contexts[name]);
+          if (name === "B" && second === "withdrawn") {
+            nameless.push(device);
+            await reopen(pages.B);
+            await refuse(pages.B);
+            await flush(pages.B);
+          } else if (order.indexOf(`identify ${name}`) > order.indexOf(`choose ${name}`))
+            known[customer] = [...(known[customer] ?? []), device].toSorted();
+        }
+      }
+      if (second === "no") expect(requests).toEqual([]);
+      await Promise.all(Object.values(contexts).map((context) => context.close()));
+    };
+    await Promise.all((["yes", "no", "withdrawn"] as const).map(tellAll));
+    expect(nameless).toHaveLength(orders.length);
+    await untilLoaded(stack);
+
+    // What was withdrawn is taken out of the tables within about a minute.
+    const devices = nameless.map((device) => `'${device}'`).join(", ");
+    await eventually(
+      () => stack.sql<{ n: number }>(`SELECT count() AS n FROM polder.atom WHERE anonymous_id IN (${devices})`),
+      ([left]) => left!.n === 0,
+    );
+    const found = await stack.sql<{ user_id: string; devices: string[] }>(
+      `SELECT user_id, arraySort(groupUniqArray(anonymous_id)) AS devices FROM polder.atom WHERE user_id LIKE 'order-%' GROUP BY user_id`,
+    );
+    expect(Object.fromEntries(found.map((row) => [row.user_id, row.devices]))).toEqual(known);
+    const people = await eventually(
+      () =>
+        stack.sql<{ customer: string; devices: number }>(
+          "SELECT user_ids[1] AS customer, devices FROM polder.people WHERE length(user_ids) = 1 AND user_ids[1] LIKE 'order-%'",
+        ),
+      (rows) => rows.length === Object.keys(known).length,
+    );
+    expect(Object.fromEntries(people.map((row) => [row.customer, row.devices]))).toEqual(
+      Object.fromEntries(Object.entries(known).map(([customer, linked]) => [customer, linked.length])),
+    );
+    const said = await stack.sql<{ users: string[] }>(
+      "SELECT arraySort(groupUniqArray(traits['plan'])) AS users FROM polder.people WHERE traits['plan'] LIKE 'order-%'",
+    );
+    expect(said[0]!.users).toEqual(Object.keys(known).toSorted());
+  });
+
+  const ordersOf = <T>(items: readonly T[]): T[][] =>
+    items.length < 2
+      ? [[...items]]
+      : items.flatMap((item, i) => ordersOf(items.filter((_, j) => j !== i)).map((rest) => [item, ...rest]));
+});
