@@ -13,6 +13,8 @@ export const needs = "nothing but the build; `-- collector kafka` also a broker"
 const connections = 50;
 const roundMs = 4_000;
 const rounds = 4;
+/** Different requests, by events in each. */
+const bodyCounts = { 1: 20_000, 10: 4_000, 100: 400 };
 
 export async function run({ args, kafka }) {
   const brokers = args.includes("kafka") ? await kafka() : undefined;
@@ -24,8 +26,8 @@ export async function run({ args, kafka }) {
     const reference = await startServer("./reference-server.mjs");
     try {
       const rows = [];
-      for (const perRequest of [1, 10]) {
-        const bodies = requestBodies({ writeKey, count: perRequest === 1 ? 20_000 : 4_000, perRequest });
+      for (const perRequest of [1, 10, 100]) {
+        const bodies = requestBodies({ writeKey, count: bodyCounts[perRequest], perRequest });
         for (let round = 0; round <= rounds; round++) {
           // In turn, so that a machine that slows down slows both. The first round warms up.
           const pair = [await measure(reference, bodies, perRequest), await measure(ours, bodies, perRequest)];
@@ -40,8 +42,12 @@ export async function run({ args, kafka }) {
         figures: {
           cpu_ratio_one_a_request: of(1, "cpu_ratio"),
           cpu_ratio_ten_a_request: of(10, "cpu_ratio"),
+          cpu_ratio_hundred_a_request: of(100, "cpu_ratio"),
           cpu_us_per_event_one_a_request: of(1, "our_us"),
           cpu_us_per_event_ten_a_request: of(10, "our_us"),
+          cpu_us_per_event_hundred_a_request: of(100, "our_us"),
+          events_per_s_one_a_request: of(1, "our_events_per_s"),
+          events_per_s_hundred_a_request: of(100, "our_events_per_s"),
           p50_ms: of(1, "p50_ms"),
           p99_ms: of(1, "p99_ms"),
         },

@@ -42,18 +42,34 @@ export async function run({ args }) {
             last("own_mib") - seen.samples[Math.floor(seen.samples.length / 2)].own_mib,
           ),
           stored_minus_accepted: seen.stored - seen.accepted,
+          ...(await diskPerEvent(polder, seen.stored)),
         },
         targets: {
           events_per_s: { min: requestsPerSecond * perRequest * 0.99 },
           p95_queryable_ms: { max: 2_000 },
           max_resident_mib: { max: 1_536 },
           stored_minus_accepted: { min: 0, max: 0 },
+          disk_bytes_per_event_in_events: { max: 80 },
         },
       });
     } finally {
       await polder.stop();
     }
   });
+}
+
+/** Bytes of the tables that events fill, merged or not, and of those the rows themselves. */
+async function diskPerEvent(polder, events) {
+  const rows = await polder.sql(
+    `SELECT table, sum(bytes_on_disk) AS bytes FROM system.parts
+     WHERE database = 'polder' AND active AND table NOT LIKE 'consent%' AND table != 'migration' GROUP BY table`,
+  );
+  const bytes = rows.reduce((sum, row) => sum + row.bytes, 0);
+  const own = rows.find(({ table }) => table === "events")?.bytes ?? 0;
+  return {
+    disk_bytes_per_event: Math.round(bytes / events),
+    disk_bytes_per_event_in_events: Math.round(own / events),
+  };
 }
 
 /** Requests leave by the clock, whether or not the ones before were answered: a slow server must not slow the load. */
@@ -78,7 +94,10 @@ async function drive(polder, durationMs) {
     const answer = await fetch(`${polder.collectorUrl}/v1/batch`, { method: "POST", headers: browserHeaders, body });
     await answer.arrayBuffer();
     if (answer.status === 200) accepted += ids.length;
-    else others++;
+    else {
+      others++;
+      if (probe) waiting.delete(ids[0]);
+    }
   };
   const look = async () => {
     while (!isOver || waiting.size > 0) {
