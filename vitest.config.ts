@@ -17,9 +17,15 @@ export default defineConfig({
           include: ["**/*.test.{ts,tsx}"],
           exclude: [...skip, "**/*.{isolated,engine,kafka}.test.{ts,tsx}"],
           isolate: false,
+          // A loaded machine is not a fault.
+          testTimeout: 30_000,
         },
       },
-      { resolve, ssr, test: { name: "isolated", include: ["**/*.isolated.test.ts"], exclude: skip } },
+      {
+        resolve,
+        ssr,
+        test: { name: "isolated", include: ["**/*.isolated.test.ts"], exclude: skip, testTimeout: 30_000 },
+      },
       // The real database engine and the real broker: `npm test` prepares what they need.
       {
         resolve,

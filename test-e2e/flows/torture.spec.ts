@@ -6,7 +6,7 @@ import { installScaledOut } from "../torture/scaled-out.ts";
 
 // `npm run torture` sets these for a long run of one of the tests.
 const { POLDER_TORTURE_MINUTES, POLDER_TORTURE_SEED } = process.env;
-const durationMs = Number(POLDER_TORTURE_MINUTES ?? 0.4) * 60_000;
+const durationMs = Number(POLDER_TORTURE_MINUTES ?? 0.35) * 60_000;
 const seed = Number(POLDER_TORTURE_SEED ?? 20_261_123);
 
 test.setTimeout(durationMs + 600_000);

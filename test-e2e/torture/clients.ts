@@ -3,7 +3,17 @@ import { grantedConsent } from "../support/load.ts";
 import { createRandom, type Random } from "./random.ts";
 
 /** What is known of one event: what it is, and what its sender ever heard. */
-export const mark = { sent: 1, accepted: 2, rejected: 4, dropped: 8, mayNotBeStored: 16 } as const;
+export const mark = {
+  sent: 1,
+  accepted: 2,
+  rejected: 4,
+  dropped: 8,
+  mayNotBeStored: 16,
+  /** Its visitor has withdrawn, before or after it was made. */
+  mayBeDropped: 32,
+  /** For want of consent, when there was one. */
+  droppedWrongly: 64,
+} as const;
 
 export interface Clients {
   /** By client and number of the event: {@link mark}s. The id of an event is {@link idOf} of the two. */
@@ -11,8 +21,16 @@ export interface Clients {
   /** Answers by status, and requests without one. */
   heard: ReadonlyMap<string, number>;
   accepted(): number;
+  /** What all answers add up to, in events. Repeated: accepted once more, after a retry or a crash of the page. */
+  told: Readonly<Told>;
   /** Lets what is under way be answered, however long that takes. */
   finish(): Promise<void>;
+}
+
+export interface Told {
+  repeated: number;
+  rejected: number;
+  dropped: number;
 }
 
 export const idOf = (client: number, number: number): string => `c${client}-${number}`;
@@ -33,11 +51,14 @@ interface Visitor {
   consent: object;
   session: { id: string; start: number };
   seq: number;
+  /** Numbers of its events. */
+  numbers: number[];
 }
 
 const browser = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
 const timeoutMs = 15_000;
 const longestBackoffMs = 1_000;
+export const mostInRequest = 8;
 // Chosen well before any clock of ours, also one that was put back.
 const chosenAt = new Date(Date.now() - 86_400_000).toISOString();
 
@@ -57,6 +78,7 @@ export function startClients(options: {
   const { seed, count, urls, writeKey, origin, thinkMs } = options;
   const marks: number[][] = Array.from({ length: count }, () => []);
   const heard = new Map<string, number>();
+  const told: Told = { repeated: 0, rejected: 0, dropped: 0 };
   let accepted = 0;
   let isDone = false;
 
@@ -90,6 +112,8 @@ export function startClients(options: {
         note(answer, events, numbers, own);
         return;
       }
+      // Never acceptable, it says. The end of the run tells who was wrong; until then the others go on.
+      if (isFinal(status)) return;
       const most = Math.min(retryAfterMs ?? 100, longestBackoffMs);
       await pause(patience.between(0.5, 1) * most); // a client's backoff
     }
@@ -103,10 +127,11 @@ export function startClients(options: {
         body,
         signal: AbortSignal.timeout(timeoutMs),
       });
-      const answer = (await response.json()) as Answer;
-      const retryAfter = Number(response.headers.get("retry-after") ?? Number.NaN);
       const status = String(response.status);
-      if (response.status === 200 || response.status === 202) return { status, answer };
+      if (isTaken(status)) return { status, answer: (await response.json()) as Answer };
+      const retryAfter = Number(response.headers.get("retry-after") ?? Number.NaN);
+      // Whatever its body is, and whether it comes whole: this was the answer.
+      await response.body?.cancel();
       return { status, ...(Number.isFinite(retryAfter) && { retryAfterMs: retryAfter * 1_000 }) };
     } catch (error) {
       return { status: error instanceof DOMException ? "timeout" : "cut" };
@@ -119,8 +144,19 @@ export function startClients(options: {
     const refused = new Map(answer.rejected.map(({ index, reason }) => [index, reason]));
     for (const [index, number] of numbers.entries()) {
       const reason = refused.get(index);
-      if (reason === undefined && !(own[number]! & mark.accepted)) accepted++;
-      own[number]! |= reason === undefined ? mark.accepted : dropReasons.has(reason) ? mark.dropped : mark.rejected;
+      const before = own[number]!;
+      if (reason === undefined) {
+        if (before & mark.accepted) told.repeated++;
+        else accepted++;
+        own[number] = before | mark.accepted;
+      } else if (dropReasons.has(reason)) {
+        told.dropped++;
+        const isRight = (before & (mark.mayNotBeStored | mark.mayBeDropped)) !== 0;
+        own[number] = before | mark.dropped | (isRight ? 0 : mark.droppedWrongly);
+      } else {
+        told.rejected++;
+        own[number] = before | mark.rejected;
+      }
     }
   };
 
@@ -130,6 +166,7 @@ export function startClients(options: {
   return {
     marks,
     heard,
+    told,
     accepted: () => accepted,
     async finish() {
       isDone = true;
@@ -148,6 +185,8 @@ interface Heard {
   retryAfterMs?: number;
 }
 const dropReasons = new Set(["no_consent", "no_profile_consent", "consent_withdrawn"]);
+const isTaken = (status: string): boolean => status === "200" || status === "202";
+const isFinal = (status: string): boolean => status.startsWith("4") && status !== "429";
 
 /** Visitors of one client; one who leaves makes room for another. */
 function createVisitors(client: number, count: number, random: Random) {
@@ -159,6 +198,7 @@ function createVisitors(client: number, count: number, random: Random) {
       consent: { ...grantedConsent, id: `choice-${name}`, at: chosenAt },
       session: { id: `visit-${name}`, start: Date.now() },
       seq: 0,
+      numbers: [],
     };
   };
   const all = Array.from({ length: count }, next);
@@ -171,18 +211,27 @@ function createVisitors(client: number, count: number, random: Random) {
 
 function nextBatch(client: number, own: number[], visitors: ReturnType<typeof createVisitors>, random: Random): Batch {
   const batch: Batch = { events: [], numbers: [] };
-  for (let left = random.whole(1, 9); left > 0; left--) {
+  for (let left = random.whole(1, mostInRequest + 1); left > 0; left--) {
     const number = own.push(0) - 1;
-    const event = nextEvent(idOf(client, number), visitors, random);
+    const visitor = visitors.pick();
+    visitor.numbers.push(number);
+    const event = nextEvent(idOf(client, number), visitor, visitors, random);
     if (event.event === "" || event.context.consent === undefined) own[number]! |= mark.mayNotBeStored;
+    // Also those that were sent before: one that has to be sent again may come after the withdrawal.
+    if (event.context.consent && isWithdrawal(event.context.consent))
+      for (const earlier of visitor.numbers) own[earlier]! |= mark.mayBeDropped;
     batch.events.push(event);
     batch.numbers.push(number);
   }
   return batch;
 }
 
-function nextEvent(messageId: string, visitors: ReturnType<typeof createVisitors>, random: Random): SentEvent {
-  const visitor = visitors.pick();
+function nextEvent(
+  messageId: string,
+  visitor: Visitor,
+  visitors: ReturnType<typeof createVisitors>,
+  random: Random,
+): SentEvent {
   const base = {
     messageId,
     anonymousId: visitor.anonymousId,
@@ -227,6 +276,9 @@ const withdrawn = {
   personalisation: "withdrawn",
   prediction: "withdrawn",
 };
+
+const isWithdrawal = (consent: object): boolean =>
+  (consent as typeof grantedConsent).purposes.measurement === withdrawn.measurement;
 
 const chosen = (visitor: Visitor, purposes: object): object => {
   const before = visitor.consent as typeof grantedConsent;

@@ -43,6 +43,7 @@ async function build(seed: number, { folder, slowDisk, configPath }: Ground, end
     readyUrls: [`http://127.0.0.1:${collector}/readyz`, `http://127.0.0.1:${api}/readyz`],
     folder,
     slowDisk,
+    speaks: "text",
   });
   endings.push(polder.kill);
   polder.start();
@@ -56,16 +57,12 @@ async function build(seed: number, { folder, slowDisk, configPath }: Ground, end
     parts: [polder],
     measured: [polder, { name: "engine", pid: enginePid }],
     cuts: proxy.cuts,
+    expectedAnswers: ["200"],
     targets: [
       {
         name: "polder",
         isMeasured: true,
-        faults: [
-          { kind: "kill", weight: 3, minMs: 0, maxMs: 1.5 * second },
-          shortFreeze,
-          jumps,
-          ...(slowDisk === undefined ? [] : [slowDisks]),
-        ],
+        faults: [{ kind: "kill", weight: 3, minMs: 0, maxMs: 1.5 * second }, shortFreeze, jumps, slowDisks],
       },
       {
         name: "engine",

@@ -9,6 +9,8 @@ import type { Target } from "./schedule.ts";
 /** Something that can be hurt. */
 export interface Victim {
   kill?(): Promise<void>;
+  /** Whether there is something to kill. */
+  isUp?(): boolean;
   /** Again, after a kill; nothing when it runs, or when somebody else sees to it. */
   start(): void | Promise<void>;
   freeze?(): void | Promise<void>;
@@ -30,6 +32,10 @@ export interface Installation {
   parts: readonly Part[];
   measured: readonly { name: string; pid(): number | undefined }[];
   cuts(): number;
+  /** Whether disks can be slowed down; where they cannot, that part of the schedule does nothing. */
+  hasSlowDisks: boolean;
+  /** Statuses that every run hears. */
+  expectedAnswers: readonly string[];
   /** As the administrator of ClickHouse. */
   query<Row>(statement: string): Promise<Row[]>;
   /** Records that are on their way to ClickHouse; NaN while that cannot be told. */
@@ -59,7 +65,7 @@ export interface Ground {
   writeKey: string;
 }
 
-export type Built = Omit<Installation, "end" | "folder" | "origin" | "writeKey">;
+export type Built = Omit<Installation, "end" | "folder" | "origin" | "writeKey" | "hasSlowDisks">;
 
 /** Builds an installation; what was begun is ended when it does not succeed. */
 export async function install(build: (ground: Ground, endings: Endings) => Promise<Built>): Promise<Installation> {
@@ -75,7 +81,8 @@ export async function install(build: (ground: Ground, endings: Endings) => Promi
     if (!isKept) rmSync(folder, { recursive: true, force: true });
   };
   try {
-    return { ...(await build({ folder, slowDisk, configPath, writeKey }, endings)), end, folder, origin, writeKey };
+    const built = await build({ folder, slowDisk, configPath, writeKey }, endings);
+    return { ...built, end, folder, origin, writeKey, hasSlowDisks: slowDisk !== undefined };
   } catch (error) {
     await end({ isKept: true });
     throw error;
@@ -109,6 +116,7 @@ export const engineVictim = (pid: () => number | undefined): Victim => {
   };
   return {
     kill: async () => signal("SIGKILL"),
+    isUp: () => pid() !== undefined,
     start() {},
     freeze: () => signal("SIGSTOP"),
     thaw: () => signal("SIGCONT"),

@@ -9,6 +9,8 @@ export interface Verdict {
   faults: readonly string[];
   /** What was looked at. */
   figures: string;
+  /** Why this run cannot tell; then nothing is proved, and nothing is wrong. */
+  notJudged?: string;
 }
 
 const examples = 5;
@@ -48,6 +50,7 @@ export async function judgeIds({ query }: Installation, { marks }: Clients): Pro
       if (times > 0 && !(seen & mark.sent)) blame("stored and never sent", id);
       if (times > 0 && seen & mark.mayNotBeStored) blame("stored although it may not be", id);
       if (seen & mark.accepted && seen & mark.mayNotBeStored) blame("accepted although it may not be", id);
+      if (seen & mark.droppedWrongly) blame("dropped for want of consent, which it has", id);
       if (seen & mark.rejected && !rejected!.has(number)) blame("answered as rejected and not in the table", id);
       if (rejected!.has(number) && !(seen & mark.mayNotBeStored)) blame("rejected although it is right", id);
     }
@@ -68,8 +71,6 @@ export async function judgeIds({ query }: Installation, { marks }: Clients): Pro
 const states = ["profile_state", "trait_state", "audience_day", "session_state"] as const;
 // What a withdrawal took away is not in the states any more, while the rows of it count on.
 const nameless = `atom IN (SELECT atom FROM polder.atom GROUP BY atom HAVING max(anonymous_id) = '' AND max(user_id) = '')`;
-// An event that lost its user id to a withdrawal is of the other class of retention from then on; what was counted of it stays where it was.
-const classKey = "is_known";
 const withoutNameless: { [table: string]: string } = { profile_state: ` WHERE NOT (${nameless})` };
 
 /** Each state against what its own view makes of all events at once. */
@@ -98,10 +99,7 @@ async function compareState({ query }: Installation, table: string): Promise<{ r
   const [view] = await query<{ as_select: string }>(
     `SELECT as_select FROM system.tables WHERE database = 'polder' AND name = '${table}_mv'`,
   );
-  const [withdrawn] = await query<{ n: number }>(`SELECT count() AS n FROM polder.atom WHERE ${nameless}`);
-  const isKey = ({ name, type }: { name: string; type: string }): boolean =>
-    !type.includes("AggregateFunction(") && (name !== classKey || withdrawn!.n === 0);
-  const keys = columns.filter(isKey).map(({ name }) => `\`${name}\``);
+  const keys = columns.filter(({ type }) => !type.includes("AggregateFunction(")).map(({ name }) => `\`${name}\``);
   const values = columns.filter(({ type }) => type.includes("AggregateFunction(")).map(finalValue);
   const textOf = (from: string, where = ""): string =>
     `SELECT toString(tuple(${[...keys, ...values].join(", ")})) AS line FROM ${from}${where} GROUP BY ${keys.join(", ")}`;
@@ -149,13 +147,37 @@ const readSums = async ({ query }: Installation): Promise<Sums> =>
       sum(unanswered) AS unanswered, sum(spooled) AS spooled, (SELECT count() FROM polder.events) AS rows FROM polder.loss_ledger`)
   )[0]!;
 
-export async function judgeLedger(installation: Installation, withinMs: number): Promise<Verdict> {
+/** Against itself, and against what clients were told: books from which a row is missing on both sides balance, too. */
+export async function judgeLedger(installation: Installation, clients: Clients, withinMs: number): Promise<Verdict> {
+  const all = (found: Sums): string[] => [...faultsOf(found), ...disagreements(found, clients)];
   const sums = await within(
     withinMs,
     () => readSums(installation),
-    (found) => faultsOf(found).length === 0,
+    (found) => all(found).length === 0,
   );
-  return { what: "the loss ledger balances to zero", faults: faultsOf(sums), figures: JSON.stringify(sums) };
+  return {
+    what: "the loss ledger balances to zero, and agrees with what clients were told",
+    faults: all(sums),
+    figures: JSON.stringify({ ...sums, told: { accepted: clients.accepted(), ...clients.told } }),
+  };
+}
+
+function disagreements({ stored, rejected, duplicate, dropped }: Sums, clients: Clients): string[] {
+  const { told } = clients;
+  const accepted = clients.accepted();
+  // One that was dropped may have been stored by an attempt before, of which its sender heard nothing.
+  const unsure = clients.marks.flat().filter((seen) => seen & mark.dropped && !(seen & mark.accepted)).length;
+  const faults = [];
+  if (stored < accepted || stored > accepted + unsure)
+    faults.push(`${stored} stored by the ledger, ${accepted} accepted as clients were told (${unsure} unsure)`);
+  // What was answered is the least: attempts that were cut off count as well.
+  for (const [what, counted, least] of [
+    ["duplicates", duplicate, told.repeated],
+    ["rejected ones", rejected, told.rejected],
+    ["dropped ones", dropped, told.dropped],
+  ] as const)
+    if (counted < least) faults.push(`${counted} ${what} in the ledger, and clients were told of ${least}`);
+  return faults;
 }
 
 function faultsOf({ received, stored, rejected, duplicate, dropped, in_flight, off, rows }: Sums): string[] {
@@ -168,22 +190,59 @@ function faultsOf({ received, stored, rejected, duplicate, dropped, in_flight, o
   return faults;
 }
 
-/** Where memory may go, in MiB, and by how much in a minute once it has been flat for as long as is looked at. */
-export const memoryBounds = { peakMiB: 1_536, mibPerMinute: 4, leastMinutes: 4 };
+/**
+ * Where memory may go, and what counts as flat over as long as is looked at: as much as samples scatter, whatever the time, and what the loader's
+ * window of messages takes, minute by minute, until it is full.
+ */
+export const memoryBounds = { peakMiB: 1_536, scatterMiB: 16, mibPerMinute: 0.5, leastMinutes: 4 };
 
-/** A slope says something of a life that is long enough; a peak always. */
-export function judgeMemory(growths: readonly Growth[]): Verdict {
-  const faults = growths.flatMap(({ name, minutes, peakMiB, mibPerMinute }) => {
-    if (peakMiB > memoryBounds.peakMiB) return [`${name} had ${peakMiB.toFixed(0)} MiB`];
-    if (minutes >= memoryBounds.leastMinutes && mibPerMinute > memoryBounds.mibPerMinute)
-      return [`${name} grew by ${mibPerMinute.toFixed(1)} MiB a minute for ${minutes.toFixed(1)} minutes`];
-    return [];
+export function judgePeaks(growths: readonly Growth[]): Verdict {
+  const faults = growths.flatMap(({ name, peakMiB }) => {
+    if (peakMiB === undefined) return [`nothing was seen of the memory of ${name}`];
+    return peakMiB > memoryBounds.peakMiB ? [`${name} had ${peakMiB.toFixed(0)} MiB`] : [];
   });
-  const figures = growths
+  const figures = growths.map(({ name, peakMiB }) => `${name} ${peakMiB?.toFixed(0)}`).join(", ");
+  return { what: `no process has more than ${memoryBounds.peakMiB} MiB`, faults, figures: `peaks in MiB: ${figures}` };
+}
+
+/** A line says something of a life that is long enough; of the others it is said that it was not judged. */
+export function judgeGrowth(growths: readonly Growth[]): Verdict {
+  const { scatterMiB, mibPerMinute: allowed, leastMinutes } = memoryBounds;
+  const judged = growths.filter(({ minutes }) => minutes >= leastMinutes);
+  const others = growths.filter((growth) => !judged.includes(growth)).map(({ name }) => name);
+  const faults = judged
+    .filter(({ minutes, mibPerMinute }) => mibPerMinute * minutes > scatterMiB + allowed * minutes)
     .map(
-      ({ name, minutes, medianMiB, peakMiB, mibPerMinute }) =>
-        `${name} ${medianMiB.toFixed(0)} MiB (peak ${peakMiB.toFixed(0)}, ${mibPerMinute >= 0 ? "+" : ""}${mibPerMinute.toFixed(1)} a minute in ${minutes.toFixed(1)} minutes)`,
-    )
-    .join(", ");
-  return { what: "memory is flat", faults, figures };
+      ({ name, minutes, mibPerMinute }) =>
+        `${name} grew by ${(mibPerMinute * minutes).toFixed(1)} MiB in ${minutes.toFixed(1)} minutes`,
+    );
+  const figures = growths.map(
+    ({ name, minutes, medianMiB, mibPerMinute }) =>
+      `${name} ${medianMiB.toFixed(0)} MiB, ${mibPerMinute >= 0 ? "+" : ""}${mibPerMinute.toFixed(1)} a minute in ${minutes.toFixed(1)}`,
+  );
+  const left = `no life of ${leastMinutes} minutes: ${others.join(", ")}`;
+  return {
+    what: "memory is flat",
+    faults,
+    figures: [...figures, ...(judged.length > 0 && others.length > 0 ? [`not judged, ${left}`] : [])].join("; "),
+    ...(judged.length === 0 && { notJudged: left }),
+  };
+}
+
+/** What a run has to contain before the other verdicts mean something. */
+export interface Course {
+  /** How often each part that can be killed was killed while it ran. */
+  kills: ReadonlyMap<string, number>;
+  /** Statuses that clients must have heard. */
+  expected: readonly string[];
+}
+
+export function judgeCourse({ kills, expected }: Course, { heard, told }: Clients): Verdict {
+  const faults = [
+    ...[...kills].filter(([, times]) => times === 0).map(([name]) => `${name} was never killed`),
+    ...expected.filter((status) => !heard.has(status)).map((status) => `clients never heard ${status}`),
+    ...(told.repeated === 0 ? ["no event was accepted twice, so nothing had to be recognised"] : []),
+  ];
+  const figures = `killed: ${[...kills].map(([name, times]) => `${name} ${times}`).join(", ")}; ${told.repeated} events accepted again`;
+  return { what: "the run had everything in it that it is about", faults, figures };
 }

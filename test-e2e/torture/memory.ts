@@ -1,69 +1,75 @@
 import { readFileSync } from "node:fs";
 
-const pageBytes = 4096;
-const MiB = 2 ** 20;
-
 export interface Growth {
   name: string;
-  /** Of the longest life that was watched. */
+  /** Of all its lives, with what it has mapped of files; undefined when nothing was ever seen of it. */
+  peakMiB: number | undefined;
+  /** Of its longest life behind the warm-up, 0 when there was none. */
   minutes: number;
+  /** Of memory of its own: what the kernel has of its files in memory is not its to give back. */
   medianMiB: number;
-  peakMiB: number;
   /** Of a line through its samples; the median of all slopes, which a sawtooth of the collector of garbage does not move. */
   mibPerMinute: number;
 }
 
+interface Sample {
+  residentMiB: number;
+  ownMiB: number;
+}
 interface Life {
   pid: number;
   samples: { atMs: number; mib: number }[];
 }
 
-/** Resident memory of processes, looked at every second, life by life. */
-export function watchMemory(parts: readonly { name: string; pid(): number | undefined }[]) {
+/** Memory of processes, looked at every second, life by life. */
+export function watchMemory(
+  parts: readonly { name: string; pid(): number | undefined }[],
+  how: { read?: (pid: number) => Sample | undefined; now?: () => number } = {},
+) {
+  const { read = memoryOf, now = () => performance.now() } = how;
+  const peaks = new Map<string, number>();
   const lives = new Map<string, Life[]>(parts.map(({ name }) => [name, []]));
   const look = (): void => {
     for (const { name, pid } of parts) {
       const id = pid();
       if (id === undefined) continue;
-      const mib = residentMiB(id);
-      if (mib === undefined) continue;
+      const sample = read(id);
+      if (sample === undefined) continue;
+      peaks.set(name, Math.max(peaks.get(name) ?? 0, sample.residentMiB));
       const own = lives.get(name)!;
       if (own.at(-1)?.pid !== id) own.push({ pid: id, samples: [] });
-      own.at(-1)!.samples.push({ atMs: performance.now(), mib });
+      own.at(-1)!.samples.push({ atMs: now(), mib: sample.ownMiB });
     }
   };
   const timer = setInterval(look, 1_000);
   return {
+    look,
     stop(): void {
       clearInterval(timer);
     },
-    /** By part, of its longest life, without its first `warmUpMs`. */
+    /** Of every part; over time without the first `warmUpMs` of a life. */
     growth: (warmUpMs: number): Growth[] =>
-      [...lives].flatMap(([name, own]) => {
-        const peakMiB = Math.max(0, ...own.flatMap(({ samples }) => samples.map(({ mib }) => mib)));
-        const longest = own.toSorted((a, b) => lengthOf(b) - lengthOf(a))[0];
-        if (longest === undefined) return [];
-        const from = longest.samples[0]!.atMs + warmUpMs;
-        const samples = longest.samples.filter(({ atMs }) => atMs >= from);
-        if (samples.length < 2) return [];
-        return [
-          {
-            name,
-            minutes: (samples.at(-1)!.atMs - samples[0]!.atMs) / 60_000,
-            medianMiB: median(samples.map(({ mib }) => mib)),
-            peakMiB,
-            mibPerMinute: median(slopes(samples)) * 60_000,
-          },
-        ];
+      [...lives].map(([name, own]) => {
+        const longest = own.toSorted((a, b) => lengthOf(b) - lengthOf(a))[0]?.samples ?? [];
+        const samples = longest.filter(({ atMs }) => atMs >= longest[0]!.atMs + warmUpMs);
+        return {
+          name,
+          peakMiB: peaks.get(name),
+          minutes: samples.length < 2 ? 0 : (samples.at(-1)!.atMs - samples[0]!.atMs) / 60_000,
+          medianMiB: median(longest.map(({ mib }) => mib)),
+          mibPerMinute: median(slopes(samples)) * 60_000,
+        };
       }),
   };
 }
 
 const lengthOf = ({ samples }: Life): number => samples.at(-1)!.atMs - samples[0]!.atMs;
 
-function residentMiB(pid: number): number | undefined {
+function memoryOf(pid: number): Sample | undefined {
   try {
-    return (Number(readFileSync(`/proc/${pid}/statm`, "utf8").split(" ")[1]) * pageBytes) / MiB;
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    const mibOf = (field: string): number => Number(new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(status)![1]) / 1024;
+    return { residentMiB: mibOf("VmRSS"), ownMiB: mibOf("RssAnon") };
   } catch {
     return undefined; // it ended, or this is no Linux
   }

@@ -12,6 +12,7 @@ export interface Part {
   start(): void;
   /** kill -9, and nothing else. */
   kill(): Promise<void>;
+  isUp(): boolean;
   freeze(): void;
   thaw(): void;
   /** Sets its clock this far from the machine's. */
@@ -21,9 +22,15 @@ export interface Part {
   ready(): Promise<unknown>;
   /** SIGTERM, and the exit code. */
   stop(): Promise<number | null>;
-  /** Every end that nobody asked for. One that had been ready was a crash; the others, as of a loader that starts while ClickHouse is away, are a refusal to start. */
-  ownEnds(): readonly { wasReady: boolean; lastWords: string }[];
+  /** Every end that nobody asked for. */
+  ownEnds(): readonly OwnEnd[];
   starts(): number;
+}
+
+export interface OwnEnd {
+  /** It never was ready, and its last words say why it does not start: as a loader's, while ClickHouse is away. Anything else is a crash. */
+  isRefusal: boolean;
+  lastWords: string;
 }
 
 const preload = new URL("jumping-clock.mjs", import.meta.url).href;
@@ -39,13 +46,15 @@ export function createPart(options: {
   /** For its log and its clock. */
   folder: string;
   slowDisk: ((name: string) => SlowDisk) | undefined;
+  /** How it says why it does not start: "json", when not given, in an error of its log; "text" in a line for people. */
+  speaks?: "json" | "text";
 }): Part {
-  const { name, command, env, readyUrls, folder } = options;
+  const { name, command, env, readyUrls, folder, speaks = "json" } = options;
   const clockPath = `${folder}/${name}.clock`;
   const logPath = `${folder}/${name}.log`;
   const [path, ...args] = command;
   const disk = options.slowDisk?.(name);
-  const ownEnds: { wasReady: boolean; lastWords: string }[] = [];
+  const ownEnds: (() => OwnEnd)[] = [];
   let child: ChildProcess | undefined;
   let isWanted = false;
   let starts = 0;
@@ -58,22 +67,29 @@ export function createPart(options: {
     if (part.pid() !== undefined) return;
     starts++;
     const started = spawn(process.execPath, [fileURLToPath(new URL(path, builtFolder)), ...args], {
-      env: { ...process.env, ...env, ...disk?.env, POLDER_TORTURE_CLOCK: clockPath, NODE_OPTIONS: `--import ${preload}` },
+      env: {
+        ...process.env,
+        ...env,
+        ...disk?.env,
+        POLDER_TORTURE_CLOCK: clockPath,
+        NODE_OPTIONS: `--import ${preload}`,
+      },
       stdio: ["ignore", "pipe", "pipe"],
     });
     child = started;
-    let last = "";
+    const tails = ["", ""];
     let wasReady = false;
     void part.ready().then(() => (wasReady = child === started));
-    for (const stream of [started.stdout, started.stderr])
+    for (const [index, stream] of [started.stdout, started.stderr].entries())
       stream.on("data", (chunk: Buffer) => {
         appendFileSync(logPath, chunk);
-        last = chunk.toString().trim().split("\n").at(-1) || last;
+        tails[index] = `${tails[index]}${chunk.toString()}`.slice(-4_000);
       });
     started.once("exit", (code, signal) => {
       appendFileSync(logPath, `--- ended: ${signal ?? code}\n`);
       if (child !== started || !isWanted) return;
-      ownEnds.push({ wasReady, lastWords: `${signal ?? code}: ${last.slice(0, 300)}` });
+      // Read when it is asked for: what it said last may come after its end.
+      ownEnds.push(() => judgeEnd({ wasReady, code, signal, tails, speaks }));
       setTimeout(() => isWanted && start(), restartMs); // as a supervisor does
     });
   };
@@ -92,14 +108,42 @@ export function createPart(options: {
     pid: () => (child && child.exitCode === null && child.signalCode === null ? child.pid : undefined),
     start,
     kill: async () => void (await end("SIGKILL")),
+    isUp: () => part.pid() !== undefined,
     freeze: () => void child?.kill("SIGSTOP"),
     thaw: () => void child?.kill("SIGCONT"),
     jump: (ms) => writeFileSync(clockPath, String(ms)),
     slow: (ms) => disk?.slow(ms),
     ready: () => Promise.all(readyUrls.map(answers)),
     stop: () => end("SIGTERM"),
-    ownEnds: () => ownEnds,
+    ownEnds: () => ownEnds.map((judged) => judged()),
     starts: () => starts,
   };
   return part;
+}
+
+/** @param end `tails`: how each of its streams ended. */
+export function judgeEnd(end: {
+  wasReady: boolean;
+  code: number | null;
+  signal: NodeJS.Signals | null;
+  tails: readonly string[];
+  speaks: "json" | "text";
+}): OwnEnd {
+  const lines = end.tails.map((tail) => tail.trimEnd().split("\n").at(-1)!).filter(Boolean);
+  const words = end.speaks === "json" ? lines.find(isError) : lines.at(-1);
+  // What Node says last of an error that nobody caught, and how a stack ends.
+  const isUncaught = lines.some((line) => /^Node\.js v|^\s+at |^\S+ start failed: /.test(line));
+  return {
+    isRefusal: !end.wasReady && end.code === 1 && words !== undefined && !isUncaught,
+    lastWords: `${end.signal ?? end.code}: ${(words ?? end.tails.join("\n").trim()).slice(-600)}`,
+  };
+}
+
+function isError(line: string): boolean {
+  try {
+    const { level, message } = JSON.parse(line) as { level?: unknown; message?: unknown };
+    return level === "error" && typeof message === "string";
+  } catch {
+    return false; // not a line of ours
+  }
 }

@@ -37,7 +37,12 @@ export async function installScaledOut(seed: number, nodes: number): Promise<Ins
   });
 }
 
-async function build(seed: number, kafka: Kafka, { folder, slowDisk, configPath }: Ground, endings: Endings): Promise<Built> {
+async function build(
+  seed: number,
+  kafka: Kafka,
+  { folder, slowDisk, configPath }: Ground,
+  endings: Endings,
+): Promise<Built> {
   const { startEngine } = (await import(fromRoot("packages/engine/dist/index.js"))) as {
     startEngine(options: object): Promise<Engine>;
   };
@@ -92,12 +97,14 @@ async function build(seed: number, kafka: Kafka, { folder, slowDisk, configPath 
     urls: proxies.map(({ url }) => url),
     parts,
     measured: [...parts, { name: "engine", pid: engine.pid }],
+    // Kafka is there, and now and then it is not.
+    expectedAnswers: ["200", "202"],
     cuts: () => proxies.reduce((sum, proxy) => sum + proxy.cuts(), 0),
     targets: [
       ...collectors.map(({ name }) => ({
         name,
         isMeasured: true,
-        faults: [killPart, shortFreeze, jumps, ...(slowDisk === undefined ? [] : [slowDisks])],
+        faults: [killPart, shortFreeze, jumps, slowDisks],
       })),
       ...loaders.map(({ name }) => ({ name, isMeasured: true, faults: [killPart, longFreeze, jumps] })),
       { name: worker.name, isMeasured: true, faults: [{ ...killPart, weight: 1 }, jumps] },
@@ -149,7 +156,7 @@ interface Engine {
   stop(): Promise<void>;
 }
 
-interface KafkaNode {
+export interface KafkaNode {
   kill(): Promise<void>;
   start(): Promise<void>;
   pause(): Promise<void>;
@@ -172,17 +179,26 @@ async function startKafka(nodes: number): Promise<Kafka | { skipped: string }> {
 }
 
 /** Started once, however often that is asked for. */
-function nodeVictim(node: KafkaNode): Victim {
+export function nodeVictim(node: KafkaNode): Victim {
   let isDown = false;
+  let kills = 0;
   return {
     async kill() {
       isDown = true;
+      kills++;
       await node.kill();
     },
+    isUp: () => !isDown,
     async start() {
       if (!isDown) return;
       isDown = false;
-      await node.start();
+      const killsBefore = kills;
+      try {
+        await node.start();
+      } catch (error) {
+        // Ended by a later kill, which has a start of its own.
+        if (kills === killsBefore) throw error;
+      }
     },
     freeze: node.pause,
     thaw: node.resume,

@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import { createAdaptorServer } from "@hono/node-server";
 import { sValidator } from "@hono/standard-validator";
 import { ClickHouseQueryError, type ReadQueries } from "@polder/clickhouse";
-import { errorKind, requestIdOf, type Logger } from "@polder/core";
+import { createProxyCheck, errorKind, requestIdOf, type Logger } from "@polder/core";
 import { Hono, type Context } from "hono";
 import { describeRoute, openAPIRouteHandler, resolver, validator } from "hono-openapi";
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
@@ -17,7 +17,7 @@ import { createPage } from "./page-files.ts";
 import * as schemas from "./schemas.ts";
 import { dayIn } from "./site-day.ts";
 import { toLiveEvent } from "./to-live-event.ts";
-import { addVisitorRoutes, type VisitorOptions } from "./visitor/visitor-routes.ts";
+import { addVisitorRoutes, peerOf, type VisitorOptions } from "./visitor/visitor-routes.ts";
 
 export interface ApiOptions {
   queries: ReadQueries;
@@ -79,6 +79,7 @@ export function createApi(options: ApiOptions): Api {
   }));
   const lagMs = async (): Promise<number | null> => (await options.lag?.().catch(() => undefined)) ?? null;
   const audiences = createAudienceReader(queries, now);
+  const isProxy = createProxyCheck(options.visitor?.edge ?? (() => ({ trustedProxies: [] })));
 
   const app = new Hono();
   app.use(async (context, next) => {
@@ -89,7 +90,8 @@ export function createApi(options: ApiOptions): Api {
     if (route !== "/v1/live") metrics.seconds.observe({ route }, (performance.now() - startedAt) / 1000);
   });
   app.onError((error, context) => {
-    const requestId = requestIdOf((name) => context.req.header(name), randomUUID);
+    const header = isProxy(peerOf(context) ?? "") ? (name: string) => context.req.header(name) : undefined;
+    const requestId = requestIdOf(header, randomUUID);
     logger.error("a request failed", { requestId, route: context.req.routePath, error: errorKind(error) });
     context.header("x-request-id", requestId);
     return answerError(context, isUnavailable(error) ? "store_unavailable" : "internal");

@@ -1,7 +1,7 @@
 import type { Server } from "node:http";
 import type { Socket } from "node:net";
 
-export type CutReason = "too_many" | "too_many_of_address" | "slow_reader";
+export type CutReason = "too_many" | "too_many_of_address" | "slow_sender" | "slow_reader";
 
 export interface ConnectionOptions {
   /** Of all clients together. */
@@ -51,6 +51,10 @@ export function guardConnections(server: Server, options: ConnectionOptions): { 
     }
     ofAddress.set(address, open);
     sockets.add(socket);
+    // Node cuts those itself, and answers 408 where it can. Listening for `clientError` of the server would make that ours to do.
+    socket.once("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "ERR_HTTP_REQUEST_TIMEOUT") onCut("slow_sender");
+    });
     makeRoom();
     socket.once("close", () => {
       sockets.delete(socket);

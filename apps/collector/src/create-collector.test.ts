@@ -1,9 +1,10 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { LogUnavailableError } from "@polder/core";
+import { createMemoryConsentLedger } from "@polder/core/contracts";
 import { limits, postRoutes, requestErrors, type PolderEvent } from "@polder/protocol";
 import { buildConsent, buildEvent, buildPage, buildSite } from "@polder/testing";
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import {
   answerOf,
   buildCollector,
@@ -341,34 +342,29 @@ describe("what may come again", () => {
     expect((await post("/v1/batch", { writeKey, batch: many(150) })).status).toBe(200);
   });
 
-  // Half a minute: 46,000 events go through on whatever machine this is.
-  it(
-    "lets one visitor take no more than half of what its site may send, and the others all of it",
-    { timeout: 30_000 },
-    async () => {
-      let ms = 0;
-      const fast = buildSite({ maxEventsPerSecond: 1000 });
-      const { post } = buildCollector({
-        clock: () => ms,
-        sites: { findKey: () => ({ site: fast, kind: "write" }), findSite: () => fast, sites: () => [fast] },
-      });
-      const from = async (anonymousId: string, count: number): Promise<number> => {
-        const batch = Array.from({ length: count }, () => buildEvent({ anonymousId }));
-        return (await post("/v1/batch", { writeKey, batch })).status;
-      };
-      const answers = { bot: new Map<number, number>(), people: new Map<number, number>() };
-      const note = (who: Map<number, number>, status: number): unknown => who.set(status, (who.get(status) ?? 0) + 1);
-      for (; ms < 20_000; ms += 100) {
-        // The bot asks for twice of what the site may send, and people for a third of it.
-        for (let n = 0; n < 2; n++) note(answers.bot, await from("bot", 100));
-        for (let n = 0; n < 3; n++) note(answers.people, await from(`person ${(ms / 100 + n * 61) % 211}`, 10));
-      }
-      expect([...answers.people.keys()]).toEqual([200]);
-      expect(new Set(answers.bot.keys())).toEqual(new Set([200, 429]));
-      // What people leave is the bot's: nothing is held back for nobody.
-      expect(answers.bot.get(200)! * 100).toBeGreaterThan(0.6 * 20 * 1000);
-    },
-  );
+  it("lets one visitor take no more than half of what its site may send, and the others all of it", async () => {
+    let ms = 0;
+    const fast = buildSite({ maxEventsPerSecond: 1000 });
+    const { post } = buildCollector({
+      clock: () => ms,
+      sites: { findKey: () => ({ site: fast, kind: "write" }), findSite: () => fast, sites: () => [fast] },
+    });
+    const from = async (anonymousId: string, count: number): Promise<number> => {
+      const batch = Array.from({ length: count }, () => buildEvent({ anonymousId }));
+      return (await post("/v1/batch", { writeKey, batch })).status;
+    };
+    const answers = { bot: new Map<number, number>(), people: new Map<number, number>() };
+    const note = (who: Map<number, number>, status: number): unknown => who.set(status, (who.get(status) ?? 0) + 1);
+    for (; ms < 20_000; ms += 100) {
+      // The bot asks for twice of what the site may send, and people for a third of it.
+      for (let n = 0; n < 2; n++) note(answers.bot, await from("bot", 100));
+      for (let n = 0; n < 3; n++) note(answers.people, await from(`person ${(ms / 100 + n * 61) % 211}`, 10));
+    }
+    expect([...answers.people.keys()]).toEqual([200]);
+    expect(new Set(answers.bot.keys())).toEqual(new Set([200, 429]));
+    // What people leave is the bot's: nothing is held back for nobody.
+    expect(answers.bot.get(200)! * 100).toBeGreaterThan(0.6 * 20 * 1000);
+  });
 
   it("answers 503 when a site holds its share of what is in flight, and takes other sites' events", async () => {
     let confirm = (): void => {};
@@ -405,6 +401,20 @@ describe("what may come again", () => {
     for (const answer of held) expect((await answer).status).toBe(200);
   });
 
+  it("counts the rows that a request becomes: what its events share is in each of them", async () => {
+    const { post, registry } = buildCollector({
+      log: createRecordingLog(() => new Promise(() => {})),
+      options: { maxInFlightBytes: 8_000_000, answerWithinMs: 60_000 },
+    });
+    const page = { url: `https://shop.example/${"p".repeat(4_000)}` };
+    const send = () => post("/v1/batch", { ...full, context: { ...full.context, page } });
+    void send();
+    const bytes = async (): Promise<number> => Number(/in_flight_bytes (\d+)/.exec(await registry.metrics())![1]);
+    await vi.waitFor(async () => expect(await bytes()).toBeGreaterThan(4_000_000));
+    expect((await send()).status).toBe(503);
+    expect(await bytes()).toBeLessThan(8_000_000);
+  });
+
   it("answers 503 when the log is away, logs it once, and is well again after", async () => {
     let isAway = true;
     const log = createRecordingLog(() =>
@@ -421,6 +431,24 @@ describe("what may come again", () => {
     isAway = false;
     expect((await post("/v1/batch", { writeKey, batch: [buildEvent()] })).status).toBe(200);
     expect(lines.filter((line) => line.includes("back"))).toHaveLength(1);
+  });
+
+  it("answers 503 when the disk does not confirm what visitors chose, and is dead when it never does", async () => {
+    let ms = 0;
+    const ledger = { ...createMemoryConsentLedger(), record: () => new Promise<void>(() => {}) };
+    const { post, collector, registry } = buildCollector({ ledger, clock: () => ms, options: { answerWithinMs: 20 } });
+    const choice = { type: "consent", anonymousId: "v-1", context: { consent: buildConsent() } };
+    const response = await post("/v1/batch", { writeKey, batch: [choice] });
+    expect([response.status, (await errorOf(response)).code]).toEqual([503, "log_unavailable"]);
+    expect(await registry.metrics()).toContain("polder_collector_in_flight_requests 0");
+    const livez = async (): Promise<number> => (await collector.app.request("/livez")).status;
+    ms += 119_999;
+    expect([await livez(), await collector.problem()]).toEqual([200, undefined]);
+    ms += 1;
+    expect([await livez(), await collector.problem()]).toEqual([
+      503,
+      "a record of choices has been under way for 120 s",
+    ]);
   });
 
   it("answers 503 when only the rejected ones could not be stored", async () => {
@@ -661,6 +689,30 @@ describe("what others read", () => {
     };
     expect(document.openapi).toMatch(/^3\./);
     expect(Object.keys(document.paths)).toContain("/v1/batch");
+  });
+
+  it("takes over the id of a request from a proxy that it trusts, and from nobody else", async () => {
+    const trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    const findKey = () => {
+      throw new TypeError("a fault of ours");
+    };
+    const ask = async (trustedProxies: string[]): Promise<(string | null)[]> => {
+      const { collector, lines } = buildCollector({
+        sites: { findKey, findSite: () => site, sites: () => [site] },
+        edge: () => ({ trustedProxies }),
+      });
+      const { url } = await collector.listen({ host: "127.0.0.1", port: 0 });
+      const headers = { ...basic(writeKey), "x-request-id": trace };
+      const response = await fetch(`${url}/v1/batch`, { method: "POST", body: "{}", headers });
+      await collector.close();
+      const [logged] = lines.map((line) => JSON.parse(line) as { requestId: string });
+      return [String(response.status), response.headers.get("x-request-id"), logged!.requestId];
+    };
+    expect(await ask(["127.0.0.0/8"])).toEqual(["503", trace, trace]);
+    const [status, said, logged] = await ask(["10.0.0.0/8"]);
+    expect(status).toBe("503");
+    expect(said).toMatch(/^made-\d+$/);
+    expect(logged).toBe(said);
   });
 
   it("counts what came, what became of it, and what the clients say", async () => {

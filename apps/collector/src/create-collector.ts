@@ -12,6 +12,7 @@ import {
   type EdgeSettings,
   type EventLog,
   type Logger,
+  type LogRecord,
   type SiteDirectory,
 } from "@polder/core";
 import { limits, openApi, postRoutes, type RequestRoute } from "@polder/protocol";
@@ -19,6 +20,7 @@ import { Hono, type Context } from "hono";
 import type { Registry } from "prom-client";
 import { corsHeaders, refuse, toResponse, type Outcome, type Refusal } from "./answer.ts";
 import type { BrowserBundle } from "./browser-bundle.ts";
+import { createChoiceRecorder } from "./choice-recorder.ts";
 import { createCoalescer, type Coalescer } from "./coalescer.ts";
 import { guardConnections } from "./connections.ts";
 import { keyFromRequest } from "./credentials.ts";
@@ -86,7 +88,7 @@ export interface CollectorOptions {
   maxConnectionsPerAddress: number;
   /** {@link Collector.close} waits no longer than this: what is still busy then is cut. */
   drainTimeoutMs: number;
-  /** An append, or an attempt to forward the spool, that goes on for longer will not end by itself: `/livez` says so. */
+  /** An append, a record of choices, or an attempt to forward the spool, that goes on for longer will not end by itself: `/livez` says so. */
   stalledAfterMs: number;
 }
 
@@ -113,6 +115,8 @@ export interface Collector {
   app: Hono;
   /** Port 0 lets the system choose. Rejects with the system's error when the port is taken. */
   listen(address: { host: string; port: number }): Promise<{ url: string }>;
+  /** Why this process should be started again: it has been writing something for two minutes. Undefined while it is alive. */
+  problem(): Promise<string | undefined>;
   /** Takes nothing new, answers what is on its way, then resolves: all that was answered 200 is in the log. */
   close(): Promise<void>;
 }
@@ -153,6 +157,9 @@ export function createCollector(deps: CollectorDeps): Collector {
     answerWithinMs: options.answerWithinMs,
     logger,
   });
+  const edge = deps.edge ?? (() => noEdge);
+  const readClient = createClientAddressReader(edge);
+  const isProxy = createProxyCheck(edge);
   const prepare = createPrepare({
     sites,
     pipeline: createPipeline({ ledger, countryOf: deps.countryOf, newId: deps.newId, observer: metrics.observer }),
@@ -160,13 +167,18 @@ export function createCollector(deps: CollectorDeps): Collector {
     metrics,
     lossLedger,
     logger,
+    isProxy,
     newId: deps.newId,
     clock,
     rateShare: options.rateShare,
   });
-  const ingest = createIngest({ events, rejected, ledger, metrics, lossLedger, logger });
-  const edge = deps.edge ?? (() => noEdge);
-  const readClient = createClientAddressReader(edge);
+  const choiceRecorder = createChoiceRecorder({
+    ledger,
+    clock,
+    answerWithinMs: options.answerWithinMs,
+    maxUnderWay: options.maxInFlightRequests,
+  });
+  const ingest = createIngest({ events, rejected, choiceRecorder, metrics, lossLedger, logger });
   let isDraining = false;
 
   const prepareBody = (
@@ -179,10 +191,11 @@ export function createCollector(deps: CollectorDeps): Collector {
     return { ...overloaded(), isCutOff: true };
   };
 
-  /** From here on the site is who holds it. */
+  /** From here on the site is who holds it, and what it holds is the rows. */
   const store = (prepared: Prepared | Refusal, held: Held): Promise<Outcome> | Refusal => {
     if (!prepared.ok) return prepared;
-    return held.moveTo(`site ${prepared.site}`) ? ingest(prepared) : overloaded();
+    const bytes = bytesOf(prepared.records) + bytesOf(prepared.refusals);
+    return held.moveTo(`site ${prepared.site}`, bytes) ? ingest(prepared) : overloaded();
   };
 
   async function receive(c: Context, route: RequestRoute, head: RequestHead): Promise<Outcome> {
@@ -292,13 +305,19 @@ export function createCollector(deps: CollectorDeps): Collector {
     () =>
       new Response(document, { headers: { "content-type": "application/json", "access-control-allow-origin": "*" } }),
   );
+  async function findProblem(): Promise<string | undefined> {
+    const underWay = [
+      ["an append", Math.max(events.appendMs(), rejected.appendMs())],
+      ["a record of choices", choiceRecorder.recordMs()],
+      ["an attempt to forward the spool", (await log.spool?.())?.attemptMs ?? 0],
+    ] as const;
+    const stalled = underWay.find(([, ms]) => ms >= options.stalledAfterMs);
+    return stalled && `${stalled[0]} has been under way for ${Math.round(stalled[1] / 1000)} s`;
+  }
   app.get("/livez", async () => {
-    const stalledMs = Math.max(events.appendMs(), rejected.appendMs(), (await log.spool?.())?.attemptMs ?? 0);
-    const isAlive = stalledMs < options.stalledAfterMs;
-    const text = isAlive
-      ? "ok"
-      : `an append has been under way for ${Math.round(stalledMs / 1000)} s: start this process again`;
-    return new Response(`${text}\n`, { status: isAlive ? 200 : 503 });
+    const problem = await findProblem();
+    const text = problem === undefined ? "ok" : `${problem}: start this process again`;
+    return new Response(`${text}\n`, { status: problem === undefined ? 200 : 503 });
   });
   app.get("/readyz", async () => {
     const problem = isDraining
@@ -313,7 +332,8 @@ export function createCollector(deps: CollectorDeps): Collector {
   app.options("*", (c) => preflight(c));
   app.notFound((c) => toResponse(refuse("not_found", "There is nothing at this address."), c.req.header("origin")));
   app.onError((error, c) => {
-    const requestId = requestIdOf((name) => c.req.header(name), deps.newId);
+    const head = headOf(c);
+    const requestId = requestIdOf(isProxy(head.remoteAddress) ? head.header : undefined, deps.newId);
     logger.error("a request failed", { requestId, path: c.req.routePath, error: errorKind(error) });
     // What happened is not known, so the client has to keep it.
     const response = toResponse(
@@ -333,7 +353,7 @@ export function createCollector(deps: CollectorDeps): Collector {
         serverOptions: {
           headersTimeout: options.headersTimeoutMs,
           requestTimeout: options.requestTimeoutMs,
-          connectionsCheckingInterval: Math.min(5_000, options.headersTimeoutMs),
+          connectionsCheckingInterval: Math.min(5_000, options.headersTimeoutMs, options.requestTimeoutMs),
           keepAliveTimeout: options.keepAliveTimeoutMs,
           maxHeaderSize: 16 * 1024,
           noDelay: true,
@@ -343,7 +363,7 @@ export function createCollector(deps: CollectorDeps): Collector {
         maxConnections: options.maxConnections,
         maxConnectionsPerAddress: options.maxConnectionsPerAddress,
         answerTimeoutMs: options.answerTimeoutMs,
-        isProxy: createProxyCheck(edge),
+        isProxy,
         clock,
         onCut: metrics.cut,
       });
@@ -358,6 +378,7 @@ export function createCollector(deps: CollectorDeps): Collector {
       const { port: actual } = created.address() as AddressInfo;
       return { url: `http://${host.includes(":") ? `[${host}]` : host}:${actual}` };
     },
+    problem: findProblem,
     async close() {
       isDraining = true;
       const closed = new Promise<void>((resolve) => (server === undefined ? resolve() : server.close(() => resolve())));
@@ -379,6 +400,15 @@ export function createCollector(deps: CollectorDeps): Collector {
       connections?.stop();
     },
   };
+}
+
+/** What a record holds besides its value: its key, its headers and the objects, about. */
+const recordBytes = 512;
+
+function bytesOf(records: readonly LogRecord[]): number {
+  let bytes = records.length * recordBytes;
+  for (const { value } of records) bytes += value.byteLength;
+  return bytes;
 }
 
 function isAcceptedType(contentType: string): boolean {

@@ -7,7 +7,7 @@ function fill(inFlight: ReturnType<typeof createInFlight>, holder: string, bytes
   let count = 0;
   for (;;) {
     const request = inFlight.open(`address of ${holder}`);
-    if (!request.add(bytes) || !request.moveTo(holder)) {
+    if (!request.add(bytes) || !request.moveTo(holder, 0)) {
       request.leave();
       return count;
     }
@@ -25,7 +25,7 @@ describe("createInFlight", () => {
     expect(second / 1e8).toBeCloseTo(0.25, 1);
     expect(fill(inFlight, "hot", 1e6)).toBe(0);
     const small = inFlight.open("somebody");
-    expect(small.add(500_000) && small.moveTo("small")).toBe(true);
+    expect(small.add(500_000) && small.moveTo("small", 0)).toBe(true);
     expect(inFlight.bytes()).toBeLessThan(1e8);
   });
 
@@ -37,9 +37,9 @@ describe("createInFlight", () => {
     one.add(100);
     one.add(50);
     expect(inFlight.bytes()).toBe(150);
-    one.moveTo("site");
+    one.moveTo("site", 40);
     other.add(10);
-    expect(inFlight.bytes()).toBe(160 + waitingBytes);
+    expect(inFlight.bytes()).toBe(200 + waitingBytes);
     let isEmpty = false;
     const emptied = inFlight.empty().then(() => (isEmpty = true));
     one.leave();
@@ -50,10 +50,22 @@ describe("createInFlight", () => {
     expect([inFlight.requests(), inFlight.bytes()]).toEqual([0, 0]);
   });
 
+  it("judges a request by what is made of it, and leaves it as it was when that is too much", () => {
+    const inFlight = createInFlight({ maxRequests: 10, maxBytes: 100 * waitingBytes });
+    const first = inFlight.open("a");
+    expect(first.add(100) && first.moveTo("site", 48 * waitingBytes)).toBe(true);
+    const second = inFlight.open("b");
+    expect(second.add(100)).toBe(true);
+    expect(second.moveTo("site", 10 * waitingBytes)).toBe(false);
+    expect(inFlight.bytes()).toBe(200 + 49 * waitingBytes);
+    expect(second.moveTo("other", 10 * waitingBytes)).toBe(true);
+    expect(inFlight.bytes()).toBe(200 + 60 * waitingBytes);
+  });
+
   it("takes a single request that is larger than the bound: it could never come in otherwise", () => {
     const inFlight = createInFlight({ maxRequests: 10, maxBytes: 100 });
     const large = inFlight.open("a");
-    expect(large.add(5000) && large.moveTo("site")).toBe(true);
+    expect(large.add(5000) && large.moveTo("site", 0)).toBe(true);
     expect(inFlight.open("b").add(1)).toBe(false);
     large.leave();
     expect(inFlight.open("b").add(1)).toBe(true);

@@ -18,13 +18,16 @@ export interface InFlight {
 export interface Held {
   /** False, with nothing added, when the holder has its share. */
   add(bytes: number): boolean;
-  /** All of the request has been received: it waits in the name of this holder. False when there are too many, or the holder has its share. */
-  moveTo(holder: string): boolean;
+  /**
+   * All of the request has been received: it waits in the name of this holder, with so many bytes more. False when there are too many, or the holder
+   * has its share.
+   */
+  moveTo(holder: string, bytes: number): boolean;
   /** Once, at the end. */
   leave(): void;
 }
 
-/** What a request that waits holds besides its body: its objects and those of its connection, about. */
+/** What a request that waits holds besides its body and its rows: its objects and those of its connection, about. */
 const waitingBytes = 4096;
 
 export function createInFlight(limits: { maxRequests: number; maxBytes: number }): InFlight {
@@ -59,18 +62,19 @@ export function createInFlight(limits: { maxRequests: number; maxBytes: number }
           take(added);
           return true;
         },
-        moveTo(next) {
+        moveTo(next, added) {
           const before = own;
+          const after = before + waitingBytes + added;
           if (waiting >= limits.maxRequests) return false;
           // Judged as if it came only now, or what it holds already would count against it twice.
           take(-before);
-          const isAllowed = mayHold(next, before + waitingBytes);
+          const isAllowed = mayHold(next, after);
           if (isAllowed) {
             holder = next;
             isWaiting = true;
             waiting++;
           }
-          take(isAllowed ? before + waitingBytes : before);
+          take(isAllowed ? after : before);
           return isAllowed;
         },
         leave() {

@@ -1,5 +1,6 @@
-import { errorText, LogUnavailableError, type ConsentLedger, type Logger } from "@polder/core";
+import { errorText, LogUnavailableError, type Logger } from "@polder/core";
 import { refuse, type Outcome, type Refusal } from "./answer.ts";
+import type { ChoiceRecorder } from "./choice-recorder.ts";
 import type { Coalescer } from "./coalescer.ts";
 import type { LossLedger } from "./loss-ledger.ts";
 import { add, type CollectorMetrics } from "./metrics.ts";
@@ -9,12 +10,12 @@ import type { Prepared } from "./prepare.ts";
 export function createIngest(deps: {
   events: Coalescer;
   rejected: Coalescer;
-  ledger: Pick<ConsentLedger, "record">;
+  choiceRecorder: Pick<ChoiceRecorder, "record">;
   metrics: CollectorMetrics;
   lossLedger: LossLedger;
   logger: Logger;
 }): (prepared: Prepared | Refusal) => Promise<Outcome> {
-  const { events, rejected, ledger, metrics, lossLedger, logger } = deps;
+  const { events, rejected, choiceRecorder, metrics, lossLedger, logger } = deps;
   let isLogAway = false;
 
   function logUnavailable(error: unknown): Outcome {
@@ -38,7 +39,7 @@ export function createIngest(deps: {
         isSpooled = (await events.append(records, prepared.site)) === "spooled";
       else {
         // The ledger first: it counts from here on, for every request that is judged later.
-        const recorded = choices.length === 0 ? undefined : ledger.record(choices);
+        const recorded = choices.length === 0 ? undefined : choiceRecorder.record(choices);
         if (dropped.length > 0) lossLedger.dropped(prepared.site, arrivals, dropped);
         const counted = dropped.length === 0 ? undefined : lossLedger.flush();
         const outcomes = await Promise.all([

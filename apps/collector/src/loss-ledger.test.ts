@@ -81,9 +81,100 @@ describe("the collector's side of the loss ledger", () => {
     await vi.advanceTimersByTimeAsync(1_000);
     expect(lines).toHaveLength(1);
     expect(appends).toHaveLength(3);
-    expect(appends[2]!.map(short)).toEqual(["shop answered 0-0", "shop answered 1-1"]);
+    expect(appends[2]!.map(short)).toEqual(["shop answered 0-1"]);
     await vi.advanceTimersByTimeAsync(5_000);
     expect(appends).toHaveLength(3);
+  });
+
+  it("does no more for being asked more often while the log is away", async () => {
+    const { ledger, appends, fail } = build();
+    fail(Number.POSITIVE_INFINITY);
+    const request = async (): Promise<void> => {
+      const block = ledger.arrivals(receivedAt, 2);
+      const dropped = [{ index: 0, reason: "no_consent" }];
+      ledger.dropped("shop", block, dropped);
+      await expect(ledger.flush()).rejects.toBeInstanceOf(LogUnavailableError);
+    };
+    // Of the events that came before the outage the books still have to tell.
+    for (let n = 0; n < 3; n++) ledger.answered("shop", ledger.arrivals(receivedAt, 3), [], false);
+    for (let second = 0; second < 5; second++) {
+      for (let n = 0; n < 1_000; n++) await request();
+      await vi.advanceTimersByTimeAsync(1_000);
+    }
+    expect(appends).toHaveLength(6);
+    for (const entries of appends) expect(entries.length).toBeLessThanOrEqual(2);
+    fail(0);
+    await vi.advanceTimersByTimeAsync(1_000);
+    // Nobody was told that what was dropped in these requests is done with: their senders keep it, and it will be received again.
+    expect(appends.at(-1)!.map(short)).toEqual(["shop answered 0-8"]);
+    const block = ledger.arrivals(receivedAt, 1);
+    ledger.dropped("shop", block, [{ index: 0, reason: "no_consent" }]);
+    await ledger.flush();
+    expect(appends.at(-1)!.map(short)).toEqual([`shop dropped no_consent ${block.first}-${block.first}`]);
+    await ledger.close();
+  });
+
+  it("tries again within a second after a failure, and not before", async () => {
+    const { ledger, appends, fail } = build();
+    ledger.answered("shop", ledger.arrivals(receivedAt, 1), [], false);
+    await vi.advanceTimersByTimeAsync(999);
+    fail(1);
+    await expect(ledger.flush()).rejects.toBeInstanceOf(LogUnavailableError);
+    await vi.advanceTimersByTimeAsync(999);
+    await expect(ledger.flush()).rejects.toBeInstanceOf(LogUnavailableError);
+    expect(appends).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(appends).toHaveLength(2);
+    await ledger.flush();
+  });
+
+  it("answers nobody who waits behind a write that fails", async () => {
+    let fail = (): void => {};
+    let appended = 0;
+    const ledger = createLossLedger({
+      append: () => {
+        if (appended++ > 0) return Promise.reject(new LogUnavailableError("away"));
+        return new Promise((_, reject) => (fail = () => reject(new LogUnavailableError("away"))));
+      },
+      process: "p",
+      logger: { info() {}, warn() {}, error() {} },
+    });
+    const drop = (): Promise<void | "spooled"> => {
+      ledger.dropped("shop", ledger.arrivals(receivedAt, 1), [{ index: 0, reason: "no_consent" }]);
+      return ledger.flush();
+    };
+    const both = [drop(), drop()].map((one) => expect(one).rejects.toBeInstanceOf(LogUnavailableError));
+    fail();
+    await Promise.all(both);
+    expect(appended).toBe(1);
+    await ledger.close();
+  });
+
+  it("forgets what it cannot keep for ever, and says so", async () => {
+    const { ledger, appends, lines, fail } = build();
+    fail(Number.POSITIVE_INFINITY);
+    for (let n = 0; n <= 100_000; n++) {
+      ledger.arrivals(receivedAt, 1); // not answered for
+      ledger.answered("shop", ledger.arrivals(receivedAt, 1), [], false);
+    }
+    await expect(ledger.flush()).rejects.toBeInstanceOf(LogUnavailableError);
+    fail(0);
+    ledger.answered("shop", ledger.arrivals(receivedAt, 1), [], false);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(appends.at(-1)!.map(short)).toEqual(["shop answered 200002-200002"]);
+    expect(lines).toEqual([expect.stringContaining("kept in memory"), expect.stringContaining("forgotten")]);
+  });
+
+  it("states a client's total again that was not confirmed", async () => {
+    const { ledger, appends, fail } = build();
+    fail(1);
+    ledger.receipt("shop", receivedAt, { queued: 5, sent: 4, retried: 0, dropped: {} });
+    await expect(ledger.flush()).rejects.toBeInstanceOf(LogUnavailableError);
+    ledger.receipt("shop", receivedAt, { queued: 1, sent: 0, retried: 0, dropped: {} });
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(appends.at(-1)!.map(short)).toEqual(["shop client_queued 6", "shop client_sent 4"]);
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(appends).toHaveLength(2);
   });
 
   it("answers a flush only when what came before it is durable, with one append on its way at a time", async () => {

@@ -4,6 +4,7 @@ import {
   hourMs,
   hourText,
   type ArrivalBlock,
+  type ArrivalEntry,
   type ClientOutcome,
   type LedgerEntry,
   type Logger,
@@ -12,6 +13,7 @@ import {
   type Spans,
 } from "@polder/core";
 import type { Receipt } from "@polder/protocol";
+import { within } from "./within.ts";
 
 /**
  * What this process received and what became of it, for the table `ledger`. Every event gets a number, its arrival; the loss ledger of the
@@ -30,8 +32,9 @@ export interface LossLedger {
   /** What a client says of its own delivery. Written down within a second. */
   receipt(site: string, receivedAt: number, receipt: Receipt): void;
   /**
-   * Resolves when all of the above is durable, with "spooled" when in the spool. Rejects as the log does, and when it takes longer than a client is
-   * to wait; what was to be written is then kept and tried again.
+   * Resolves when all of the above is durable, with "spooled" when in the spool. Rejects as the log does, when it takes longer than a client is to
+   * wait, and at once for a moment after a failure. What was answered is then kept and tried again; dropped events of a write that failed are
+   * forgotten, since their clients hear that nothing is done with them and send them again.
    */
   flush(): Promise<void | "spooled">;
   /** The last flush. Never rejects: what cannot be written down is lost with the process. */
@@ -55,24 +58,31 @@ export interface LossLedgerDeps {
   flushEveryMs?: number;
 }
 
+interface ClientTotal {
+  outcome: ClientOutcome;
+  reason: string;
+  counted: number;
+  isChanged: boolean;
+}
+
 interface ClientTotals {
   site: string;
   hour: number;
-  totals: Map<string, { outcome: ClientOutcome; reason: string; counted: number; isChanged: boolean }>;
+  totals: Map<string, ClientTotal>;
 }
 
 /** Anyone can write a receipt: not every word of theirs becomes a row for ever. */
 const maxClientReasons = 50;
 /** Totals are of an hour, and nothing is added to one that is this many hours old. */
 const keptHours = 48;
+/** A few megabytes. Numbers that follow on each other are one span, so an outage alone does not make so many. */
+const maxKeptSpans = 100_000;
 
 export function createLossLedger(deps: LossLedgerDeps): LossLedger {
   const { append, process, logger, answerWithinMs = 1_000, flushEveryMs = 1_000 } = deps;
   const arrivals = createArrivals(process);
   const clients = new Map<string, ClientTotals>();
   const book = createLedgerBook();
-  /** Records that an append did not confirm, in front of what comes next. */
-  let unsure: LogRecord[] = [];
   let isEmpty = true;
   let isAway = false;
   let written = 0;
@@ -86,8 +96,13 @@ export function createLossLedger(deps: LossLedgerDeps): LossLedger {
     isEmpty = false;
     timer ??= setTimeout(() => {
       timer = undefined;
-      flush().catch(plan);
+      attempt().catch(plan);
     }, flushEveryMs);
+  }
+
+  function unplan(): void {
+    clearTimeout(timer);
+    timer = undefined;
   }
 
   function toRecord(entry: LedgerEntry): LogRecord {
@@ -99,46 +114,70 @@ export function createLossLedger(deps: LossLedgerDeps): LossLedger {
   async function write(): Promise<void | "spooled"> {
     isEmpty = true;
     latest = undefined;
-    const records = [...unsure, ...[...book.take(), ...takeTotals()].map(toRecord)];
-    unsure = [];
+    const entries = book.take();
+    const changed = takeChanged();
+    const records = [...entries, ...changed.map(({ entry }) => entry)].map(toRecord);
     if (records.length === 0) return;
     try {
       const outcome = await append(records);
       isAway = false;
+      forgetOldHours();
       return outcome;
     } catch (error) {
       // One line for an outage.
       if (!isAway)
         logger.warn("entries of the loss ledger are kept in memory until the log is back", { error: String(error) });
       isAway = true;
-      unsure = [...records, ...unsure];
+      keep(entries.filter(({ outcome }) => outcome !== "dropped"));
+      for (const { total } of changed) total.isChanged = true;
+      // Counted from here: the next attempt is not earlier.
+      unplan();
       plan();
       throw error;
     }
   }
 
-  function flush(): Promise<void | "spooled"> {
+  function keep(entries: readonly ArrivalEntry[]): void {
+    const spans = entries.reduce((sum, { first }) => sum + first.length, 0);
+    if (spans <= maxKeptSpans) return book.putBack(entries);
+    logger.warn(
+      "entries of the loss ledger are forgotten, since the log has not taken them for too long: loss_ledger counts their events as unanswered",
+      { spans },
+    );
+  }
+
+  function attempt(): Promise<void | "spooled"> {
     const start = (): Promise<void | "spooled"> => {
       next = undefined;
       flying = write().finally(() => (flying = undefined));
       return flying;
     };
     if (flying === undefined) return start();
-    next ??= flying.then(start, start);
+    // Behind a write that fails nothing else is tried at once.
+    next ??= flying.then(start, (error: unknown) => {
+      next = undefined;
+      throw error;
+    });
     return next;
   }
 
-  function* takeTotals(): Generator<LedgerEntry> {
-    const newest = Math.max(...[...clients.values()].map(({ hour }) => hour));
-    for (const [key, { site, hour, totals }] of clients) {
+  function takeChanged(): { total: ClientTotal; entry: LedgerEntry }[] {
+    const changed: { total: ClientTotal; entry: LedgerEntry }[] = [];
+    for (const { site, hour, totals } of clients.values())
       for (const total of totals.values()) {
         if (!total.isChanged) continue;
         total.isChanged = false;
         const { outcome, reason, counted } = total;
-        yield { site, hour: hourText(hour), outcome, reason, process, first: [], last: [], counted };
+        const entry = { site, hour: hourText(hour), outcome, reason, process, first: [], last: [], counted };
+        changed.push({ total, entry });
       }
-      if (hour < newest - keptHours) clients.delete(key);
-    }
+    return changed;
+  }
+
+  function forgetOldHours(): void {
+    const newest = Math.max(...[...clients.values()].map(({ hour }) => hour));
+    for (const [key, { hour, totals }] of clients)
+      if (hour < newest - keptHours && [...totals.values()].every(({ isChanged }) => !isChanged)) clients.delete(key);
   }
 
   function count({ totals }: ClientTotals, outcome: ClientOutcome, word: string, by: number): void {
@@ -185,27 +224,22 @@ export function createLossLedger(deps: LossLedgerDeps): LossLedger {
       for (const [reason, events] of Object.entries(dropped)) count(client, "client_dropped", reason, events);
       plan();
     },
-    flush: () => within(answerWithinMs, flush()),
+    flush() {
+      const isWaiting = isAway && flying === undefined && timer !== undefined;
+      if (isWaiting) return Promise.reject(new LogUnavailableError("The log did not take what came a moment ago."));
+      return within(answerWithinMs, attempt());
+    },
     async close() {
-      if (timer !== undefined) clearTimeout(timer);
-      timer = undefined;
+      unplan();
+      await flying?.catch(() => undefined);
       while (!isEmpty || flying !== undefined) {
-        const done = await flush().then(
+        const done = await attempt().then(
           () => true,
           () => false,
         );
         if (!done) break;
       }
-      if (timer !== undefined) clearTimeout(timer);
-      timer = undefined;
+      unplan();
     },
   };
-}
-
-function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const late = (): void => reject(new LogUnavailableError(`The log did not confirm within ${ms} ms.`));
-    const timer = setTimeout(late, ms);
-    work.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
 }

@@ -1,23 +1,14 @@
 import cluster from "node:cluster";
-import { mkdirSync } from "node:fs";
-import {
-  createJsonLogger,
-  createReloadableDirectory,
-  LogUnavailableError,
-  type EventLog,
-  type Logger,
-  type PolderConfig,
-} from "@polder/core";
-import { createKafkaLog } from "@polder/kafka";
-import { createLmdbLog, createSpooledLog, forwardWithinMs, spoolAfterMs } from "@polder/lmdb";
+import { createJsonLogger, createReloadableDirectory, createStuckGuard } from "@polder/core";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { readBrowserBundle } from "./browser-bundle.ts";
 import { readConfigFile, watchConfigFile } from "./config-file.ts";
-import { logFolder, readProcessSettings, spoolFolder, usage, type ProcessSettings } from "./config.ts";
+import { readProcessSettings, usage, type ProcessSettings } from "./config.ts";
 import { readCountryTable } from "./country-table.ts";
 import { createCollector } from "./create-collector.ts";
 import { createMessageId } from "./message-id.ts";
 import { openConsentLedger } from "./open-consent-ledger.ts";
+import { openLog } from "./open-log.ts";
 import { createSharedMetrics, runWorkers } from "./workers.ts";
 
 const logger = createJsonLogger({
@@ -49,7 +40,7 @@ async function serve(settings: ProcessSettings): Promise<void> {
   const sites = createReloadableDirectory(config);
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
-  const log = await openLog(settings, config, logger);
+  const { log, misconfigured } = await openLog({ ...settings, retainBytes: config.retention.logBytes, logger });
   const ledger = await openConsentLedger({
     dataPath: settings.dataPath,
     sharedBy: settings.kafka && log,
@@ -82,10 +73,20 @@ async function serve(settings: ProcessSettings): Promise<void> {
       sites.replace(changed);
     },
   });
+  const guard = createStuckGuard({
+    problem: collector.problem,
+    clock: () => performance.now(),
+    withinMs: 60_000,
+    end(reason) {
+      logger.error("the collector is stuck and ends itself, to be started again", { reason });
+      process.exit(1);
+    },
+  });
+  setInterval(() => void guard.look(), 10_000).unref();
   const { url } = await collector.listen(settings);
   logger.info("listening", { url, log: settings.kafka ? "kafka" : "lmdb" });
 
-  await stopSignal();
+  const problem = await Promise.race([stopSignal(), misconfigured]);
   logger.info("stopping: answering what is on its way");
   watch.stop();
   await collector.close();
@@ -96,32 +97,7 @@ async function serve(settings: ProcessSettings): Promise<void> {
   setTimeout(() => process.exit(), 500).unref();
   // The channel to the primary would keep a worker alive.
   if (cluster.isWorker) process.disconnect();
-}
-
-async function openLog(settings: ProcessSettings, config: PolderConfig, logTo: Logger): Promise<EventLog> {
-  if (settings.kafka) {
-    const open = (appendTimeoutMs: number) =>
-      createKafkaLog({
-        ...settings.kafka!,
-        clientId: "polder-collector",
-        createTopics: true,
-        appendTimeoutMs,
-        logger: logTo,
-      });
-    const log = open(spoolAfterMs);
-    const patientLog = open(forwardWithinMs);
-    // A cluster that is away comes back, and the spool takes what comes until it does; topics that are wrong stay wrong.
-    await log.prepareTopics().catch((error: unknown) => {
-      if (!(error instanceof LogUnavailableError)) throw error;
-      logTo.warn("Kafka is away: events are kept here until it is back", { error: error.message });
-    });
-    const spoolPath = spoolFolder(settings.dataPath);
-    mkdirSync(spoolPath, { recursive: true });
-    return createSpooledLog({ log, patientLog, path: spoolPath, logger: logTo });
-  }
-  const path = logFolder(settings.dataPath);
-  mkdirSync(path, { recursive: true });
-  return createLmdbLog({ path, retainBytes: config.retention.logBytes, logger: logTo });
+  if (problem) throw problem;
 }
 
 const stopSignal = (): Promise<void> =>
@@ -133,6 +109,8 @@ const stopSignal = (): Promise<void> =>
 try {
   await main();
 } catch (error) {
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  logger.error(error instanceof Error ? error.message : String(error));
   process.exitCode = 1;
+  // Its channel to the primary would keep a worker alive that could not start.
+  if (cluster.isWorker && process.connected) process.disconnect();
 }

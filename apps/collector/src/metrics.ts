@@ -51,7 +51,7 @@ export function createMetrics(deps: {
   const registers = [deps.registry];
   const sites = new Map<string, SiteCounts>();
   const refusals: { [code: string]: number } = {};
-  const cut: { [R in CutReason]: number } = { too_many: 0, too_many_of_address: 0, slow_reader: 0 };
+  const cut: { [R in CutReason]: number } = { too_many: 0, too_many_of_address: 0, slow_sender: 0, slow_reader: 0 };
   const client = new Map<string, { [outcome: string]: number }>();
   let entered = 0;
   const stopped = new Map<string, { step: StepName; reason: string; count: number }>();
@@ -157,7 +157,7 @@ export function createMetrics(deps: {
   });
   const bytes: Gauge = new Gauge({
     name: "polder_collector_in_flight_bytes",
-    help: "Bytes of requests let in and not answered.",
+    help: "Bytes of requests let in and not answered, and of the rows made of them.",
     registers,
     collect: () => bytes.set(deps.inFlight.bytes()),
   });

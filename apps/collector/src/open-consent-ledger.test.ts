@@ -75,6 +75,13 @@ const away = (): EventLog => ({
   },
 });
 
+/** A log that takes questions and answers none. */
+const hanging = (): EventLog => ({
+  ...away(),
+  partitionCount: () => new Promise(() => {}),
+  offsetsAt: () => new Promise(() => {}),
+});
+
 it("is ready at once on one machine", async () => {
   const ledger = await openConsentLedger({
     dataPath: folder,
@@ -118,6 +125,42 @@ it("goes on with what its folder knows while the log is away, and says so", asyn
   expect(ledger.notReady()).toBeUndefined();
   expect(ledger.latest("shop:a")).toMatchObject({ refused: 32 });
   expect(warnings).toEqual([expect.stringContaining("as it was")]);
+});
+
+it("goes on with what its folder knows where the log answers nothing at all", async () => {
+  const before = await open("mine");
+  await before.whenReady();
+  await before.close();
+  const ledger = await openConsentLedger({
+    dataPath: join(folder, "mine"),
+    sharedBy: hanging(),
+    now: Date.now,
+    logger,
+    registry: new Registry(),
+    answerWithinMs: 1,
+  });
+  opened.push(ledger);
+  await ledger.whenReady();
+  expect(ledger.notReady()).toBeUndefined();
+  expect(warnings).toEqual([expect.stringContaining("as it was")]);
+});
+
+it("says that it does not know how far it is behind where the log answers nothing, instead of keeping all metrics waiting", async () => {
+  const registry = new Registry();
+  let nowMs = 0;
+  const ledger = await openConsentLedger({
+    dataPath: join(folder, "mine"),
+    sharedBy: hanging(),
+    now: () => nowMs,
+    logger,
+    registry,
+    answerWithinMs: 1,
+  });
+  opened.push(ledger);
+  nowMs = 90_000;
+  const text = await registry.metrics();
+  expect(text).toContain("polder_consent_ledger_lag_records Nan");
+  expect(text).toContain("polder_consent_ledger_lag_seconds 90");
 });
 
 it("waits a while in its folder for what the others recorded since, and then goes on, and says so", async () => {

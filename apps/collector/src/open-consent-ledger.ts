@@ -4,6 +4,7 @@ import type { ConsentLedger, EventLog, Logger } from "@polder/core";
 import { createSharedConsentLedger } from "@polder/kafka";
 import { createLmdbConsentLedger } from "@polder/lmdb";
 import { Gauge, type Registry } from "prom-client";
+import { within } from "./within.ts";
 
 export interface OpenConsentLedgerOptions {
   /** Folder of everything that the process writes. */
@@ -17,6 +18,8 @@ export interface OpenConsentLedgerOptions {
   registry: Registry;
   /** How long a folder that is not new waits for what the others have recorded since, 30,000 ms when not given. */
   catchUpWithinMs?: number;
+  /** How long the log may take over a question before it counts as away, 2,000 ms when not given. */
+  answerWithinMs?: number;
 }
 
 export interface OpenedConsentLedger extends ConsentLedger {
@@ -31,23 +34,24 @@ export interface OpenedConsentLedger extends ConsentLedger {
  * or slow, a folder that knew it once is good enough; a new one never is: it knows of no refusal at all.
  */
 export async function openConsentLedger(options: OpenConsentLedgerOptions): Promise<OpenedConsentLedger> {
-  const { dataPath, sharedBy: log, now, logger, registry, catchUpWithinMs = 30_000 } = options;
+  const { dataPath, sharedBy: log, now, logger, registry, catchUpWithinMs = 30_000, answerWithinMs = 2_000 } = options;
   const ledger = createLmdbConsentLedger({ path: join(dataPath, "consent"), now, logger });
   if (log === undefined) return { ...ledger, notReady: () => undefined, whenReady: async () => {} };
 
   const isNew = !ledger.hasCaughtUp();
   const shared = createSharedConsentLedger({ ledger, log, instance: randomUUID(), logger });
-  addLagGauges({ registry, now, lag: () => shared.lag(new Date(now())) });
+  addLagGauges({ registry, now, answerWithinMs, lag: () => shared.lag(new Date(now())) });
   let isReady = false;
   const close = new AbortController();
   const ready = (async () => {
-    const isThere = log.partitionCount("polder.consent").then(
-      () => true,
-      () => false,
-    );
+    const isThere = (): Promise<boolean> =>
+      within(answerWithinMs, log.partitionCount("polder.consent")).then(
+        () => true,
+        () => false,
+      );
     if (isNew) logger.info("the consent ledger is new: events are taken when it knows what the other collectors know");
     const patience = isNew ? [] : [AbortSignal.timeout(catchUpWithinMs)];
-    if (isNew || (await isThere)) await shared.caughtUp(AbortSignal.any([close.signal, ...patience]));
+    if (isNew || (await isThere())) await shared.caughtUp(AbortSignal.any([close.signal, ...patience]));
     if (!shared.isCaughtUp() && !close.signal.aborted)
       logger.warn("the consent ledger is as it was: what the other collectors recorded since is still to be read");
     isReady = true;
@@ -69,26 +73,28 @@ export async function openConsentLedger(options: OpenConsentLedgerOptions): Prom
 function addLagGauges({
   registry,
   now,
+  answerWithinMs,
   lag,
 }: {
   registry: Registry;
   now: () => number;
+  answerWithinMs: number;
   lag: () => Promise<number>;
 }): void {
   const registers = [registry];
   const aggregator = "max";
   let currentAt = now();
   let looking: Promise<number> | undefined;
-  // Metrics are collected beside each other: both gauges show the same look.
+  const ask = async (): Promise<number> => {
+    const askedAt = now();
+    const behind = await lag();
+    if (behind === 0) currentAt = askedAt;
+    return behind;
+  };
+  // Metrics are collected beside each other: both gauges show the same look. A log that hangs must not take the other metrics along.
   const look = (): Promise<number> => {
-    looking ??= lag()
-      .catch(() => Number.NaN)
-      .then((behind) => {
-        if (behind === 0) currentAt = now();
-        return behind;
-      })
-      .finally(() => (looking = undefined));
-    return looking;
+    looking ??= ask().finally(() => (looking = undefined));
+    return within(answerWithinMs, looking).catch(() => Number.NaN);
   };
   const seconds: Gauge = new Gauge({
     name: "polder_consent_ledger_lag_seconds",

@@ -78,6 +78,8 @@ export interface PrepareDeps {
   metrics: CollectorMetrics;
   lossLedger: Pick<LossLedger, "arrivals">;
   logger: Logger;
+  /** Whether an address is that of a proxy of ours. */
+  isProxy: (address: string) => boolean;
   newId: () => string;
   /** Milliseconds of a clock that only moves forward. */
   clock: () => number;
@@ -123,7 +125,7 @@ export function createPrepare(deps: PrepareDeps): (arrival: Arrival) => Prepared
   };
 }
 
-function createItemProcessor({ pipeline, ledger, metrics, lossLedger, logger, newId }: PrepareDeps) {
+function createItemProcessor({ pipeline, ledger, metrics, lossLedger, logger, isProxy, newId }: PrepareDeps) {
   const toRecord = createRecordEncoder();
 
   return (arrival: Arrival, { items, sentAt, receipt }: ParsedRequest, key: SiteKey): Prepared => {
@@ -182,7 +184,7 @@ function createItemProcessor({ pipeline, ledger, metrics, lossLedger, logger, ne
         result = pipeline.run(event, context);
       } catch (error) {
         // An event that breaks a rule of ours must not come back for ever as a 500.
-        const requestId = requestIdOf(header, newId);
+        const requestId = requestIdOf(isProxy(arrival.head.remoteAddress) ? header : undefined, newId);
         const place = { requestId, site: key.site.id, type: event.type };
         logger.error("an event could not be processed", {
           ...place,

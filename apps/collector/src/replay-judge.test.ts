@@ -94,6 +94,26 @@ describe("an event that was refused", () => {
     expect(judge(choice)).toMatchObject({ choices: [{ visitor: expect.stringContaining(event.anonymousId!) }] });
   });
 
+  it("keeps the moment of a choice: an old no does not undo the yes that came after it", async () => {
+    const { event: _, ...unnamed } = event;
+    const choiceAt = (at: number, state: "granted" | "denied", id: string): PolderEvent => {
+      const time = new Date(at).toISOString();
+      const purposes = { measurement: state, profile: state };
+      const said = { ...full, purposes, id, at: time };
+      return { ...unnamed, type: "consent", messageId: id, timestamp: time, context: { consent: said } };
+    };
+    const { post } = buildCollector({ ledger, now: () => receivedAt + day });
+    const yesAt = new Date(receivedAt + day).toISOString();
+    await post("/v1/batch", { writeKey, sentAt: yesAt, batch: [choiceAt(receivedAt + day, "granted", "yes")] });
+    const visitor = `${site.id}:${event.anonymousId}`;
+    const before = ledger.latest(visitor);
+    const verdict = judge({ ...choiceAt(receivedAt, "denied", "no"), sentAt: new Date(receivedAt).toISOString() });
+    if (!verdict.ok) throw new Error(verdict.reason);
+    await ledger.record(verdict.choices);
+    expect(ledger.latest(visitor)).toEqual(before);
+    expect(hasPurpose(ledger.latest(visitor)!.refused, "profile")).toBe(false);
+  });
+
   it("is no bot because its browser is not known", () => {
     expect(rowOf(judge(event))).not.toHaveProperty("bot");
     const robot = { ...event, context: { ...event.context, userAgent: "Googlebot/2.1" } };
@@ -126,6 +146,7 @@ describe("a row that was let through before", () => {
       type: "track",
       name: "Signed Up",
       message_id: "m1",
+      received_at: new Date(receivedAt).toISOString().slice(0, 23).replace("T", " "),
       anonymous_id: "visitor-1",
       session_id: "s1",
       ip: "192.0.2.0",
@@ -154,6 +175,7 @@ describe("a row that was let through before", () => {
       type: "track",
       name: "Signed Up",
       message_id: "m1",
+      received_at: expect.any(String),
       basis: "consent",
       consent_mask: expect.any(Number),
     });
@@ -162,12 +184,73 @@ describe("a row that was let through before", () => {
     expect(judgeOf().judgeRow(rowFor({ type: "identify" }))).toMatchObject({ ok: false, why: "not_allowed" });
   });
 
-  it("rests on a contract whatever its visitor says, and a choice is kept whatever was chosen", async () => {
+  it("from before a no has lost its visitor for good, whatever was said after that", async () => {
+    await withdraw(visitor, receivedAt + day);
+    const at = new Date(receivedAt + 2 * day).toISOString();
+    const { event: _, ...unnamed } = visitor;
+    const yes: PolderEvent = { ...unnamed, type: "consent", messageId: "yes", timestamp: at };
+    const { post } = buildCollector({ ledger, now: () => receivedAt + 2 * day });
+    const consent = { ...full, id: "choice-3", at };
+    await post("/v1/batch", { writeKey, sentAt: at, batch: [{ ...yes, context: { consent } }] });
+    expect(hasPurpose(ledger.latest(`${site.id}:visitor-1`)!.granted, "profile")).toBe(true);
+    expect(JSON.stringify(judgeOf().judgeRow(rowFor()))).not.toContain("visitor-1");
+    const after = rowFor({ consent_mask: 39, received_at: at.slice(0, 23).replace("T", " ") });
+    expect(judgeOf().judgeRow(after)).toEqual({ ok: true, record: after, choices: [] });
+  });
+
+  it("rests on a contract whatever its visitor says", async () => {
     await withdraw(visitor, receivedAt + day);
     const order = rowFor({ basis: "contract" });
     expect(judgeOf().judgeRow(order)).toEqual({ ok: true, record: order, choices: [] });
-    const choice = rowFor({ type: "consent" });
-    expect(judgeOf().judgeRow(choice)).toEqual({ ok: true, record: choice, choices: [] });
+  });
+
+  it("is left out when it joins somebody to an id whose visitor has said no since", async () => {
+    const alias = rowFor({ type: "alias", anonymous_id: "", user_id: "bo", previous_id: "visitor-1" });
+    expect(judgeOf().judgeRow(alias)).toEqual({ ok: true, record: alias, choices: [] });
+    await withdraw(visitor, receivedAt + day);
+    expect(judgeOf().judgeRow(alias)).toMatchObject({ ok: false, why: "not_allowed", reason: "consent_withdrawn" });
+    const ofOther = rowFor({ type: "alias", anonymous_id: "", user_id: "bo", previous_id: "visitor-2" });
+    expect(judgeOf().judgeRow(ofOther)).toMatchObject({ ok: true });
+  });
+
+  const choice = (state: string, fields: Partial<EventRow> = {}): LogRecord =>
+    rowFor({
+      type: "consent",
+      name: "consent",
+      consent_id: "choice-1",
+      regime: "opt_in",
+      "choice.purpose": ["measurement", "profile"],
+      "choice.state": [state, state] as EventRow["choice.state"],
+      ...fields,
+    });
+
+  it("that is a choice loses its visitor under a later no, and stays a choice", async () => {
+    await withdraw(visitor, receivedAt + day);
+    const verdict = judgeOf().judgeRow(choice("granted"));
+    expect(JSON.stringify(verdict)).not.toContain("visitor-1");
+    expect(rowOf(verdict)).toMatchObject({ consent_id: "choice-1", "choice.state": ["granted", "granted"] });
+    expect(rowOf(verdict)).not.toHaveProperty("anonymous_id");
+    expect(verdict).toMatchObject({ record: { key: "m1", headers: { id: "m1", anonymousId: "" } }, choices: [] });
+  });
+
+  it.each([
+    ["withdrawn", "opt_in"],
+    ["denied", "opt_out"],
+    ["opted_out", "notice"],
+  ] as const)(
+    "that takes a profile back (%s, %s) keeps its visitor until it is on record, and no longer",
+    (state, regime) => {
+      const record = choice(state, { regime, consent_mask: 1 });
+      expect(judgeOf().judgeRow(record)).toEqual({ ok: true, record, choices: [] });
+      expect(JSON.stringify(judgeOf().judgeRow(record, true))).not.toContain("visitor-1");
+    },
+  );
+
+  it("that is a choice nobody took back stays as it is, recorded or not", () => {
+    const record = choice("granted");
+    expect(judgeOf().judgeRow(record, true)).toEqual({ ok: true, record, choices: [] });
+    const nobodys = choice("denied", { anonymous_id: "", consent_mask: 1 });
+    expect(judgeOf().judgeRow(nobodys, true)).toEqual({ ok: true, record: nobodys, choices: [] });
   });
 
   it("of a site that is no more is left out", () => {

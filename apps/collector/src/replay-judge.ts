@@ -11,7 +11,7 @@ import {
   type SiteKey,
   type VisitorChoices,
 } from "@polder/core";
-import { hasPurpose, parseRequest, type PolderEvent, type Purpose } from "@polder/protocol";
+import { hasPurpose, parseRequest, refusedAfter, type PolderEvent, type Purpose } from "@polder/protocol";
 
 /** An event that was refused, as the table `rejected` has it. */
 export interface KeptRefusal {
@@ -35,8 +35,11 @@ export type ReplayVerdict =
 export interface ReplayJudge {
   /** Judges what was sent by the rules of today. */
   judgeEvent(refusal: KeptRefusal): ReplayVerdict;
-  /** Judges a row that the rules have let through before: by what its visitor has said since. */
-  judgeRow(record: LogRecord): ReplayVerdict;
+  /**
+   * Judges a row that the rules have let through before: by what its visitor has said since.
+   * @param isRecorded of a choice: it is in the record of choices, so that nothing has to be carried out for it any more.
+   */
+  judgeRow(record: LogRecord, isRecorded?: boolean): ReplayVerdict;
 }
 
 export interface ReplayJudgeDeps {
@@ -85,29 +88,46 @@ export function createReplayJudge({ sites, ledger, now, key: given }: ReplayJudg
       const { event } = item;
       id = messageId || idWithout;
 
-      const today = contextOf(key, event, now());
-      const judged = pipeline.run(event, today);
-      if (!judged.ok) return stop(judged.stop === "rejected" ? "refused" : "not_allowed", judged.reason);
+      const today = pipeline.run(event, contextOf(key, event, now()));
+      if (!today.ok) return stop(today.stop === "rejected" ? "refused" : "not_allowed", today.reason);
       // Times go by when it came, and what was not allowed then is not allowed by a later change of heart.
-      const then = pipeline.run(event, contextOf(key, event, receivedAt));
+      const whenItCame = contextOf(key, event, receivedAt);
+      const then = pipeline.run(event, whenItCame);
       if (!then.ok) return stop(then.stop === "rejected" ? "refused" : "not_allowed", then.reason);
-      const row = stricter(judged.row, then.row);
+      const row = stricter(today.row, then.row);
       if (event.context?.userAgent === undefined && key.kind === "write") forgetBrowser(row);
-      return { ok: true, record: toRecord(row), choices: event.type === "consent" ? today.choices : [] };
+      // By the clock of today an old choice would undo what was chosen after it.
+      return { ok: true, record: toRecord(row), choices: event.type === "consent" ? whenItCame.choices : [] };
     },
 
-    judgeRow(record) {
+    judgeRow(record, isRecorded = false) {
       const row = JSON.parse(Buffer.from(record.value).toString()) as StoredRow;
       const site = sites.findSite(row.site);
       if (site === undefined) return stop("unknown_site", row.site);
-      if (row.type === "consent") return { ok: true, record, choices: [] };
       const own = row.consent_mask ?? 0;
-      const mask = narrowByRecord(own, ledger.latest(visitorOfRow(row)), {
+      const rules = {
         basis: basisOfRow(row),
         regime: row.regime ?? "opt_in",
         now: now(),
         grantLifetimeMs: site.grantLifetimeMs,
-      });
+      };
+      // What joins two ids needs a yes, or no word, of both.
+      let mask = own;
+      for (const visitor of visitorsOfRow(row)) {
+        mask = narrowByRecord(mask, ledger.latest(visitor), rules);
+        const times = ledger.timesOf(visitor);
+        // A later yes does not bring back what a no has taken away.
+        if (times !== undefined && !isBinding(rules.basis)) mask &= ~refusedAfter(times, receivedAtOf(row));
+      }
+      if (row.type === "consent") {
+        // One that takes a profile back needs its id until that has been carried out; any other has it under a yes that holds.
+        const mayIdentify = hasPurpose(mask, "profile") || (!isRecorded && takesProfileBack(row));
+        if (mayIdentify || !isNamed(row)) return { ok: true, record, choices: [] };
+        // What was chosen is kept whatever it was, and the id of the choice with it.
+        const consentId = row.consent_id;
+        const nameless = narrowed(record, row, mask, consentId === undefined ? {} : { consent_id: consentId });
+        return { ok: true, record: nameless, choices: [] };
+      }
       if (mask === own) return { ok: true, record, choices: [] };
       const needsProfile = row.type === "identify" || row.type === "alias" || row.type === "group";
       if (!hasPurpose(mask, "profile") && (needsProfile || !hasPurpose(mask, "measurement")))
@@ -134,8 +154,28 @@ function basisOfRow({ basis }: StoredRow): SiteKey["basis"] {
   return found && { basis: found, purposes: [], reason: "" };
 }
 
-function visitorOfRow({ site, anonymous_id: device = "", user_id: user = "" }: StoredRow): string {
-  return visitorKey(site, device, device === "" ? user : "");
+/** A contract and the law do not ask whether the visitor agrees. */
+const isBinding = (basis: SiteKey["basis"]): boolean =>
+  basis?.basis === "contract" || basis?.basis === "legal_obligation";
+
+/** What cannot be read came before everything. */
+const receivedAtOf = ({ received_at: text = "" }: StoredRow): number => Date.parse(`${text.replace(" ", "T")}Z`) || 0;
+
+/** Everyone whose recorded choices a row is judged by: who it is of, and who an alias says that was before. */
+function visitorsOfRow({ site, type, ...row }: StoredRow): string[] {
+  const { anonymous_id: device = "", user_id: user = "", previous_id: previous = "" } = row;
+  const own = visitorKey(site, device, device === "" ? user : "");
+  return type === "alias" && previous !== ""
+    ? [own, visitorKey(site, previous, ""), visitorKey(site, "", previous)]
+    : [own];
+}
+
+const isNamed = ({ anonymous_id: device = "", user_id: user = "" }: StoredRow): boolean => device !== "" || user !== "";
+
+/** As the collector tells it of the choice itself: where nobody was asked, a no is not the first that was said. */
+function takesProfileBack(row: StoredRow): boolean {
+  const state = row["choice.state"]?.[row["choice.purpose"]?.indexOf("profile") ?? -1];
+  return state === "withdrawn" || (row.regime !== "opt_in" && (state === "denied" || state === "opted_out"));
 }
 
 /** Both allowed it: what is left is what both allowed. Times are those of `then`. */
@@ -158,12 +198,13 @@ function withoutTraits<Row extends Partial<EventRow>>(row: Row, mask: number): R
 }
 
 /** Without what a withdrawal takes from a row that is stored. */
-function narrowed(record: LogRecord, row: StoredRow, mask: number): LogRecord {
+function narrowed(record: LogRecord, row: StoredRow, mask: number, kept: Partial<EventRow> = {}): LogRecord {
   const left: Partial<EventRow> = { ...withoutTraits(row, mask), consent_mask: mask };
   if (!hasPurpose(mask, "ads")) for (const column of adColumns) delete left[column];
   let { key, headers } = record;
   if (!hasPurpose(mask, "profile")) {
     for (const column of namingColumns) delete left[column];
+    Object.assign(left, kept);
     key = headers.id;
     headers = { ...headers, anonymousId: "", userId: "" };
   }

@@ -3,8 +3,8 @@ import { describe, expect, it } from "vitest";
 import { atomStride, createAtoms } from "./atoms.ts";
 import { createEndingAtoms } from "./ending-atoms.ts";
 
-const record = (anonymousId: string, userId = ""): StoredRecord => ({
-  offset: 0,
+const record = (anonymousId: string, userId = "", offset = 0): StoredRecord => ({
+  offset,
   key: `s:${anonymousId}`,
   value: new Uint8Array(),
   headers: { id: "m", site: "s", anonymousId, userId },
@@ -26,6 +26,30 @@ function table(rows: [key: string, atom: number][] = []) {
 }
 
 const none = { current: () => Promise.resolve(new Set<number>()) };
+
+/** The time of day, and one that only passes. */
+function startEnding() {
+  const asked: string[] = [];
+  const time = {
+    now: Date.parse("2026-11-22T20:15:00Z"),
+    clock: 0,
+    passes(ms: number) {
+      time.now += ms;
+      time.clock += ms;
+    },
+  };
+  const ending = createEndingAtoms(
+    {
+      endingAtoms: async (since) => {
+        asked.push(since.toISOString().slice(11, 19));
+        return [64];
+      },
+    },
+    () => new Date(time.now),
+    () => time.clock,
+  );
+  return { time, asked, ending };
+}
 
 describe("atoms", () => {
   it("numbers new ones densely from next, in the order of the records, interleaved by partition", async () => {
@@ -56,6 +80,27 @@ describe("atoms", () => {
     const second = await createAtoms({ partition: 0, ending: none, store, maxCached: 10 }).resolve(records, 5);
     expect(second.atoms).toEqual(first.atoms);
     expect(second.next).toBe(first.next);
+  });
+
+  it("gives what an earlier try stored, though who is known has changed since, and numbers new ones after it", async () => {
+    const store = table([["k/", 64]]);
+    const ending = { current: () => Promise.resolve(new Set([64])) };
+    const atoms = createAtoms({ partition: 0, ending, store, maxCached: 10 });
+    const records = ["k", "a", "", "b", "k", "c"].map((id, index) => record(id, "", 10 + index));
+    // Of the last two the rows did not arrive.
+    const stored = new Map([
+      [10, 64],
+      [11, 128],
+      [12, 0],
+      [13, 192],
+    ]);
+    const resolved = await atoms.resolve(records, 2, stored);
+    expect(resolved).toMatchObject({ atoms: [64, 128, 0, 192, 64, 256], next: 5 });
+    atoms.remember(resolved.fresh);
+    // Nobody who is about to be nameless is remembered for that.
+    store.atoms.set("a/", 128).set("b/", 192);
+    const later = ["a", "b", "c", "k"].map((id, index) => record(id, "", 20 + index));
+    expect((await atoms.resolve(later, resolved.next)).atoms).toEqual([128, 192, 256, 320]);
   });
 
   it("keeps atoms that another partition gave out", async () => {
@@ -113,23 +158,24 @@ describe("atoms", () => {
   });
 
   it("looks for identities that end every two seconds for all partitions together, from where it last looked", async () => {
-    let nowMs = Date.parse("2026-11-22T20:15:00Z");
-    const asked: string[] = [];
-    const ending = createEndingAtoms(
-      {
-        endingAtoms: async (since) => {
-          asked.push(since.toISOString().slice(11, 19));
-          return [64];
-        },
-      },
-      () => new Date(nowMs),
-    );
+    const { time, asked, ending } = startEnding();
     await Promise.all([ending.current(), ending.current()]);
-    nowMs += 1_999;
+    time.passes(1_999);
     const before = await ending.current();
     expect(asked).toEqual(["20:05:00"]);
-    nowMs += 3_600_000;
+    time.passes(3_600_000);
     expect(await ending.current()).toBe(before);
     expect(asked).toEqual(["20:05:00", "20:05:00"]);
+  });
+
+  it("goes on looking for them when the clock is put back, for those announced by that clock", async () => {
+    const { time, asked, ending } = startEnding();
+    await ending.current();
+    time.now -= 3_600_000;
+    time.passes(2_000);
+    await ending.current();
+    time.passes(2_000);
+    await ending.current();
+    expect(asked).toEqual(["20:05:00", "19:05:02", "19:05:02"]);
   });
 });

@@ -7,12 +7,13 @@ const maxAtomNumber = 2 ** 32 / atomStride - 1;
 
 export interface Atoms {
   /**
-   * An atom for each record, 0 for one without identifiers, new ones numbered from `next` in the order of the records. The same records and `next`
-   * give the same atoms whatever happened to an earlier try: the atoms from `next` on that a try left in the store are not looked at.
+   * An atom for each record, 0 for one without identifiers, new ones numbered from `next` in the order of the records. What an earlier try of these
+   * records stored, by offset, holds: who is known may have changed since, and with it every number after.
    */
   resolve(
     records: readonly StoredRecord[],
     next: number,
+    stored?: ReadonlyMap<number, number>,
   ): Promise<{ atoms: number[]; next: number; fresh: ReadonlyMap<string, number> }>;
   /** The rows are in the store: the fresh ones may be remembered. */
   remember(fresh: ReadonlyMap<string, number>): void;
@@ -45,14 +46,29 @@ export function createAtoms(options: {
   };
 
   return {
-    async resolve(records, next) {
+    async resolve(records, first, stored = nothing) {
       const ending = await forgetEnding();
+      const isOfThisRange = (atom: number): boolean => {
+        const number = Math.floor(atom / atomStride);
+        // Not those further up: a range that is loaded again before this one took its numbers there.
+        return atom % atomStride === partition && number >= first && number < first + records.length;
+      };
+      let next = first;
       const known = new Map<string, number>();
+      if (stored.size > 0) {
+        // Used and not remembered: some of them may be about to end.
+        for (const { offset, headers } of records) {
+          const atom = stored.get(offset);
+          if (!atom) continue;
+          known.set(keyOf(headers), atom);
+          if (isOfThisRange(atom)) next = Math.max(next, Math.floor(atom / atomStride) + 1);
+        }
+      }
       const missing = new Map<string, AtomKey>();
-      const keys = records.map(({ headers: { site, anonymousId, userId } }) => {
+      const keys = records.map(({ headers }) => {
+        const { site, anonymousId, userId } = headers;
         if (!anonymousId && !userId) return "";
-        // Lengths first: no two different triples make the same text, whatever the ids contain.
-        const key = `${site.length},${anonymousId.length},${site}${anonymousId}${userId}`;
+        const key = keyOf(headers);
         if (known.has(key) || missing.has(key)) return key;
         const cached = cache.get(key);
         if (cached === undefined) missing.set(key, { site, anonymousId, userId });
@@ -68,17 +84,16 @@ export function createAtoms(options: {
       for (const key of missing.keys()) {
         const atom = found[i++];
         if (atom === undefined) continue;
-        const number = Math.floor(atom / atomStride);
-        // Not those further up: a range that is loaded again before this one took its numbers there.
-        const isOfThisTry = atom % atomStride === partition && number >= next && number < next + records.length;
-        if (!isOfThisTry) {
+        if (!isOfThisRange(atom)) {
           known.set(key, atom);
           remember(key, atom);
         }
       }
 
       const fresh = new Map<string, number>();
-      const atoms = keys.map((key) => {
+      const atoms = keys.map((key, index) => {
+        const before = stored.get(records[index]!.offset);
+        if (before !== undefined) return before;
         if (key === "") return 0;
         const atom = known.get(key) ?? fresh.get(key);
         if (atom !== undefined) return atom;
@@ -97,3 +112,9 @@ export function createAtoms(options: {
     },
   };
 }
+
+const nothing: ReadonlyMap<number, number> = new Map();
+
+/** Lengths first: no two different triples make the same text, whatever the ids contain. */
+const keyOf = ({ site, anonymousId, userId }: AtomKey): string =>
+  `${site.length},${anonymousId.length},${site}${anonymousId}${userId}`;

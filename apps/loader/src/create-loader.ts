@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import {
+  NotAssignedError,
   createGate,
   createProgressWatch,
   errorText,
@@ -83,13 +84,14 @@ export function createLoader(options: LoaderOptions): Loader {
   const total: LoadOutcome = { loaded: 0, duplicate: 0, refused: 0 };
   const metrics = createLoaderMetrics({ registry, log, group, now, clock });
   const store = metrics.timed(options.store);
-  const ending = createEndingAtoms(store, now);
+  const ending = createEndingAtoms(store, now, clock);
   const gate = createGate();
   /** The same consumer; what it does to the store waits while the gate is shut. */
   const held = (consumer: PartitionConsumer): PartitionConsumer => ({
     assigned: (...given) => gate.pass(() => consumer.assigned(...given)),
     consume: (range) => gate.pass(() => consumer.consume(range)),
     revoked: (partition) => consumer.revoked(partition),
+    lost: (partition) => consumer.lost?.(partition),
   });
   const watch = createProgressWatch({
     what: "there is something to load and nothing was loaded",
@@ -97,7 +99,9 @@ export function createLoader(options: LoaderOptions): Loader {
     withinMs: stalledAfterMs,
   });
   const open = new Map<string, { topic: Topic; partition: number; loader: PartitionLoader }>();
-  const blocked = new Map<string, { topic: Topic; partition: number; reason: string; saidAt: number }>();
+  const blocked = new Map<string, LoaderStatus["blocked"][number]>();
+  /** By partition and message. */
+  const said = new Map<string, { reason: string; at: number }>();
   const stopping = new AbortController();
   let readers: LogReader[] = [];
   let lastLoadedAt: Date | undefined;
@@ -194,15 +198,21 @@ export function createLoader(options: LoaderOptions): Loader {
     );
   };
 
-  /** Once, and again every minute: it is asked again all the time. */
-  const sayWhy = (topic: Topic, partition: number, error: unknown): void => {
-    const key = `${topic}:${partition}`;
+  /** Once, and again every minute: it is tried again all the time. */
+  const say = (level: "warn" | "error", message: string, topic: Topic, partition: number, error: unknown): void => {
+    const key = `${topic}:${partition} ${message}`;
     const reason = errorText(error);
-    const before = blocked.get(key);
-    const isNew = before?.reason !== reason || clock() - before.saidAt >= sayAgainAfterMs;
-    if (isNew) logger.error("a partition cannot be loaded", { topic, partition, reason });
-    const saidAt = isNew ? clock() : before.saidAt;
-    blocked.set(key, { topic, partition, reason, saidAt });
+    const before = said.get(key);
+    if (before?.reason === reason && clock() - before.at < sayAgainAfterMs) return;
+    said.set(key, { reason, at: clock() });
+    logger[level](message, { topic, partition, reason });
+  };
+  /** Only what a person has to decide is blocked: what is away comes back. */
+  const onNotAssigned = (topic: Topic, partition: number, error: unknown): void => {
+    const isBlocked = error instanceof LoadingBlockedError;
+    say(isBlocked ? "error" : "warn", "a partition cannot be loaded", topic, partition, error);
+    if (!isBlocked) return;
+    blocked.set(`${topic}:${partition}`, { topic, partition, reason: error.message });
     metrics.blocked(blocked.size);
   };
   const unblock = (key: string): void => {
@@ -241,7 +251,7 @@ export function createLoader(options: LoaderOptions): Loader {
                 const key = `${topic}:${partition}`;
                 const opened = await openFor(topic, table, partition, isDeduplicated, committed, bounds).catch(
                   (error: unknown) => {
-                    sayWhy(topic, partition, error);
+                    onNotAssigned(topic, partition, error);
                     throw error;
                   },
                 );
@@ -260,6 +270,11 @@ export function createLoader(options: LoaderOptions): Loader {
                   const startedAt = clock();
                   await loader.consume(range);
                   metrics.consumed(range, clock() - startedAt);
+                } catch (error) {
+                  const isOver = error instanceof NotAssignedError || stopping.signal.aborted;
+                  if (!isOver)
+                    say("error", "a range was not loaded, and is tried again", topic, range.partition, error);
+                  throw error;
                 } finally {
                   consuming--;
                 }
@@ -269,6 +284,7 @@ export function createLoader(options: LoaderOptions): Loader {
                 metrics.revoked(topic, partition);
                 if (open.size === 0) watch.progressed();
               },
+              lost: (partition) => unblock(`${topic}:${partition}`),
             }),
           ),
         ),
@@ -290,7 +306,7 @@ export function createLoader(options: LoaderOptions): Loader {
         offset: loader.position(),
         isReadingAgain: loader.isReadingAgain(),
       })),
-      blocked: [...blocked.values()].map(({ topic, partition, reason }) => ({ topic, partition, reason })),
+      blocked: [...blocked.values()],
     }),
     problem: () => (gate.isShut() ? undefined : watch.problem()),
     async pausedWhile(during) {

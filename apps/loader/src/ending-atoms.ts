@@ -11,23 +11,29 @@ const everyMs = 2_000;
 const overlapMs = 600_000;
 
 /** Shared by all partitions of a loader: one small question every two seconds, and none while nothing is loaded. */
-export function createEndingAtoms(store: Pick<EventStore, "endingAtoms">, now: () => Date): EndingAtoms {
+export function createEndingAtoms(
+  store: Pick<EventStore, "endingAtoms">,
+  now: () => Date,
+  /** Milliseconds of a clock that only moves forward. */
+  clock: () => number,
+): EndingAtoms {
   let current: ReadonlySet<number> = new Set();
-  let askedAt: number | undefined;
+  let asked: { at: number; by: number } | undefined;
   let asking: Promise<ReadonlySet<number>> | undefined;
 
   const ask = async (): Promise<ReadonlySet<number>> => {
-    const startedAt = now().getTime();
-    // From the last look, however long ago it was: what was cached then may have ended since.
-    const atoms = await store.endingAtoms(new Date((askedAt ?? startedAt) - overlapMs));
-    askedAt = startedAt;
+    const started = { at: now().getTime(), by: clock() };
+    // From the last look, however long ago it was: what was cached then may have ended since. A clock that was put back announces under earlier times.
+    const since = Math.min(asked?.at ?? started.at, started.at) - overlapMs;
+    const atoms = await store.endingAtoms(new Date(since));
+    asked = started;
     const isSame = atoms.length === current.size && atoms.every((atom) => current.has(atom));
     return isSame ? current : (current = new Set(atoms));
   };
 
   return {
     current() {
-      if (askedAt !== undefined && now().getTime() - askedAt < everyMs) return Promise.resolve(current);
+      if (asked !== undefined && clock() - asked.by < everyMs) return Promise.resolve(current);
       return (asking ??= ask().finally(() => (asking = undefined)));
     },
   };

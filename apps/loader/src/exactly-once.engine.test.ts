@@ -47,7 +47,7 @@ describe("the loader", () => {
     const withdrawals = createWithdrawalStore({ clickhouse });
     let nowMs = Date.now();
     const now = (): Date => new Date(nowMs);
-    const { loader, stop } = startLoader(log, store, { now });
+    const { loader, stop } = startLoader(log, store, { now, clock: () => nowMs });
     const load = async (id: string): Promise<number> => {
       await log.append("polder.events", [record({ id, anonymousId: "phone" })]);
       await caughtUp(log, loader);
@@ -71,6 +71,41 @@ describe("the loader", () => {
       { atom: next, id: "phone" },
     ]);
     await stop();
+    await log.close();
+  });
+
+  it("gives nobody another one's number when a withdrawal is announced between two tries of a range", async () => {
+    const opened = bed.openLog(1);
+    const store = createEventStore({ clickhouse });
+    await opened.log.append("polder.events", [record({ anonymousId: "K" })]);
+    await loadAll(opened.log, store);
+    const visitors = (...ids: string[]) => ids.map((anonymousId) => record({ anonymousId }));
+    await opened.log.append("polder.events", visitors("K", "A", "B"));
+    await crashingLoad(opened.log, store, { afterInserts: 0, isStored: true });
+    await opened.log.close();
+
+    const withdrawals = createWithdrawalStore({ clickhouse });
+    const at = Date.parse("2026-11-22T12:00:00Z");
+    const choice = { consentId: "c", at, receivedAt: at, purposes: ["profile"] };
+    await withdrawals.begin([{ site: "shop", n: 1, round: 1, atom: 64, person: 64, ...choice }], () => new Date());
+    const { log } = bed.openLog(1, opened.path);
+    const { loader, stop } = startLoader(log, store);
+    await caughtUp(log, loader);
+    await log.append("polder.events", visitors("A", "B", "C", "K"));
+    await caughtUp(log, loader);
+    await stop();
+    const ofEach = (table: string) =>
+      clickhouse.query(
+        `SELECT anonymous_id AS id, arraySort(groupUniqArray(atom)) AS atoms FROM ${table} GROUP BY id ORDER BY id`,
+      );
+    const expected = [
+      { id: "A", atoms: [128] },
+      { id: "B", atoms: [192] },
+      { id: "C", atoms: [256] },
+      { id: "K", atoms: [64, 320] },
+    ];
+    expect(await ofEach("events")).toEqual(expected);
+    expect(await ofEach("atom")).toEqual(expected);
     await log.close();
   });
 

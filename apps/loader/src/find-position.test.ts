@@ -95,13 +95,31 @@ describe("where loading goes on", () => {
     expect(await positionOf({ committed: open, greatest: 59, atom: 90 })).toMatchObject({ atom: 91 });
   });
 
-  it("does not go back again while it is coming from there", async () => {
-    const coming = at(70, { to: 79, atom: 30, epoch: "e", next: { offset: 100, atom: 7 } });
-    for (const greatest of [59, 75, 110])
+  it("does not go back again for nothing while it is coming from there", async () => {
+    const coming = at(70, { to: 79, atom: 30, epoch: "e", next: { offset: 100, to: 119, atom: 7 } });
+    for (const greatest of [69, 75, 79, 110, 119])
       expect(await positionOf({ committed: coming, greatest })).toEqual({
         offset: 70,
         ...parseIntent(coming.metadata),
       });
+  });
+
+  it("goes back again when what was brought back has been lost as well", async () => {
+    const next = { offset: 100, to: 119, atom: 7 };
+    expect(await positionOf({ committed: at(70, { atom: 30, epoch: "e", next }), greatest: 39, atom: 35 })).toEqual({
+      offset: 40,
+      atom: 36,
+      epoch: "new",
+      next,
+    });
+    // A range that was begun on the way is done as it was begun, and then the one that was begun first.
+    const open = at(70, { to: 79, atom: 30, epoch: "e", next });
+    expect(await positionOf({ committed: open, greatest: 39, atom: 35 })).toEqual({
+      offset: 40,
+      atom: 40,
+      epoch: "new",
+      next: { offset: 70, ...parseIntent(open.metadata) },
+    });
   });
 
   it("goes back no further than the log", async () => {
@@ -121,6 +139,23 @@ describe("where loading goes on", () => {
       expect(position).toEqual({ offset: 60, atom: 31 });
       expect(logger.said.find(({ level }) => level === "warn")?.message).toContain("polder replay");
     }
+  });
+
+  it("is after the table where that has got back meanwhile what was to be brought back", async () => {
+    const coming = (next: Position) => at(70, { to: 79, atom: 30, epoch: "e", next });
+    const next = { offset: 100, atom: 7, epoch: "old" };
+    expect(await positionOf({ committed: coming(next), greatest: 89, atom: 33 })).toEqual({
+      offset: 90,
+      atom: 34,
+      epoch: "e",
+      next,
+    });
+    for (const open of [next, { ...next, to: 105 }])
+      expect(await positionOf({ committed: coming(open), greatest: 110, atom: 20 })).toEqual({
+        offset: 111,
+        atom: 30,
+        epoch: "old",
+      });
   });
 
   it("is refused in a log that ends before what was loaded", async () => {

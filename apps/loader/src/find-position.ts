@@ -25,7 +25,9 @@ export class LoadingBlockedError extends Error {
  *
  * - The table ends before it: a power cut or a restored backup took rows that had been stored. What lies between is loaded again, under tokens of a
  *   new epoch, and the position is kept as what follows. Of records that have no row (a client's retries, refused ones) the same is found again.
- * - The table goes on after it: the position was put back, by hand or with an older copy of the log's state. Nothing is loaded twice for that.
+ *   That holds for a position that is itself on the way there: what is brought back can be lost once more.
+ * - The table goes on after it: the position was put back, by hand or with an older copy of the log's state, or a newer copy of the tables was restored
+ *   while an older one was being completed. Nothing is loaded twice for that.
  *
  * @throws {LoadingBlockedError} when records have left the log before they were loaded and nobody has accepted that, or the log is not the one that
  * was loaded before.
@@ -61,8 +63,8 @@ export async function findPosition(question: PositionQuestion): Promise<Position
   }
 
   const at: Position = { offset: committed.offset, ...intent };
-  const isBehind = at.next === undefined && stored > (at.to ?? at.offset - 1) + 1;
-  if (isBehind) {
+  const passed = passedBy(stored, at);
+  if (passed !== undefined) {
     logger.warn(
       "the table holds more than was committed: loading goes on after it. `polder replay` finds rows that it misses",
       {
@@ -72,7 +74,8 @@ export async function findPosition(question: PositionQuestion): Promise<Position
       },
     );
     const offset = await afterGaps(question, stored);
-    return { ...withoutRange(at), offset, atom: await nextAtom(at.floor ?? at.atom) };
+    const free = Math.max(at.floor ?? at.atom, passed.floor ?? passed.atom);
+    return { ...withoutRange(passed), offset, atom: await nextAtom(free) };
   }
   if (at.offset < bounds.start) {
     // An insert is in the table as a whole or not at all.
@@ -81,12 +84,14 @@ export async function findPosition(question: PositionQuestion): Promise<Position
     return { ...withoutRange(at), offset, atom: await nextAtom(at.floor ?? at.atom) };
   }
   const from = Math.max(stored, bounds.start);
-  if (at.next !== undefined || from >= at.offset) return at;
+  if (from >= at.offset) return at;
   logger.info("reading again what the table does not hold", { ...place, from, to: at.offset - 1 });
   // The open range has its own numbers, whether or not its insert is still under way somewhere.
   const ofOpenRange = at.to === undefined ? 0 : at.to - at.offset + 1;
   const atom = await nextAtom(Math.max(at.floor ?? 0, at.atom + ofOpenRange));
-  return { offset: from, atom, epoch: question.newEpoch(), next: at };
+  // Where nothing is under way, what follows is what followed before: the way back does not grow with every loss.
+  const next = at.next !== undefined && at.to === undefined ? at.next : at;
+  return { offset: from, atom, epoch: question.newEpoch(), next };
 }
 
 /** The first offset from `needed` on that is still in the log, when everything between has been accepted as lost. */
@@ -108,6 +113,15 @@ async function afterGaps(question: PositionQuestion, needed: number): Promise<nu
     from = Math.max(to + 1, from + 1);
   }
   return from;
+}
+
+/**
+ * The last of these positions, which follow each other, that the table goes on after; undefined where it does not, or where an open range explains it:
+ * whoever began that may have ended it since.
+ */
+function passedBy(stored: number, at: Position): Position | undefined {
+  if (stored <= (at.to ?? at.offset - 1) + 1) return undefined;
+  return at.next !== undefined && stored > at.next.offset ? passedBy(stored, at.next) : at;
 }
 
 /** A position after its range, or before what is to be loaded again. */

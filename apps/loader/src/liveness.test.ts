@@ -1,63 +1,19 @@
-import {
-  createHealthHandler,
-  type EventLog,
-  type EventStore,
-  type LogReader,
-  type PartitionConsumer,
-} from "@polder/core";
+import { createHealthHandler } from "@polder/core";
 import { Registry } from "prom-client";
 import { afterEach, expect, it, vi } from "vitest";
 import { createLoader, type Loader } from "./create-loader.ts";
+import { createFakeLog, fakeStore } from "./fakes.test-support.ts";
 import { record, silent } from "./loader.test-support.ts";
 
 let loader: Loader | undefined;
 afterEach(async () => loader?.stop());
 
 /** A log that hands over what it is told to, and a store whose inserts end when they are told to. */
-function start({ waiting = 0 } = {}) {
+function start() {
   const time = { now: 0 };
-  const ends = new Map<string, () => void>();
-  const consumers = new Map<string, PartitionConsumer>();
   const inserts: (() => void)[] = [];
-  const lag = new Map([[0, waiting]]);
-  const log = {
-    openReader: ({ topic }) =>
-      ({
-        async run(consumer) {
-          await consumer.assigned(0, undefined, { start: 0, end: 0 });
-          consumers.set(topic, consumer);
-          await new Promise<void>((resolve) => ends.set(topic, resolve));
-        },
-        stop: async () => ends.get(topic)?.(),
-      }) satisfies LogReader,
-    lag: async (topic) => (topic === "polder.events" ? lag : new Map([[0, 0]])),
-    isReachable: async () => true,
-    identityOf: async () => "a log",
-    offsetsAt: async () => new Map(),
-    partitionCount: async () => 1,
-    append: () => Promise.reject(new Error("nobody appends here")),
-    close: async () => undefined,
-  } as EventLog;
-  const store: EventStore = {
-    insert: () => new Promise((resolve) => inserts.push(() => resolve({ ok: true }))),
-    insertLedger: async () => ({ ok: true }),
-    sourceOf: async (_table, name) => name,
-    findAtoms: async (keys) => keys.map(() => undefined),
-    endingAtoms: async () => [],
-    maxAtom: async () => undefined,
-    maxOffset: async () => undefined,
-    async *messageHashes() {},
-    messagesAt: async () => [],
-    hasRefusal: async () => false,
-    gaps: {
-      found: async () => undefined,
-      open: async () => [],
-      accept: async () => undefined,
-      acceptedTo: async () => undefined,
-    },
-    isReachable: async () => true,
-    close: async () => undefined,
-  };
+  const { log, lag, consumers } = createFakeLog();
+  const store = fakeStore({ insert: () => new Promise((resolve) => inserts.push(() => resolve({ ok: true }))) });
   loader = createLoader({
     log,
     store,

@@ -109,7 +109,12 @@ function createPartitionLoader(
     }
   };
 
-  const load = async (records: readonly StoredRecord[], commit: LogRange["commit"]): Promise<LoadOutcome> => {
+  /** `isBegun`: somebody may have inserted these records before, or be about to. */
+  const load = async (
+    records: readonly StoredRecord[],
+    commit: LogRange["commit"],
+    isBegun: boolean,
+  ): Promise<LoadOutcome> => {
     const first = records[0]!.offset;
     const last = records.at(-1)!.offset;
     let confirmedAt = 0;
@@ -124,6 +129,18 @@ function createPartitionLoader(
         return store.insert(into, token, [bytes]);
       }, confirm);
     const place = `${topic}:${partition}:${at.epoch === undefined ? "" : `${at.epoch}:`}${first}-${last}`;
+    const readStored = () => persist(() => store.atomsAt(partition, first, last + 1), confirm);
+    const insertEvents = async (events: readonly StoredRecord[], stored?: ReadonlyMap<number, number>) => {
+      const resolved = await persist(() => atoms.resolve(events, at.atom, stored), confirm);
+      const result = await insert("events", place, spliceRows(partition, events, resolved.atoms));
+      if (result.ok && isBegun) {
+        // The insert of an earlier try may have arrived only now, and ours changed nothing then: what is in the table holds.
+        const found = await readStored();
+        if (events.some(({ offset }, i) => (found.get(offset) ?? resolved.atoms[i]) !== resolved.atoms[i]))
+          return insertEvents(events, found);
+      }
+      return { result, resolved };
+    };
     await confirm();
 
     const foreign = new Set(records.filter((record) => whyForeign(record) !== undefined));
@@ -132,8 +149,10 @@ function createPartitionLoader(
     let fresh = judged?.fresh ?? ours;
     let refused: readonly StoredRecord[] = [...foreign];
     if (fresh.length > 0) {
-      const resolved = table === "events" ? await persist(() => atoms.resolve(fresh, at.atom), confirm) : undefined;
-      const result = await insert(table, place, spliceRows(partition, fresh, resolved?.atoms));
+      const { result, resolved } =
+        table === "events"
+          ? await insertEvents(fresh, isBegun ? await readStored() : undefined)
+          : { result: await insert(table, place, spliceRows(partition, fresh)) };
       if (result.ok) {
         if (resolved) {
           atoms.remember(resolved.fresh);
@@ -142,7 +161,10 @@ function createPartitionLoader(
         judged?.remember();
       } else if (records.length > 1) {
         const half = records.length >> 1;
-        return sum(await load(records.slice(0, half), commit), await load(records.slice(half), commit));
+        return sum(
+          await load(records.slice(0, half), commit, isBegun),
+          await load(records.slice(half), commit, isBegun),
+        );
       } else {
         await putAside(records[0]!, result.message, insert);
         refused = fresh;
@@ -223,7 +245,7 @@ function createPartitionLoader(
         const last = at.to ?? (at.next === undefined ? Infinity : at.next.offset - 1);
         const cut = held.findIndex((record) => record.offset > last);
         const end = cut === -1 ? held.length : cut;
-        const outcome = await load(held.slice(0, end), range.commit);
+        const outcome = await load(held.slice(0, end), range.commit, at.to !== undefined);
         held = held.slice(end);
         onLoaded(outcome);
       }

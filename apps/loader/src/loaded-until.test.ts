@@ -5,22 +5,26 @@ import { createLoadedUntil, type HeldPartition } from "./loaded-until.ts";
 function build() {
   const ends = new Map<string, number>();
   const held: HeldPartition[] = [];
+  /** Of the log, and held by nobody here. */
+  const others: { topic: Topic; partition: number }[] = [];
   let seconds = 0;
   const keyOf = (topic: Topic, partition: number): string => `${topic} ${partition}`;
   const ask = createLoadedUntil({
     log: {
       lag: async (topic) =>
-        new Map(
-          held
+        new Map([
+          ...others.filter((one) => one.topic === topic).map(({ partition }) => [partition, 5] as const),
+          ...held
             .filter((one) => one.topic === topic)
             .map(({ partition, position }) => [partition, ends.get(keyOf(topic, partition))! - position] as const),
-        ),
+        ]),
     },
     group: "polder.loader",
     held: () => held,
     now: () => new Date(seconds * 1_000),
   });
   return {
+    others,
     hold(topic: Topic, partition: number, position: number, end: number) {
       ends.set(keyOf(topic, partition), end);
       held.push({ topic, partition, position });
@@ -71,6 +75,18 @@ describe("up to when everything is loaded", () => {
     loader.hold("polder.events", 1, 0, 0);
     expect(await loader.at(1)).toEqual({ "polder.events 0": 0, "polder.events 1": 1 });
     for (const second of [2, 3]) expect(await loader.at(second)).toEqual({ "polder.events 1": second });
+  });
+
+  it("is not known of a partition that nobody could begin to load, which holds up the others until somebody does", async () => {
+    const loader = build();
+    loader.hold("polder.events", 0, 7, 7);
+    loader.others.push({ topic: "polder.events", partition: 1 }, { topic: "polder.rejected", partition: 0 });
+    expect(await loader.at(5)).toEqual({ "polder.events 0": 5, "polder.events 1": 0, "polder.rejected 0": 0 });
+    // Said once: the greatest holds.
+    expect(await loader.at(6)).toEqual({ "polder.events 0": 6 });
+    loader.others.shift();
+    loader.hold("polder.events", 1, 3, 3);
+    expect(await loader.at(7)).toEqual({ "polder.events 0": 7, "polder.events 1": 7 });
   });
 
   it("says nothing at all when nothing is held", async () => {

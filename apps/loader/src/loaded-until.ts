@@ -1,4 +1,4 @@
-import type { EventLog, Topic } from "@polder/core";
+import { loadedTopics, type EventLog, type Topic } from "@polder/core";
 
 /** One partition that this loader holds, and where it is: the next offset that it will load. */
 export interface HeldPartition {
@@ -31,10 +31,9 @@ export function createLoadedUntil(deps: {
   /** Asked now and then; resolves with what is known since the last time. */
   return async () => {
     const held = deps.held();
-    const topics = [...new Set(held.map(({ topic }) => topic))];
     const at = deps.now();
-    const lags = new Map(
-      await Promise.all(topics.map(async (topic) => [topic, await deps.log.lag(topic, deps.group)] as const)),
+    const lags = new Map<Topic, Map<number, number>>(
+      await Promise.all(loadedTopics.map(async (topic) => [topic, await deps.log.lag(topic, deps.group)] as const)),
     );
     // Positions of after the question: they may only make us wait longer.
     const positions = new Map(deps.held().map((one) => [`${one.topic} ${one.partition}`, one.position]));
@@ -52,6 +51,13 @@ export function createLoadedUntil(deps: {
         rows.push({ topic, partition, loaded_until: timeText(isLoaded ? mark.at : never) });
       known.add(key);
     }
+    // One that stands still from the start, or that another loader has: for its rows the greatest holds, whoever wrote it.
+    for (const [topic, partitions] of lags)
+      for (const partition of partitions.keys()) {
+        const key = `${topic} ${partition}`;
+        if (!known.has(key)) rows.push({ topic, partition, loaded_until: timeText(never) });
+        known.add(key);
+      }
     marks = next;
     return rows;
   };

@@ -1,6 +1,6 @@
 import { serve } from "@hono/node-server";
 import { createClickHouse, createEventStore, migrate } from "@polder/clickhouse";
-import { createHealthHandler, createJsonLogger, type EventLog, type Logger } from "@polder/core";
+import { createHealthHandler, createJsonLogger, createStuckGuard, type EventLog, type Logger } from "@polder/core";
 import { createKafkaLog } from "@polder/kafka";
 import { createLmdbLog } from "@polder/lmdb";
 import { Registry, collectDefaultMetrics } from "prom-client";
@@ -28,14 +28,14 @@ async function start(settings: ProcessSettings): Promise<void> {
   const store = createEventStore({ clickhouse });
   const log = openLog(settings, logger);
   const loader = createLoader({ log, store, logger, registry });
+  const missing = async (): Promise<string | undefined> => {
+    const [hasLog, hasStore] = await Promise.all([log.isReachable(), store.isReachable()]);
+    if (!hasLog) return "the log cannot be reached";
+    return hasStore ? undefined : "ClickHouse does not answer";
+  };
   const health = createHealthHandler({
     live: loader.problem,
-    ready: async () => {
-      const [hasLog, hasStore] = await Promise.all([log.isReachable(), store.isReachable()]);
-      if (!hasLog) return "the log cannot be reached";
-      if (!hasStore) return "ClickHouse does not answer";
-      return loader.status().blocked[0]?.reason;
-    },
+    ready: async () => (await missing()) ?? loader.status().blocked[0]?.reason,
     metrics: () => registry.metrics(),
   });
   const server = serve({ fetch: health, hostname: settings.host, port: settings.port });
@@ -49,6 +49,17 @@ async function start(settings: ProcessSettings): Promise<void> {
     process.exit(0);
   };
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void stop());
+  const guard = createStuckGuard({
+    problem: loader.problem,
+    missing,
+    clock: () => performance.now(),
+    withinMs: 60_000,
+    end(reason) {
+      logger.error("the loader is stuck and ends itself, to be started again", { reason });
+      process.exit(1);
+    },
+  });
+  setInterval(() => void guard.look(), 10_000).unref();
   await loader.run();
 }
 

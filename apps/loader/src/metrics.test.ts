@@ -1,14 +1,19 @@
 import { StoreUnavailableError, type EventStore, type LogRange } from "@polder/core";
 import { Registry } from "prom-client";
-import { expect, it } from "vitest";
+import { expect, it, onTestFinished, vi } from "vitest";
 import { createLoaderMetrics } from "./metrics.ts";
 
 function start() {
-  const state = { now: Date.UTC(2026, 10, 22, 20, 0, 0), lag: new Map([[0, 0]]), isAway: false };
+  const state = { now: Date.UTC(2026, 10, 22, 20, 0, 0), lag: new Map([[0, 0]]), isAway: false, isHanging: false };
   const registry = new Registry();
   const metrics = createLoaderMetrics({
     registry,
-    log: { lag: async () => (state.isAway ? Promise.reject(new Error("away")) : state.lag) },
+    log: {
+      lag: () => {
+        if (state.isHanging) return new Promise(() => {});
+        return state.isAway ? Promise.reject(new Error("away")) : Promise.resolve(state.lag);
+      },
+    },
     group: "g",
     now: () => new Date(state.now),
     clock: () => state.now,
@@ -71,6 +76,17 @@ it("says that it does not know while the log is away", async () => {
   state.isAway = false;
   state.lag.set(0, 3);
   expect(await metrics.look()).toBe(3);
+});
+
+it("says that it does not know when the log hangs, and keeps nobody waiting", async () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const { state, metrics, value } = start();
+  metrics.assigned("polder.events", 0);
+  state.isHanging = true;
+  const seen = value(lagRecords);
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(await seen).toBe("Nan");
 });
 
 it("measures from received to queryable by the oldest event of a range", async () => {

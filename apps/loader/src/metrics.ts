@@ -130,7 +130,7 @@ export function createLoaderMetrics(deps: {
   let looking: Promise<unknown> | undefined;
   /** Metrics are collected beside each other: both gauges show the same look. */
   function shared(): Promise<unknown> {
-    looking ??= look()
+    looking ??= inTime(look())
       .catch(() => held.forEach((each) => (each.behind = Number.NaN)))
       .finally(() => (looking = undefined));
     return looking;
@@ -175,4 +175,15 @@ export function createLoaderMetrics(deps: {
     }),
     look,
   };
+}
+
+/** A log that hangs must not take the other metrics along. */
+const answerWithinMs = 2_000;
+
+function inTime(work: Promise<unknown>): Promise<unknown> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error("the log did not answer")), answerWithinMs);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }

@@ -88,6 +88,22 @@ describe("after the tables have lost rows", () => {
     await log.close();
   });
 
+  it("has all of them when what was brought back is lost as well, before the rest is", async () => {
+    const opened = bed.openLog(1);
+    const store = createEventStore({ clickhouse });
+    await opened.log.append(topic, records(30));
+    await loadAll(opened.log, store, { maxRecords: 8 });
+    await cutAt(10);
+    await dyingLoad(opened.log, store, { dieAfter: 1, isStored: false });
+    expect((await totals()).events).toBe(18);
+    await opened.log.close();
+    await cutAt(3);
+    const { log } = bed.openLog(1, opened.path);
+    await loadAll(log, store, { maxRecords: 8 });
+    expect(await totals()).toMatchObject({ events: 30, ids: 30 });
+    await log.close();
+  });
+
   it("puts a refused row aside once, however often it is read again", async () => {
     const { log } = bed.openLog(1);
     await log.append(topic, [...records(5), record({ row: { time: "yesterday" } })]);

@@ -71,7 +71,7 @@ export async function allMetrics(): Promise<Metric[]> {
   createLoader({ log, store: {} as EventStore, logger: silent, registry });
   createWorker({
     store: {} as IdentityStore,
-    status: { newestReceivedAt: nothing, lossDifference: nothing },
+    status: { newestReceivedAt: nothing, losses: nothing },
     logger: silent,
     registry,
   });

@@ -46,3 +46,13 @@ it("is exported by topic, and is no number when the log is away", async () => {
   expect(await lag.ageMs()).toBeUndefined();
   expect(await registry.metrics()).toContain('polder_log_lag_records{topic="polder.events"} Nan');
 });
+
+it("is no number where the log answers nothing, which keeps no other metric waiting", async () => {
+  const registry = new Registry();
+  const log = { lag: () => new Promise(() => {}) } as Partial<EventLog> as EventLog;
+  watch = watchLag({ log, registry, clock: () => 0, answerWithinMs: 1 });
+  const text = await registry.metrics();
+  expect(text).toContain('polder_log_lag_records{topic="polder.events"} Nan');
+  expect(text).toContain("polder_log_lag_seconds Nan");
+  expect(await watch.ageMs()).toBeUndefined();
+});

@@ -26,15 +26,18 @@ export function watchLag({
   log,
   registry,
   clock,
+  answerWithinMs = 2_000,
 }: {
   log: EventLog;
   registry: Registry;
   clock: () => number;
+  /** How long the log may take over a question before it counts as away. */
+  answerWithinMs?: number;
 }): LagWatch {
   let emptyAt = clock();
   const ageMs = async (): Promise<number | undefined> => {
     const askedAt = clock();
-    const behind = await recordsBehind(log, loadedTopics).catch(() => undefined);
+    const behind = await inTime(answerWithinMs, recordsBehind(log, loadedTopics));
     if (behind === 0) emptyAt = Math.max(emptyAt, askedAt);
     if (behind === undefined) return undefined;
     return behind === 0 ? 0 : clock() - emptyAt;
@@ -47,7 +50,8 @@ export function watchLag({
     labelNames: ["topic"],
     registers,
     async collect() {
-      for (const topic of loadedTopics) records.set({ topic }, await behindIn(log, topic).catch(() => Number.NaN));
+      const behind = loadedTopics.map((topic) => inTime(answerWithinMs, behindIn(log, topic)));
+      for (const [n, topic] of loadedTopics.entries()) records.set({ topic }, (await behind[n]) ?? Number.NaN);
     },
   });
   const seconds = new Gauge({
@@ -59,6 +63,15 @@ export function watchLag({
     },
   });
   return { ageMs, stop: () => clearInterval(timer) };
+}
+
+/** Undefined when it fails or is late: a log that hangs must not take all other metrics along. */
+function inTime<T>(ms: number, work: Promise<T>): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, ms, undefined);
+  });
+  return Promise.race([work.catch(() => undefined), late]).finally(() => clearTimeout(timer));
 }
 
 async function behindIn(log: EventLog, topic: Topic): Promise<number> {

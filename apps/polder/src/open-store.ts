@@ -13,6 +13,8 @@ export interface OpenStore {
   close(): Promise<void>;
 }
 
+const connectionFaults: ReadonlySet<string | undefined> = new Set(["ECONNREFUSED", "ECONNRESET", "EPIPE"]);
+
 /** The embedded engine, or the server in CLICKHOUSE_URL, with all migrations applied. */
 export async function openStore(options: {
   settings: Settings;
@@ -35,7 +37,12 @@ export async function openStore(options: {
     if (engine === undefined) await progress.step(`ClickHouse at ${server.url}`, () => assertReachable(clickhouse));
     await progress.step("Tables and views", async (say) => {
       const applied = await migrate(clickhouse).catch((error: unknown) => {
-        throw codeOf(error) === "migration_failed" ? new CommandError(messageOf(error)) : error;
+        const code = codeOf(error);
+        if (code === "migration_failed") throw new CommandError(messageOf(error));
+        if (!connectionFaults.has(code)) throw error;
+        throw new CommandError(
+          `ClickHouse went away while its tables and views were looked at (${messageOf(error)}). Start again: it goes on where it was.`,
+        );
       });
       if (applied.length > 0) say(`${applied.length} made`);
     });

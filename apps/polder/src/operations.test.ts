@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { parser } from "@prometheus-io/lezer-promql";
+import { requestErrors } from "@polder/protocol";
 import { beforeAll, describe, expect, it } from "vitest";
 import { allMetrics, type Metric } from "./all-metrics.test-support.ts";
 
@@ -47,6 +48,7 @@ describe("docs/operations.md", () => {
 /** Of Prometheus and of Node's client, not ours. */
 const foreign = new Map<string, readonly string[]>([
   ["up", []],
+  ["process_start_time_seconds", []],
   ["process_resident_memory_bytes", []],
 ]);
 const ofEveryScrape = ["job", "instance"];
@@ -102,6 +104,39 @@ describe("the alert rules", () => {
   );
 
   it.each(expressions)("ask for what there is: %s", (expression) => expectAnswerable(expression));
+
+  const rule = (alert: string): string =>
+    new RegExp(`- alert: ${alert}\n[\\s\\S]*?(?=\n\n|$)`).exec(read("deploy/prometheus/polder.rules.yml"))?.[0] ?? "";
+
+  it("miss a part of which nothing is left: its targets are gone with it, and so is their `up`", () => {
+    const jobs = [...read("deploy/prometheus/prometheus.yml").matchAll(/job_name: (\S+)/g)].map(([, job]) => job);
+    expect(jobs.length).toBeGreaterThan(3);
+    const missed = [...rule("PolderDown").matchAll(/absent\(up\{job="([\w-]+)"\}\)/g)].map(([, job]) => job);
+    expect(missed).toEqual(jobs);
+  });
+
+  it("page for every 503 that clients hear, but for that of a collector which stops", () => {
+    const codes = Object.entries(requestErrors).flatMap(([code, { status }]) => (status === 503 ? [code] : []));
+    const paged = /code=~"([\w|]+)"/.exec(rule("PolderTurnsClientsAway"))?.[1]?.split("|") ?? [];
+    expect([...paged, "draining"].toSorted()).toEqual(codes.toSorted());
+  });
+
+  it("speak of a time only where their value is one", () => {
+    const all = read("deploy/prometheus/polder.rules.yml").split("- alert: ").slice(1);
+    const timed = all.filter((text) => text.includes("$value | humanizeDuration"));
+    expect(timed.length).toBeGreaterThan(2);
+    for (const text of timed) {
+      // Of `a and b` the value is that of `a`.
+      const [value = ""] = /^ +expr: (.+)$/m.exec(text)![1]!.split(/ (?:and|unless) /);
+      expect(value).toMatch(/_seconds/);
+      expect(value).not.toMatch(/_(?:records|bytes|total)\b/);
+    }
+  });
+
+  it("look at each loader by itself: one that goes on does not hide one that is stuck", () => {
+    expect(rule("PolderLoadingStalled")).not.toMatch(/max\(|sum\(/);
+    expect(rule("PolderLoadingStalled")).toContain("$labels.instance");
+  });
 
   it("name an alert each, once", () => {
     const names = [...read("deploy/prometheus/polder.rules.yml").matchAll(/- alert: (\w+)/g)].map(([, name]) => name);

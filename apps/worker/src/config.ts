@@ -3,7 +3,7 @@ import { connectionFromEnv, type Connection } from "@polder/clickhouse";
 /** What the process is told by its environment. */
 export interface ProcessSettings {
   clickhouse: Connection;
-  /** Undefined: texts of purposes are not put on file. */
+  /** Undefined: texts of purposes are not put on file, and the retention that was applied last stays. */
   configPath: string | undefined;
   host: string;
   port: number;
@@ -16,7 +16,7 @@ Works out who is one person, and keeps the record of choices. One is enough; a s
 Environment
   CLICKHOUSE_URL       as http://127.0.0.1:8123; has to be given
   CLICKHOUSE_USER, CLICKHOUSE_PASSWORD, CLICKHOUSE_DATABASE   default, empty and polder when not given
-  POLDER_CONFIG        configuration file with the sites, whose texts are put on file; they are not when it is not given
+  POLDER_CONFIG        configuration file with the sites, whose texts are put on file and whose retention is applied; neither happens without it
   POLDER_HOST          address of /livez, /readyz and /metrics, 127.0.0.1 when not given
   POLDER_WORKER_PORT   their port, 8084 when not given
 `;

@@ -130,6 +130,19 @@ describe("the record", () => {
     expect(await recorder.tick()).toBe(0);
   });
 
+  it("has a choice once, also one whose row was lost and loaded again from another place, or is there twice", async () => {
+    const recorder = newRecorder();
+    const choice = buildChoice(1, { message_id: "said-once" });
+    const again = buildChoice(9, { message_id: "said-once", _partition: 2 });
+    await load([choice, { ...choice, _offset: 2 }, buildChoice(3, { message_id: "said-once", site: "blog" })]);
+    expect(await recorder.tick()).toBe(2);
+    await clickhouse.command("ALTER TABLE events DELETE WHERE site = 'shop' SETTINGS mutations_sync = 2");
+    await load([again]);
+    expect(await recorder.tick()).toBe(0);
+    expect((await chain()).map(({ _partition, _offset }) => [_partition, _offset])).toEqual([[0, 1]]);
+    expect(await createConsentQueries(clickhouse).countUnrecorded()).toBe(0);
+  });
+
   it("finds choices of any age when it starts and every hour, and those of the last days on every tick", async () => {
     const recorder = newRecorder();
     const old = { day: "2026-10-01", time: "2026-10-01 12:00:00.000", received_at: "2026-11-10 20:15:00.000" };

@@ -41,6 +41,18 @@ it("looks for what is left at its own pace", async () => {
   expect(did.filter((what) => what === "forget")).toHaveLength(2);
 });
 
+it("applies nothing without a configuration, and says so", async () => {
+  const did: string[] = [];
+  const retainer = createRetainer({
+    store: { applyPolicy: () => Promise.reject(new Error("applied")), forgetIdentities: () => Promise.resolve(3) },
+    now: () => new Date(0),
+    logger: { info() {}, warn: (message) => void did.push(message), error() {} },
+  });
+  expect(await retainer.tick()).toBe(3);
+  await retainer.tick();
+  expect(did).toEqual([expect.stringMatching(/^no configuration: retention stays/)]);
+});
+
 it("does again what failed", async () => {
   const { retainer, state, did } = start();
   state.isAway = true;

@@ -4,7 +4,7 @@ export interface RetainerOptions {
   store: Pick<RetentionStore, "applyPolicy" | "forgetIdentities">;
   now: () => Date;
   logger: Logger;
-  /** Of the configuration, asked on every tick: the same list as long as it is the same. Absent: what was applied last stays. */
+  /** Of the configuration, asked on every tick: the same list as long as it is the same. Absent: what was applied last stays, said once. */
   sites?: () => readonly SiteRetention[];
   /** How often what is left of identities that have gone is looked for. In milliseconds. */
   lookEveryMs?: number;
@@ -19,6 +19,13 @@ export interface Retainer {
 export function createRetainer({ store, now, logger, sites, lookEveryMs = 3_600_000 }: RetainerOptions): Retainer {
   let applied: readonly SiteRetention[] | undefined;
   let lookedAt = -Infinity;
+  if (sites === undefined)
+    logger.warn(
+      "no configuration: retention stays as it was applied last, and where it never was, nothing goes by age",
+      {
+        next: "set POLDER_CONFIG",
+      },
+    );
 
   return {
     async tick() {

@@ -30,12 +30,14 @@ export interface WorkerOptions {
   clock?: () => number;
   /** Pause between two looks at what is new, in milliseconds. */
   tickMs?: number;
+  /** How long {@link Worker.stop} waits for a round, in milliseconds. */
+  stopWithinMs?: number;
 }
 
 export interface Worker {
   /** Works until {@link stop}. A store that is away is waited for. */
   run(): Promise<void>;
-  /** Lets the tick under way finish. */
+  /** Lets the round under way finish, but for one that rewrites tables: the store goes on with it, and the next worker looks for the rest. */
   stop(): Promise<void>;
   /** One tick: looks at what is new and settles who it belongs to. Returns how many atoms changed their person. */
   tick(): Promise<number>;
@@ -54,7 +56,7 @@ const stalledAfterMs: { readonly [task in Task]: number } = {
 };
 
 export function createWorker(options: WorkerOptions): Worker {
-  const { store, consent, withdrawer, retainer, logger, registry, tickMs = 500 } = options;
+  const { store, consent, withdrawer, retainer, logger, registry, tickMs = 500, stopWithinMs = 20_000 } = options;
   const now = options.now ?? (() => new Date());
   const clock = options.clock ?? (() => performance.now());
   const metrics = createWorkerMetrics(registry);
@@ -165,7 +167,8 @@ export function createWorker(options: WorkerOptions): Worker {
       gate.isShut() ? undefined : watches.map(([, watch]) => watch.problem()).find((problem) => problem !== undefined),
     async stop() {
       stopping.abort();
-      await running;
+      const ended = new AbortController();
+      await Promise.race([running?.finally(() => ended.abort()), pause(stopWithinMs, ended.signal)]);
     },
   };
 }

@@ -36,6 +36,7 @@ function start(task: "people" | "choices" | "withdrawals" | "retention") {
     registry,
     clock: () => time.now,
     tickMs: 1,
+    stopWithinMs: 10,
   });
   void worker.run();
   const nextRound = async (ends: typeof state.ends): Promise<void> => {
@@ -91,4 +92,15 @@ it("is alive however often it looked in vain", async () => {
     await nextRound("now");
     expect(worker!.problem()).toBeUndefined();
   }
+});
+
+it("can be stopped while a table is rewritten, which may take hours", async () => {
+  const { hang, state } = start("withdrawals");
+  await hang();
+  const { rounds } = state;
+  await worker!.stop();
+  // And nothing begins once that has ended.
+  release();
+  await worker!.run();
+  expect(state.rounds).toBe(rounds);
 });

@@ -8,7 +8,7 @@ import {
   createWithdrawalStore,
   migrate,
 } from "@polder/clickhouse";
-import { createHealthHandler, createJsonLogger } from "@polder/core";
+import { createHealthHandler, createJsonLogger, createStuckGuard } from "@polder/core";
 import { Registry, collectDefaultMetrics } from "prom-client";
 import { readProcessSettings, usage, type ProcessSettings } from "./config.ts";
 import { createConsentRecorder } from "./create-consent-recorder.ts";
@@ -54,9 +54,11 @@ async function start(settings: ProcessSettings): Promise<void> {
     logger,
     registry,
   });
+  const missing = async (): Promise<string | undefined> =>
+    (await clickhouse.isReachable()) ? undefined : "ClickHouse does not answer";
   const health = createHealthHandler({
     live: worker.problem,
-    ready: async () => ((await clickhouse.isReachable()) ? undefined : "ClickHouse does not answer"),
+    ready: missing,
     metrics: () => registry.metrics(),
   });
   const server = serve({ fetch: health, hostname: settings.host, port: settings.port });
@@ -69,5 +71,16 @@ async function start(settings: ProcessSettings): Promise<void> {
     process.exit(0);
   };
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void stop());
+  const guard = createStuckGuard({
+    problem: worker.problem,
+    missing,
+    clock: () => performance.now(),
+    withinMs: 60_000,
+    end(reason) {
+      logger.error("the worker is stuck and ends itself, to be started again", { reason });
+      process.exit(1);
+    },
+  });
+  setInterval(() => void guard.look(), 10_000).unref();
   await worker.run();
 }

@@ -16,17 +16,25 @@ export function addStoreMetrics(options: {
   let askedAt = -Infinity;
   let answer: Promise<Answer> | undefined;
 
+  let isAsking = false;
+  let readAt = 0;
+  const sites = new Set<string>();
+
   const ask = async (): Promise<Answer> => {
     const [newest, losses] = await Promise.all([
       status.newestReceivedAt().catch(() => Number.NaN),
-      status.lossDifference(lossHours).catch(() => []),
+      status.losses(lossHours).catch(() => undefined),
     ]);
+    if (losses !== undefined) readAt = now().getTime();
+    isAsking = false;
     return { newest, losses };
   };
   const current = (): Promise<Answer> => {
     const at = now().getTime();
-    if (answer === undefined || at - askedAt >= everyMs) {
+    // A store that takes its time is not asked on top of that.
+    if (answer === undefined || (!isAsking && at - askedAt >= everyMs)) {
       askedAt = at;
+      isAsking = true;
       answer = ask();
     }
     return answer;
@@ -43,18 +51,36 @@ export function addStoreMetrics(options: {
   });
   const difference: Gauge = new Gauge({
     name: "polder_store_loss_difference_events",
-    help: "What the loss ledger misses, in closed hours of the last day: above 0 events are lost, below 0 they are there twice",
-    labelNames: ["site"],
+    help: "By kind, in closed hours of the last day: lost events, and doubled ones; NaN while the loss ledger cannot be read",
+    labelNames: ["site", "kind"],
     registers,
     async collect() {
       const { losses } = await current();
       difference.reset();
-      for (const { site, difference: events } of losses) difference.set({ site }, events);
+      if (losses !== undefined) sites.clear();
+      // No series would look like no loss.
+      for (const site of sites)
+        for (const kind of ["lost", "doubled"] as const) difference.set({ site, kind }, Number.NaN);
+      for (const { site, lost, doubled } of losses ?? []) {
+        sites.add(site);
+        difference.set({ site, kind: "lost" }, lost);
+        difference.set({ site, kind: "doubled" }, doubled);
+      }
+    },
+  });
+  const lossReadAt: Gauge = new Gauge({
+    name: "polder_store_loss_read_timestamp_seconds",
+    help: "When the loss ledger was last read; 0 when it never was",
+    registers,
+    async collect() {
+      await current();
+      lossReadAt.set(readAt / 1000);
     },
   });
 }
 
 interface Answer {
   newest: number | undefined;
-  losses: { site: string; difference: number }[];
+  /** Undefined: it could not be read. */
+  losses: Awaited<ReturnType<StoreStatus["losses"]>> | undefined;
 }

@@ -10,6 +10,8 @@ export interface QueryOptions {
   settings?: { readonly [name: string]: string | number };
   /** Ends the wait and, for reads, the query. */
   signal?: AbortSignal;
+  /** Of a command that rewrites tables: the server says nothing until it is done, and goes on when nobody waits any more. Waited for up to a day. */
+  isLong?: boolean;
 }
 
 /** One ClickHouse server or the embedded engine, over HTTP. Every method rejects with a {@link ClickHouseQueryError} or a connection's error. */
@@ -63,9 +65,10 @@ export class ClickHouseQueryError extends Error {
 
 const reachableWithinMs = 1_000;
 const maxIdleSocketMs = 2_500;
+const longestMs = 24 * 3_600_000;
 
 export function createClickHouse(options: ClickHouseOptions): ClickHouse {
-  const client = createClient({
+  const clientOptions = {
     url: options.url,
     username: options.username,
     password: options.password,
@@ -80,7 +83,11 @@ export function createClickHouse(options: ClickHouseOptions): ClickHouse {
       output_format_json_quote_64bit_integers: 0,
     },
     log: { level: ClickHouseLogLevel.OFF },
-  });
+  } as const;
+  const client = createClient(clientOptions);
+  let patient: typeof client | undefined;
+  const clientFor = (given: QueryOptions | undefined): typeof client =>
+    given?.isLong === true ? (patient ??= createClient({ ...clientOptions, request_timeout: longestMs })) : client;
 
   const run = async <T>(work: Promise<T>): Promise<T> => {
     try {
@@ -124,7 +131,7 @@ export function createClickHouse(options: ClickHouseOptions): ClickHouse {
       }
     },
     command: async (sql, given) => {
-      await run(client.command({ query: sql, ...common(given) }));
+      await run(clientFor(given).command({ query: sql, ...common(given) }));
     },
     insertRows: async (table, rows, given) => {
       if (rows.length === 0) return;
@@ -152,6 +159,7 @@ export function createClickHouse(options: ClickHouseOptions): ClickHouse {
     withoutDatabase: () => (bare ??= createClickHouse({ ...options, database: "system" })),
     close: async () => {
       await bare?.close();
+      await patient?.close();
       await client.close();
     },
   };

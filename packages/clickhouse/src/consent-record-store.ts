@@ -74,14 +74,16 @@ export function createConsentRecordStore(clickhouse: ClickHouse): ConsentRecordS
 const timeText = (time: Date): string => time.toISOString().slice(0, -1).replace("T", " ");
 
 // By arrival, whatever day the choice was made on: partitions and granules of what came before are skipped by their bounds. `name` is in the order of
-// the table, so that of the others the consent events are read and little else.
+// the table, so that of the others the consent events are read and little else. A choice is known by its id: a row that was lost and loaded again has
+// another place, and a withdrawal would be carried out a second time.
 const unrecorded = (isRecent: boolean): string => `
 SELECT site, message_id, _partition, _offset, toString(e.time) AS at, toString(e.received_at) AS received_at, atom, consent_id,
   \`choice.purpose\`, \`choice.state\`, notice, regime, country, toJSONString(e.properties) AS properties
 FROM events AS e
 WHERE e.type = 'consent' AND e.name = 'consent' ${isRecent ? "AND e.received_at >= {sinceDay:Date}" : ""}
-  AND (e._partition, e._offset) NOT IN (
-    SELECT _partition, _offset FROM consent_log
+  AND sipHash128(e.site::String, e.message_id) NOT IN (
+    SELECT sipHash128(site::String, message_id) FROM consent_log
     ${isRecent ? "WHERE consent_log.received_at >= {sinceDay:Date} - INTERVAL 2 DAY" : ""})
 ORDER BY e.received_at, e._partition, e._offset
+LIMIT 1 BY e.site, e.message_id
 LIMIT {limit:UInt32}`;

@@ -87,6 +87,15 @@ export function createEventStore({ clickhouse, cluster }: EventStoreOptions): Ev
     insertLedger: (name, rows) =>
       // What is sent to `ledger_entry` stays on this node: its view fills the local table.
       insertRows(name === "ledger_entry" ? name : localTable(name, cluster), [rows], repeatableSettings),
+    ledgerPosition: async (partition) => {
+      const [row] = await attempt(
+        clickhouse.query<{ next: number }>(
+          "SELECT max(next_offset) AS next FROM ledger_progress WHERE topic = 'polder.ledger' AND partition = {partition: UInt16}",
+          { params: { partition } },
+        ),
+      );
+      return row?.next || undefined;
+    },
     findAtoms: async (keys, except) => {
       const atoms = new Map<string, number>();
       for (const slice of slices(keys)) {
@@ -184,6 +193,16 @@ export function createEventStore({ clickhouse, cluster }: EventStoreOptions): Ev
         found.push(...rows);
       }
       return found;
+    },
+    atomsAt: async (partition, from, before) => {
+      const rows = await attempt(
+        clickhouse.query<{ offset: number; least: number }>(
+          `SELECT _offset AS offset, min(atom) AS least FROM events
+           WHERE _partition = {partition: UInt16} AND _offset >= {from: UInt64} AND _offset < {before: UInt64} GROUP BY _offset`,
+          { params: { partition, from, before } },
+        ),
+      );
+      return new Map(rows.map(({ offset, least }) => [offset, least]));
     },
     hasRefusal: async (partition, offset) => {
       const [row] = await attempt(

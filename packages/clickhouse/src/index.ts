@@ -10,7 +10,15 @@ export {
 } from "./clickhouse.ts";
 export { createEventStore } from "./event-store.ts";
 export { createGapStore } from "./gap-store.ts";
-export { createReplayStore, type RefusedEvent, type ReplayedEvent, type ReplayStore } from "./replay-store.ts";
+export {
+  createReplayStore,
+  messageKey,
+  type ReceivedMessage,
+  type RefusedEvent,
+  type ReplayedEvent,
+  type ReplayStore,
+} from "./replay-store.ts";
+export { createStateRebuild, type StateRebuild } from "./state-rebuild.ts";
 export { MigrationError, migrate, type MigrateOptions } from "./migrate.ts";
 export { renderMigrations, type RenderOptions } from "./migrations/render-migrations.ts";
 export { reloadIdentities } from "./reload-identities.ts";

@@ -1,5 +1,5 @@
 import { buildEventRow } from "@polder/core/contracts";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 
 import { createClickHouse, quoteName, type ClickHouse } from "./clickhouse.ts";
 import { migrate } from "./migrate.ts";
@@ -21,8 +21,12 @@ describe("migrate", () => {
   const newDatabase = (): string => `test_${(made += 1)}`;
   const server = (): ClickHouse => database.clickhouse.withoutDatabase();
 
+  // With all migrations. Whoever changes it puts it back.
+  let migrated: ClickHouse;
+
   beforeAll(async () => {
-    database = await startTestDatabase({ migrated: false });
+    database = await startTestDatabase();
+    migrated = database.clickhouse;
   });
   afterEach(async () => {
     for (const client of clients) {
@@ -75,25 +79,69 @@ describe("migrate", () => {
     expect(await client.query("SELECT number FROM migration ORDER BY number")).toEqual([{ number: 1 }, { number: 2 }]);
   });
 
-  it("refuses a database that a newer version made", async () => {
-    const client = connect(newDatabase());
+  it("ends what one that was cut off left running, and says how far the log was loaded from what is stored", async () => {
+    const name = newDatabase();
+    const client = connect(name);
     await migrate(client);
-    await client.command("INSERT INTO migration (number, name, checksum) VALUES (9999, 'later', '')");
-    await expect(migrate(client)).rejects.toThrow(/9999.*newer/s);
+    await client.insertRows("events", [
+      buildEventRow({ _partition: 3, _offset: 7, atom: 64 + 3, anonymous_id: "a" }),
+      buildEventRow({ _partition: 3, _offset: 9, atom: 128, anonymous_id: "moved" }),
+      buildEventRow({ _partition: 4, _offset: 2, atom: 0 }),
+    ]);
+    // Of somebody whose events have gone.
+    await client.insertRows("atom", [{ site: "shop", key: 1, atom: 1_280 + 3 }]);
+    const rejected = { site: "shop", _partition: 5 };
+    await client.insertRows("rejected", [
+      { ...rejected, _offset: 1, reason: "not_json" },
+      { ...rejected, _offset: 8, reason: "refused_by_store" },
+    ]);
+    await client.command("TRUNCATE TABLE log_position");
+    await client.command("ALTER TABLE migration DELETE WHERE number = 10 SETTINGS mutations_sync = 1");
+    const left = client
+      .query("SELECT sleepEachRow(0.05) FROM numbers(1000)", {
+        settings: { log_comment: `polder migrates ${name}`, max_block_size: 1 },
+      })
+      .catch((error: unknown) => error);
+    await vi.waitUntil(async () => {
+      const [running] = await server().query<{ n: number }>(
+        `SELECT count() AS n FROM system.processes WHERE Settings['log_comment'] = 'polder migrates ${name}'`,
+      );
+      return running!.n === 1;
+    });
+    expect(await migrate(client, { quietForMs: 0 })).toEqual([10]);
+    expect(await left).toMatchObject({ code: 394 });
+    expect(
+      await client.query(
+        "SELECT table_name, _partition, _offset, atom FROM log_position FINAL ORDER BY table_name, _partition",
+      ),
+    ).toEqual([
+      { table_name: "events", _partition: 3, _offset: 9, atom: 1_283 },
+      { table_name: "events", _partition: 4, _offset: 2, atom: 0 },
+      { table_name: "rejected", _partition: 5, _offset: 1, atom: 0 },
+    ]);
+  });
+
+  it("refuses a database that a newer version made", async () => {
+    await migrated.command("INSERT INTO migration (number, name, checksum) VALUES (9999, 'later', '')");
+    await expect(migrate(migrated)).rejects.toThrow(/9999.*newer/s);
+    await migrated.command("ALTER TABLE migration DELETE WHERE number = 9999 SETTINGS mutations_sync = 1");
+    expect(await migrate(migrated)).toEqual([]);
   });
 
   it("refuses a database whose migration had another text", async () => {
-    const client = connect(newDatabase());
-    await migrate(client);
-    await client.command(
-      "ALTER TABLE migration UPDATE checksum = 'other' WHERE number = 1 SETTINGS mutations_sync = 1",
-    );
-    await expect(migrate(client)).rejects.toThrow(/Migration 1 .*another text/s);
+    const change = (checksum: string): Promise<void> =>
+      migrated.command(`ALTER TABLE migration UPDATE checksum = ${checksum} WHERE number = 1`, {
+        settings: { mutations_sync: 1 },
+      });
+    await change("reverse(checksum)");
+    await expect(migrate(migrated)).rejects.toThrow(/Migration 1 .*another text/s);
+    await change("reverse(checksum)");
+    expect(await migrate(migrated)).toEqual([]);
   });
 
   it("gives the dictionary the password of today", async () => {
-    const name = newDatabase();
-    const client = connect(name);
+    // The function `person` is the server's, and asks the database that was migrated last.
+    const client = connect(newDatabase());
     await migrate(client);
     await client.command(
       "CREATE OR REPLACE DICTIONARY identity_dict (atom UInt32, person UInt32) PRIMARY KEY atom " +
@@ -104,34 +152,32 @@ describe("migrate", () => {
     expect(await client.query("SELECT person(toUInt32(1)) AS person")).toEqual([{ person: 1 }]);
   });
 
-  it("makes the table of events with exactly the columns of an event's row", async () => {
-    const client = connect(newDatabase());
-    await migrate(client);
-    const columns = await client.query<{ name: string }>(
+  it("makes the table of events with exactly the columns of an event's row, and the class that follows from it", async () => {
+    const columns = await migrated.query<{ name: string }>(
       "SELECT name FROM system.columns WHERE database = {name: String} AND table = 'events'",
       {
-        params: { name: client.database },
+        params: { name: migrated.database },
       },
     );
-    expect(columns.map(({ name }) => name).toSorted()).toEqual(Object.keys(buildEventRow()).toSorted());
+    expect(columns.map(({ name }) => name).toSorted()).toEqual(
+      [...Object.keys(buildEventRow()), "is_known"].toSorted(),
+    );
   });
 
   it("explains every table, every view and every one of their columns", async () => {
-    const client = connect(newDatabase());
-    await migrate(client);
-    const params = { name: client.database };
-    const mute = await client.query(
+    const params = { name: migrated.database };
+    const mute = await migrated.query(
       `SELECT table, name FROM system.columns
        WHERE database = {name: String} AND comment = '' AND NOT endsWith(table, '_mv') AND table != 'identity_dict'`,
       { params },
     );
     expect(mute).toEqual([]);
-    const muteTables = await client.query(
+    const muteTables = await migrated.query(
       "SELECT name FROM system.tables WHERE database = {name: String} AND comment = '' AND NOT endsWith(name, '_mv')",
       { params },
     );
     expect(muteTables).toEqual([]);
-    const [views] = await client.query<{ names: string[] }>(
+    const [views] = await migrated.query<{ names: string[] }>(
       "SELECT arraySort(groupArray(name)) AS names FROM system.tables WHERE database = {name: String} AND engine = 'View'",
       { params },
     );
@@ -139,6 +185,7 @@ describe("migrate", () => {
       "audiences",
       "consent_choices",
       "events_v",
+      "loss_balance",
       "loss_ledger",
       "orders",
       "page_views",
@@ -155,7 +202,7 @@ describe("migrate", () => {
       database: "polder",
       cluster: "main",
       dictionaryCredentials: credentials,
-    }).flatMap((migration) => migration.statements);
+    }).flatMap(({ statements: shape, fill }) => [...shape, ...fill]);
     for (const statement of statements) {
       const [formatted] = await server().query<{ text: string }>(
         "SELECT formatQuerySingleLine({statement: String}) AS text",

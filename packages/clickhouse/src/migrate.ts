@@ -3,11 +3,15 @@ import { setTimeout as pause } from "node:timers/promises";
 
 import { ClickHouseQueryError, quoteName, quoteText, type ClickHouse } from "./clickhouse.ts";
 import { identityDictionary } from "./migrations/0002-people.ts";
-import { migrations, renderMigrations, renderSql } from "./migrations/render-migrations.ts";
+import { migrations, renderMigrations, renderSql, type RenderedMigration } from "./migrations/render-migrations.ts";
 
 export interface MigrateOptions {
   /** Name of the cluster whose every node is migrated. */
   cluster?: string;
+  /** How often the holder of the lock says that it lives. In milliseconds; far below the minute after which it counts as dead. */
+  renewEveryMs?: number;
+  /** How long nothing may be stored before rows are brought to a new shape. In milliseconds. */
+  quietForMs?: number;
 }
 
 /** The tables are not what this version of the program can work with. The message says what to do. */
@@ -15,7 +19,7 @@ export class MigrationError extends Error {
   readonly code = "migration_failed";
 }
 
-/** A holder that has not said anything for this long (server's clock) is dead. It speaks up before every statement. */
+/** A holder that has not said anything for this long (server's clock) is dead. It speaks up all the time, however long a statement takes. */
 const lockExpiresSeconds = 60;
 const lockPollMs = 200;
 const codeTableExists = 57;
@@ -23,34 +27,43 @@ const codeUnknownTable = 60;
 
 /**
  * Brings the database to this version: makes it, applies what is missing, in order, each once. Safe to call from many processes at once:
- * one works, the others wait. Returns the numbers applied. Rejects with a {@link MigrationError} when the database is newer than this program
- * or was made by another one.
+ * one works, the others wait. Returns the numbers applied. Rejects with a {@link MigrationError} when the database is newer than this program,
+ * was made by another one, or is being loaded while its rows have to be brought to a new shape. Cut off anywhere, it can be called again.
  */
 export async function migrate(clickhouse: ClickHouse, options: MigrateOptions = {}): Promise<number[]> {
-  const { cluster } = options;
-  const db = quoteName(clickhouse.database);
+  const { cluster, renewEveryMs = 15_000, quietForMs = 3_000 } = options;
+  const { database } = clickhouse;
+  const db = quoteName(database);
   const onCluster = cluster === undefined ? "" : `ON CLUSTER ${quoteName(cluster)}`;
-  const target = { database: clickhouse.database, cluster, dictionaryCredentials: clickhouse.dictionaryCredentials() };
+  const target = { database, cluster, dictionaryCredentials: clickhouse.dictionaryCredentials() };
   const server = clickhouse.withoutDatabase();
 
   await server.command(`CREATE DATABASE IF NOT EXISTS ${db} ${onCluster}`);
   for (const statement of renderSql(migrationTable, target)) await server.command(statement);
 
-  return withLock(server, clickhouse.database, async (stillHere) => {
+  return withLock({ server, database, renewEveryMs }, async (stillHeld) => {
     const applied = await server.query<{ number: number; checksum: string }>(
       `SELECT number, any(checksum) AS checksum FROM ${db}.migration GROUP BY number ORDER BY number`,
     );
-    checkHistory(applied, clickhouse.database);
+    checkHistory(applied, database);
     const known = new Set(applied.map(({ number }) => number));
     const missing = renderMigrations(target).filter(({ number }) => !known.has(number));
-    for (const { number, name, statements } of missing) {
-      for (const statement of statements) {
-        await stillHere();
-        await server.command(statement).catch((error: unknown) => {
+    const move = missing.find(({ fill }) => fill.length > 0);
+    // Only a database of an earlier version has rows: a new one waits for nothing.
+    const isFilled = move !== undefined && known.has(1) && (await countArrived(server, db)) > 0;
+    const stillQuiet = isFilled ? await waitUntilAlone({ server, database, onCluster, quietForMs }, move) : undefined;
+    for (const { number, name, statements, fill } of missing) {
+      const isMove = isFilled && fill.length > 0;
+      for (const statement of isMove ? [...statements, ...fill] : statements) {
+        await stillHeld();
+        if (isMove) await stillQuiet?.();
+        const settings = { log_comment: commentOf(database) };
+        await server.command(statement, { settings, isLong: true }).catch((error: unknown) => {
           const words = error instanceof Error ? error.message : String(error);
-          throw new MigrationError(`Migration ${number} (${name}) failed at "${statement.slice(0, 80)}…": ${words}`, {
-            cause: error,
-          });
+          throw new MigrationError(
+            `Migration ${number} (${name}) failed at "${statement.slice(0, 80)}…": ${words}. Once the cause is gone, start again: it begins anew where it was.`,
+            { cause: error },
+          );
         });
       }
       await server.command(
@@ -65,6 +78,51 @@ export async function migrate(clickhouse: ClickHouse, options: MigrateOptions = 
     }
     return missing.map(({ number }) => number);
   });
+}
+
+/** By which the server's list of queries tells the statements of a migration. */
+const commentOf = (database: string): string => `polder migrates ${database}`;
+
+/** Rows that loaders have stored. It grows with every insert; ClickHouse knows it without reading. */
+async function countArrived(server: ClickHouse, db: string): Promise<number> {
+  const [row] = await server.query<{ n: number }>(
+    `SELECT (SELECT count() FROM ${db}.events) + (SELECT count() FROM ${db}.rejected) AS n`,
+  );
+  return row!.n;
+}
+
+/**
+ * Ends what a migration that was cut off left running on the server, since it would do its part beside this one, and looks for loaders. What they
+ * store while views and rows change would be counted twice or not at all. Returns what has to be asked before each step.
+ */
+async function waitUntilAlone(
+  { server, database, onCluster, quietForMs }: AloneOptions,
+  { number, name }: RenderedMigration,
+): Promise<() => Promise<void>> {
+  const db = quoteName(database);
+  const ownQueries = `Settings['log_comment'] = ${quoteText(commentOf(database))}`;
+  await server.command(`KILL QUERY ${onCluster} WHERE ${ownQueries} SYNC`, { isLong: true });
+  // Of withdrawals nothing: they name atoms, never weeks.
+  const ownMutations = `database = ${quoteText(database)} AND NOT is_done AND position(command, 'week') > 0`;
+  await server.command(`KILL MUTATION ${onCluster} WHERE ${ownMutations} SYNC`, { isLong: true });
+  const before = await countArrived(server, db);
+  const stillQuiet = async (): Promise<void> => {
+    const more = (await countArrived(server, db)) - before;
+    if (more > 0)
+      throw new MigrationError(
+        `Migration ${number} (${name}) cannot run while something loads: the database ${database} got ${more} rows meanwhile. Stop every loader and worker of the version before, then start this one again.`,
+      );
+  };
+  await pause(quietForMs);
+  await stillQuiet();
+  return stillQuiet;
+}
+
+interface AloneOptions {
+  server: ClickHouse;
+  database: string;
+  onCluster: string;
+  quietForMs: number;
 }
 
 const migrationTable = `
@@ -97,8 +155,14 @@ function checkHistory(applied: readonly { number: number; checksum: string }[], 
 function checksumOf(number: number): string {
   const migration = migrations.find((candidate) => candidate.number === number);
   return createHash("sha256")
-    .update(migration?.sql ?? "")
+    .update(`${migration?.sql ?? ""}${migration?.fill ?? ""}`)
     .digest("hex");
+}
+
+interface LockOptions {
+  server: ClickHouse;
+  database: string;
+  renewEveryMs: number;
 }
 
 /**
@@ -106,28 +170,54 @@ function checksumOf(number: number): string {
  * comment moves the table's modification time, which shows that the holder lives.
  */
 async function withLock<T>(
-  server: ClickHouse,
-  database: string,
-  work: (stillHere: () => Promise<void>) => Promise<T>,
+  { server, database, renewEveryMs }: LockOptions,
+  work: (stillHeld: () => Promise<void>) => Promise<T>,
 ): Promise<T> {
   const lock = `${quoteName(database)}.migration_lock`;
   const owner = randomUUID();
   const create = `CREATE TABLE ${lock} (owner String) ENGINE = Memory COMMENT ${quoteText(owner)}`;
-  while (!(await succeeds(server.command(create), codeTableExists))) {
+  const readHolder = async (): Promise<{ owner: string; silentSeconds: number } | undefined> => {
     const [holder] = await server.query<{ owner: string; silentSeconds: number }>(
       `SELECT comment AS owner, dateDiff('second', metadata_modification_time, now()) AS silentSeconds
        FROM system.tables WHERE database = {database: String} AND name = 'migration_lock'`,
       { params: { database } },
     );
+    return holder;
+  };
+  while (!(await succeeds(server.command(create), codeTableExists))) {
+    const holder = await readHolder();
     if (holder !== undefined && holder.silentSeconds > lockExpiresSeconds) await release(server, lock);
     else await pause(lockPollMs);
   }
+
+  let renewedAt = performance.now();
+  let isLost = false;
+  const renew = async (): Promise<void> => {
+    const startedAt = performance.now();
+    const holder = await readHolder();
+    isLost ||= holder?.owner.startsWith(owner) !== true;
+    if (isLost) return;
+    await server.command(`ALTER TABLE ${lock} MODIFY COMMENT ${quoteText(`${owner} ${Date.now()}`)}`);
+    renewedAt = startedAt;
+  };
+  // A server that is away for a moment is asked again; before the next statement it has to answer.
+  let renewing: Promise<void> = Promise.resolve();
+  const timer = setInterval(() => {
+    renewing = renewing.then(renew).catch(() => undefined);
+  }, renewEveryMs);
   try {
-    return await work(() =>
-      server.command(`ALTER TABLE ${lock} MODIFY COMMENT ${quoteText(`${owner} ${Date.now()}`)}`),
-    );
+    return await work(async () => {
+      // After a pause of this process another one may have taken it for dead.
+      if (performance.now() - renewedAt >= 2 * renewEveryMs) await renew();
+      if (isLost)
+        throw new MigrationError(
+          `Another process migrates the database ${database}: this one said nothing for longer than ${lockExpiresSeconds} s. Start again: it waits for the other.`,
+        );
+    });
   } finally {
-    await release(server, lock);
+    clearInterval(timer);
+    await renewing;
+    if (!isLost) await release(server, lock);
   }
 }
 

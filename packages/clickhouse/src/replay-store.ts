@@ -23,6 +23,13 @@ export interface ReplayedEvent {
   outcome: "stored" | "known";
 }
 
+export interface ReceivedMessage {
+  site: string;
+  messageId: string;
+  /** Milliseconds since 1970. */
+  receivedAt: number;
+}
+
 export interface RefusedQuestion {
   from: Date;
   /** Itself not included. */
@@ -38,8 +45,13 @@ export interface RefusedQuestion {
 export interface ReplayStore {
   /** Refused events that were received in the time and not replayed yet, in the order in which they were received. */
   refused(question: RefusedQuestion): Promise<RefusedEvent[]>;
-  /** Which of these `events` has, in any row that was received since then: as `site`, line break, message id. */
-  stored(messages: readonly { site: string; messageId: string }[], since: Date): Promise<Set<string>>;
+  /**
+   * Which of these `events` has, in any row: as `site`, line break, message id. Looked for where they were received, and of those that are not there
+   * as far around it as a client may send an event again.
+   */
+  stored(messages: readonly ReceivedMessage[]): Promise<Set<string>>;
+  /** Which of these choices are in the record of choices already, in the same form. */
+  recorded(choices: readonly ReceivedMessage[]): Promise<Set<string>>;
   /** Offsets of a partition of `polder.events` whose events ClickHouse refused. */
   refusedOffsets(partition: number, from: number, to: number): Promise<Set<number>>;
   /** The same again changes nothing. */
@@ -48,8 +60,37 @@ export interface ReplayStore {
 
 /** Some thousand ids fit in one field of a form. */
 const maxMessagesAtOnce = 2_000;
+/** No client sends an event again that is older. */
+const longestRetryMs = 30 * 24 * 3_600_000;
+
+export const messageKey = ({ site, messageId }: Pick<ReceivedMessage, "site" | "messageId">): string =>
+  `${site}\n${messageId}`;
 
 export function createReplayStore(clickhouse: ClickHouse): ReplayStore {
+  /** Which of these a table has in rows that were received in the time of the messages, or this much before and after. */
+  async function find(table: string, messages: readonly ReceivedMessage[], aroundMs: number): Promise<Set<string>> {
+    const found = new Set<string>();
+    for (let first = 0; first < messages.length; first += maxMessagesAtOnce) {
+      const some = messages.slice(first, first + maxMessagesAtOnce);
+      const times = some.map(({ receivedAt }) => receivedAt);
+      const rows = await clickhouse.query<Pick<ReceivedMessage, "site" | "messageId">>(
+        `SELECT DISTINCT site::String AS site, message_id AS messageId FROM ${table}
+         WHERE received_at >= {from: DateTime64(3, 'UTC')} AND received_at <= {to: DateTime64(3, 'UTC')} AND message_id IN {ids: Array(String)}
+           AND (site, message_id) IN (SELECT arrayJoin(arrayZip({sites: Array(String)}, {ids: Array(String)})))`,
+        {
+          params: {
+            from: timeText(new Date(Math.min(...times) - aroundMs)),
+            to: timeText(new Date(Math.max(...times) + aroundMs)),
+            sites: some.map(({ site }) => site),
+            ids: some.map(({ messageId }) => messageId),
+          },
+        },
+      );
+      for (const row of rows) found.add(messageKey(row));
+    }
+    return found;
+  }
+
   return {
     refused: ({ from, to, site, reason, after, limit }) =>
       clickhouse.query<RefusedEvent>(
@@ -82,26 +123,14 @@ export function createReplayStore(clickhouse: ClickHouse): ReplayStore {
           },
         },
       ),
-    async stored(messages, since) {
-      const found = new Set<string>();
-      for (let first = 0; first < messages.length; first += maxMessagesAtOnce) {
-        const some = messages.slice(first, first + maxMessagesAtOnce);
-        const rows = await clickhouse.query<{ site: string; messageId: string }>(
-          `SELECT DISTINCT site::String AS site, message_id AS messageId FROM events
-           WHERE received_at >= {since: DateTime64(3, 'UTC')} AND message_id IN {ids: Array(String)}
-             AND (site, message_id) IN (SELECT arrayJoin(arrayZip({sites: Array(String)}, {ids: Array(String)})))`,
-          {
-            params: {
-              since: timeText(since),
-              sites: some.map(({ site }) => site),
-              ids: some.map(({ messageId }) => messageId),
-            },
-          },
-        );
-        for (const { site, messageId } of rows) found.add(`${site}\n${messageId}`);
-      }
+    async stored(messages) {
+      // Nearly all are where they were received: of the whole time around, `message_id` is read for the rest alone.
+      const found = await find("events", messages, 0);
+      const others = messages.filter((message) => !found.has(messageKey(message)));
+      for (const key of await find("events", others, longestRetryMs)) found.add(key);
       return found;
     },
+    recorded: (choices) => find("consent_log", choices, longestRetryMs),
     async refusedOffsets(partition, from, to) {
       const rows = await clickhouse.query<{ offset: number }>(
         `SELECT _offset AS offset FROM rejected

@@ -7,7 +7,7 @@ import { quoteText } from "./clickhouse.ts";
  * and whether it is of somebody known.
  */
 export const retainedTables = {
-  events: { week: "toMonday(received_at)", isKnown: "user_id != ''" },
+  events: { week: "toMonday(received_at)", isKnown: "is_known" },
   rejected: { week: "toMonday(received_at)", isKnown: "0" },
   identity_edge: { week: "toMonday(received_at)", isKnown: "1" },
   atom: { week: "week", isKnown: "is_known" },

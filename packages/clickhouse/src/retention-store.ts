@@ -28,6 +28,7 @@ export function createRetentionStore({ clickhouse, cluster }: RetentionStoreOpti
       for (const table of Object.keys(retainedTables) as RetainedTable[])
         await clickhouse.command(
           `ALTER TABLE ${localTable(table, cluster)}${onCluster} MODIFY TTL ${ttlOf(table, sites)}`,
+          { isLong: true },
         );
       // Last: as long as it is not written, the next one does it all again.
       const appliedAt = now.toISOString().slice(0, -1).replace("T", " ");
@@ -47,6 +48,7 @@ export function createRetentionStore({ clickhouse, cluster }: RetentionStoreOpti
         await clickhouse.command(`ALTER TABLE identity${onCluster} DELETE WHERE atom IN {atoms: Array(UInt32)}`, {
           params: { atoms },
           settings: { mutations_sync: 2 },
+          isLong: true,
         });
       }
       return gone.length;

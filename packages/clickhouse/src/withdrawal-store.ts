@@ -88,6 +88,7 @@ export function createWithdrawalStore({ clickhouse, cluster }: WithdrawalStoreOp
       params,
       // A replica may look up what the others look up: ids that belong to an atom never change.
       settings: { mutations_sync: 2, allow_nondeterministic_mutations: 1 },
+      isLong: true,
     });
 
   async function ofAtoms<Row>(sql: string, atoms: readonly number[], params?: QueryOptions["params"]): Promise<Row[]> {
@@ -308,7 +309,7 @@ export function createWithdrawalStore({ clickhouse, cluster }: WithdrawalStoreOp
     await clickhouse.command(
       `INSERT INTO atom (site, key, atom, anonymous_id, user_id, first_seen)
        SELECT site, 0, a.atom, '', '', min(a.first_seen) FROM atom AS a WHERE a.${mayGo} AND ${isNamed.atom} GROUP BY site, a.atom`,
-      { params: { atoms } },
+      { params: { atoms }, isLong: true },
     );
     await alter("atom", `DELETE WHERE ${mayGo} AND ${isNamed.atom}`, { atoms });
   }
@@ -324,6 +325,7 @@ export function createWithdrawalStore({ clickhouse, cluster }: WithdrawalStoreOp
       const states = viewSelects.trait_state(weekAndClass, { from: left, and: "" });
       await clickhouse.command(`INSERT INTO trait_state (site, atom, name, last, week, is_known) ${states}`, {
         params: { atoms },
+        isLong: true,
       });
       return;
     }

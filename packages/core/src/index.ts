@@ -66,7 +66,13 @@ export {
   type ArrivalBlock,
 } from "./ledger/arrivals.ts";
 export { createLedgerBook, type LedgerBook, type LedgerPage, type Spans } from "./ledger/ledger-book.ts";
-export { hourText, type ArrivalOutcome, type ClientOutcome, type LedgerEntry } from "./ledger/ledger-entry.ts";
+export {
+  hourText,
+  type ArrivalEntry,
+  type ArrivalOutcome,
+  type ClientOutcome,
+  type LedgerEntry,
+} from "./ledger/ledger-entry.ts";
 export { createMessageHash, type MessageHash } from "./row/message-hash.ts";
 export { ruleVersion, type EventRow, type RejectedRow } from "./row/event-row.ts";
 export {
@@ -78,6 +84,7 @@ export {
 export { createHealthHandler, type HealthChecks } from "./health/health-handler.ts";
 export { createGate, type Gate } from "./health/gate.ts";
 export { errorKind, errorText } from "./health/error-text.ts";
+export { createStuckGuard, type StuckGuard } from "./health/stuck-guard.ts";
 export { requestIdOf } from "./health/request-id.ts";
 export { createProgressWatch, type ProgressWatch } from "./health/progress-watch.ts";
 export { createJsonLogger, type LogFields, type Logger } from "./ports/logger.ts";

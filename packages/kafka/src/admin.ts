@@ -1,5 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { LogUnavailableError, type CommittedPosition } from "@polder/core";
+import { LogMisconfiguredError, LogUnavailableError, type CommittedPosition } from "@polder/core";
 import type { Admin, Kafka } from "kafkajs";
 
 export interface PartitionState {
@@ -9,7 +9,7 @@ export interface PartitionState {
 
 /** Questions to the cluster over one connection, made when first needed and again after a failure. */
 export interface ClusterAdmin {
-  /** @throws {LogUnavailableError} when the cluster does not answer; what `ask` throws otherwise goes through. */
+  /** @throws {LogUnavailableError} when the cluster does not answer, or anything else goes wrong; a {@link LogMisconfiguredError} of `ask` goes through. */
   ask<T>(ask: (admin: Admin) => Promise<T>): Promise<T>;
   /** Where a group is in a topic and what the topic still has, by partition. */
   partitionStates(topic: string, groupId: string): Promise<Map<number, PartitionState>>;
@@ -50,8 +50,14 @@ export function createClusterAdmin(client: Kafka): ClusterAdmin {
 
   const connect = async () => {
     const admin = client.admin();
-    await admin.connect();
-    return admin;
+    try {
+      await admin.connect();
+      return admin;
+    } catch (error) {
+      // A broker that hangs keeps the connection open that it took.
+      await admin.disconnect().catch(() => {});
+      throw error;
+    }
   };
   // Not before its last question has ended: kafkajs would connect again to ask once more, and leave that open.
   const disconnectIfIdle = async (connection: Connection) => {
@@ -71,12 +77,10 @@ export function createClusterAdmin(client: Kafka): ClusterAdmin {
       try {
         return await askUntilKnown(ask, await connection.admin);
       } catch (error) {
-        // kafkajs does not always find back to a cluster that it lost: a fresh connection does.
-        if (!(error instanceof Error) || error.name.startsWith("KafkaJS") || error instanceof TypeError) {
-          void discard(connection);
-          throw new LogUnavailableError(`Kafka did not answer: ${(error as Error).message}.`, { cause: error });
-        }
-        throw error;
+        if (error instanceof LogMisconfiguredError) throw error;
+        // kafkajs does not always find back to a cluster that it lost, and says so by errors of any kind: a fresh connection does.
+        void discard(connection);
+        throw new LogUnavailableError(`Kafka did not answer: ${(error as Error).message}.`, { cause: error });
       } finally {
         connection.questions -= 1;
         await disconnectIfIdle(connection);

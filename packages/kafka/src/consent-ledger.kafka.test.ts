@@ -20,6 +20,7 @@ const openLog = (topicPrefix: string, partitions = 2): KafkaLog =>
     replicationFactor: 1,
     createTopics: true,
     topicPrefix,
+    appendTimeoutMs: 30_000,
     retryAfterMs: 20,
     logger,
   });

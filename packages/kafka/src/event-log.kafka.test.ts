@@ -22,6 +22,8 @@ describe.skipIf(!brokers)(brokers ? "on a real broker" : "skipped: KAFKA_BROKERS
               replicationFactor: 1,
               createTopics: true,
               topicPrefix,
+              // What is appended counts here, not how fast a busy machine does it.
+              appendTimeoutMs: 30_000,
               sessionTimeoutMs: 3000,
               retryAfterMs: 20,
               producer,

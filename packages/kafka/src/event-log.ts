@@ -126,7 +126,8 @@ export function createKafkaLog(options: KafkaLogOptions): KafkaLog {
       const states = await admin.partitionStates(nameOf(topic), groupIdOf(topic, group));
       const lag = new Map<number, number>();
       for (const [partition, { committed, bounds }] of states) {
-        lag.set(partition, bounds.end - Math.max(committed?.offset ?? 0, bounds.start));
+        // Less than none where the topic was made anew.
+        lag.set(partition, Math.max(0, bounds.end - Math.max(committed?.offset ?? 0, bounds.start)));
       }
       return lag;
     },

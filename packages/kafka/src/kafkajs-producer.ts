@@ -16,7 +16,13 @@ export async function connectKafkajsProducer(client: Kafka, timeoutMs: number): 
     retry: retryPolicy,
   });
   let lastRequest: Promise<unknown> = Promise.resolve();
-  await producer.connect();
+  try {
+    await producer.connect();
+  } catch (error) {
+    // A broker that hangs keeps the connection open that it took.
+    await producer.disconnect().catch(() => {});
+    throw error;
+  }
   return {
     async send(topic, records) {
       const messages = records.map(({ record, partition }) => ({

@@ -1,15 +1,20 @@
 import { randomUUID } from "node:crypto";
 import { LogUnavailableError, type LogRecord } from "@polder/core";
 import { createRecordingConsumer } from "@polder/core/contracts";
-import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 // @boundaries-ignore a broker to stop and start again, as the test command starts its own
 import { startKafkaBroker } from "../../../scripts/kafka-broker.mjs";
+import { createClusterAdmin } from "./admin.ts";
+import { createClient } from "./client.ts";
 import { createKafkaLog, producerNames, type KafkaLog } from "./event-log.ts";
 
 // A broker of its own, because it is killed. Where none can be started `npm test` has no KAFKA_BROKERS either, or one of the user's.
 const wanted = process.env.KAFKA_BROKERS !== undefined;
 const broker = wanted ? await startKafkaBroker() : { skipped: "KAFKA_BROKERS is not set" };
 const reason = "skipped" in broker ? broker.skipped : undefined;
+
+/** A second is promised and given as a limit; without it a driver's own patience would show, 8 seconds and more. The rest is room for a busy machine. */
+const withinMs = 5_000;
 
 const own = broker as Exclude<typeof broker, { skipped: string }>;
 afterAll(async () => {
@@ -36,7 +41,7 @@ describe.skipIf(reason !== undefined).each(producerNames)(
     };
     const appendUntilTaken = async () => {
       const returnedAt = performance.now();
-      while ((await timed(append)).outcome !== undefined) expect(performance.now() - returnedAt).toBeLessThan(10_000);
+      while ((await timed(append)).outcome !== undefined) expect(performance.now() - returnedAt).toBeLessThan(30_000);
     };
     const timed = async (work: () => Promise<unknown>) => {
       const startedAt = performance.now();
@@ -80,11 +85,11 @@ describe.skipIf(reason !== undefined).each(producerNames)(
       refused.push(await timed(append));
       for (const { outcome, ms } of refused) {
         expect(outcome).toBeInstanceOf(LogUnavailableError);
-        expect(ms).toBeLessThan(1500);
+        expect(ms).toBeLessThan(withinMs);
       }
       const reachable = await timed(() => log.isReachable());
       expect(reachable.outcome).toBe(false);
-      expect(reachable.ms).toBeLessThan(1100);
+      expect(reachable.ms).toBeLessThan(withinMs);
 
       await own.start();
       await appendUntilTaken();
@@ -104,7 +109,7 @@ describe.skipIf(reason !== undefined).each(producerNames)(
         const many = Array.from({ length: 6 }, (_, index) => recordOf(`large-${index}`, 800_000));
         const { outcome, ms } = await timed(() => log.append(topic, many));
         expect(outcome).toBeInstanceOf(LogUnavailableError);
-        expect(ms).toBeLessThan(1500);
+        expect(ms).toBeLessThan(withinMs);
         expect((await timed(append)).outcome).toBeInstanceOf(LogUnavailableError);
       } finally {
         await own.resume();
@@ -128,10 +133,32 @@ describe.skipIf(reason !== undefined).each(producerNames)(
         const closing = timed(() => log.close());
         expect((await unanswered).outcome).toBeInstanceOf(LogUnavailableError);
         // kafkajs tries five times, a second each.
-        expect((await closing).ms).toBeLessThan(10_000);
+        expect((await closing).ms).toBeLessThan(30_000);
       } finally {
         await own.resume();
       }
+    });
+  },
+);
+
+describe.skipIf(reason !== undefined)(
+  reason ? `skipped, ${reason}: questions to a broker that hangs` : "questions to a broker that hangs",
+  () => {
+    it("are answered again as soon as it goes on, however many were asked meanwhile", async () => {
+      const logger = { info() {}, warn() {}, error() {} };
+      const admin = createClusterAdmin(createClient({ brokers: [own.brokers], clientId: "polder-test" }, logger, 200));
+      const brokers = () => admin.ask(async (asked) => (await asked.describeCluster()).brokers.length);
+      expect(await brokers()).toBe(1);
+      await own.pause();
+      try {
+        // The first over the connection that was there, the second over one that the kernel takes and nobody answers.
+        await expect(brokers()).rejects.toThrow(LogUnavailableError);
+        await expect(brokers()).rejects.toThrow(LogUnavailableError);
+      } finally {
+        await own.resume();
+      }
+      expect(await vi.waitUntil(() => brokers().catch(() => 0), { interval: 5, timeout: 30_000 })).toBe(1);
+      await admin.close();
     });
   },
 );
@@ -155,7 +182,7 @@ describe.each(producerNames)("a log that was never there, appending with %s", (p
         { key: "k", value: Buffer.from("{}"), headers: { id: "", site: "", anonymousId: "", userId: "" } },
       ]),
     ).rejects.toThrow(LogUnavailableError);
-    expect(performance.now() - startedAt).toBeLessThan(1500);
+    expect(performance.now() - startedAt).toBeLessThan(withinMs);
     expect(await log.isReachable()).toBe(false);
     await expect(log.prepareTopics()).rejects.toThrow(LogUnavailableError);
     await log.close();

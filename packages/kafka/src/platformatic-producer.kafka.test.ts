@@ -23,7 +23,7 @@ describe.skipIf(!brokers)(
         replicationFactor: 1,
         createTopics: true,
         topicPrefix,
-        appendTimeoutMs: 5000,
+        appendTimeoutMs: 30_000,
         producer,
         logger: { info() {}, warn() {}, error() {} },
       });

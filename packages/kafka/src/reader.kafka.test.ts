@@ -32,6 +32,7 @@ describe.skipIf(!brokers)(
       replicationFactor: 1,
       createTopics: true,
       topicPrefix,
+      appendTimeoutMs: 30_000,
       sessionTimeoutMs: 3000,
       rebalanceTimeoutMs: 3000,
       retryAfterMs: 20,

@@ -117,6 +117,8 @@ export function createReader(deps: ReaderDeps, options: ReaderOptions): LogReade
   };
 
   const take = (member: Consumer, consumer: PartitionConsumer, partitions: readonly number[]) => {
+    for (const assignment of assignments.values())
+      if (!partitions.includes(assignment.partition)) lose(consumer, assignment);
     if (partitions.length === 0) return;
     member.pause([{ topic: topicName, partitions: [...partitions] }]);
     // One question for all of them. Nobody can commit between this join and the first tenure.
@@ -128,6 +130,15 @@ export function createReader(deps: ReaderDeps, options: ReaderOptions): LogReade
       assignment.over = before.then(() => hold(member, consumer, assignment, states));
       assignments.set(partition, assignment);
     }
+  };
+
+  /** Unless it is given to us once more before it is over. */
+  const lose = (consumer: PartitionConsumer, assignment: Assignment) => {
+    assignment.over = assignment.over.then(() => {
+      if (assignments.get(assignment.partition) !== assignment) return;
+      assignments.delete(assignment.partition);
+      consumer.lost?.(assignment.partition);
+    });
   };
 
   const hold = async (

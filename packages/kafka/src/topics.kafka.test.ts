@@ -21,6 +21,7 @@ describe.skipIf(!brokers)(brokers ? "topics at the start" : "skipped, KAFKA_BROK
       replicationFactor: 1,
       createTopics: true,
       topicPrefix,
+      appendTimeoutMs: 30_000,
       logger,
       ...options,
     });
@@ -39,7 +40,8 @@ describe.skipIf(!brokers)(brokers ? "topics at the start" : "skipped, KAFKA_BROK
       replicationFactor: 1,
       ...config,
     }));
-    await admin.createTopics({ topics: wanted, waitForLeaders: true });
+    // kafkajs' own waiting gives up where a broker has not heard of them yet; ours asks again.
+    await admin.createTopics({ topics: wanted, waitForLeaders: false });
   };
 
   beforeAll(async () => {

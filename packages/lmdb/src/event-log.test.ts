@@ -102,6 +102,39 @@ describe("the LMDB log", () => {
     await third.stop();
   });
 
+  it("tells a partition that it tries again from one that another reader has taken", async () => {
+    const log = createLmdbLog({ path, logger, pollMs: 5, retryAfterMs: 1 });
+    opened.push(log);
+    const calls: string[] = [];
+    let onCall = () => {};
+    const called = (call: string, times: number) =>
+      new Promise<void>((resolve) => {
+        onCall = () => void (calls.filter((one) => one === call).length >= times && resolve());
+        onCall();
+      });
+    const note = (call: string) => {
+      calls.push(call);
+      onCall();
+    };
+    const reader = log.openReader({ topic, group: "loader", maxRecords: 10, maxBytes: 1e6, lingerMs: 0 });
+    void reader.run({
+      assigned: () => (note("assigned"), Promise.reject(new Error("not now"))),
+      consume: async () => {},
+      revoked: () => note("revoked"),
+      lost: () => note("lost"),
+    });
+    await called("revoked", 3);
+    expect(calls).not.toContain("lost");
+    const another = openEnvironment({ path, partitions: 1, maxBytes: 2 ** 30 });
+    const owner = another.owner(topic, "loader")!;
+    await another.write(() => another.setOwner(topic, "loader", { ...owner, token: "another" }));
+    await called("lost", 1);
+    expect(calls.slice(-2)).toEqual(["revoked", "lost"]);
+    await another.close();
+    await reader.stop();
+    expect(calls.filter((call) => call === "lost")).toHaveLength(1);
+  });
+
   it("refuses appends when it is full, and takes them again when records have been committed", async () => {
     const log = open({ maxBytes: 200_000 });
     const append = () => log.append(topic, [tenKilobytes]);

@@ -118,7 +118,7 @@ export function createLmdbLog(options: LmdbLogOptions): LmdbLog {
       for (let partition = 0; partition < partitions; partition++) {
         const from = environment.position(topic, group, partition)?.offset ?? 0;
         const first = Math.max(from, environment.firstOffset(topic, partition));
-        lag.set(partition, environment.nextOffset(topic, partition) - first);
+        lag.set(partition, Math.max(0, environment.nextOffset(topic, partition) - first));
       }
       return lag;
     },

@@ -13,4 +13,5 @@ export {
   type LmdbConsentLedgerOptions,
 } from "./consent-ledger.ts";
 export { copyLmdbFolder } from "./copy-folder.ts";
-export { carryOverChoices, type CarriedOver, type CarriedWithdrawal } from "./carry-over-choices.ts";
+export { carryOverChoices } from "./carry-over-choices.ts";
+export { refusalsSince, type Refusal } from "./refusals-since.ts";

@@ -96,6 +96,7 @@ export function createReader(deps: ReaderDeps, options: ReaderOptions): LogReade
       await stopped.wait(deps.retryAfterMs * Math.min(2 ** failures, longestPause));
       failures += 1;
     }
+    if (!isStopping) consumer.lost?.(partition);
   };
 
   const readUntilFailure = async (consumer: PartitionConsumer, partition: number, assignment: Assignment) => {
@@ -104,6 +105,8 @@ export function createReader(deps: ReaderDeps, options: ReaderOptions): LogReade
       end: environment.nextOffset(topic, partition),
     };
     const from = await consumer.assigned(partition, environment.position(topic, group, partition), bounds);
+    // Retention of another process may have gone on meanwhile.
+    environment.refresh();
     if (!(from >= bounds.start && from <= environment.nextOffset(topic, partition)))
       throw new RangeError(
         `Offset ${from} of ${topic}/${partition} is not in the log (${bounds.start} to ${bounds.end}).`,

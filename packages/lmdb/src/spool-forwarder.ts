@@ -1,4 +1,12 @@
-import type { EventLog, LogRecord, Logger, StoredRecord, Topic } from "@polder/core";
+import {
+  NotAssignedError,
+  type EventLog,
+  type LogRange,
+  type LogRecord,
+  type Logger,
+  type StoredRecord,
+  type Topic,
+} from "@polder/core";
 import { createSignal } from "./signal.ts";
 
 export interface SpoolForwarderDeps {
@@ -16,13 +24,18 @@ export interface SpoolForwarderDeps {
 
 /** Brings one topic of the spool into the log, in order, range by range. Of all processes that share the spool, one does. */
 export interface SpoolForwarder {
-  /** The record that the log has to take next, where this process forwards and one waits. */
-  oldest(): StoredRecord | undefined;
+  /** The record that the log has to take next, where this process forwards and one waits, and for how long it has been the next one, in milliseconds. */
+  oldest(): { record: StoredRecord; waitedMs: number } | undefined;
+  /** Offset after the last record of which this process knows that the log has it: a full disk keeps the position from being written, not from being true. */
+  confirmedTo(): number;
   /** How long the attempt under way has taken; 0 when none is. */
   attemptMs(): number;
   /** Gives up the attempt under way: its records stay in the spool and are forwarded again by the next life. */
   stop(): Promise<void>;
 }
+
+const unnoted =
+  "how far the spool is forwarded cannot be written: a restart before it can will forward again from where it could";
 
 // As much as makes a log that takes its time over each request worth asking: requests are cut to size further on.
 const maxRecords = 5_000;
@@ -32,11 +45,14 @@ export function createSpoolForwarder(deps: SpoolForwarderDeps): SpoolForwarder {
   const { spool, topic, group, clock, logger } = deps;
   const stopping = createSignal();
   let isStopping = false;
-  let oldest: StoredRecord | undefined;
+  let oldest: { record: StoredRecord; from: number } | undefined;
   let attemptAt: number | undefined;
   let isAway = false;
-  /** Offset after the last record that the log confirmed in this life: a commit may fail, as on a full disk, and its range comes again. */
   let confirmedTo = 0;
+  /** Where the next life goes on. */
+  let notedTo = 0;
+  let latest: { commit: LogRange["commit"]; ms: number } | undefined;
+  let notingLater: Promise<void> | undefined;
 
   /** One attempt; the error when it failed, milliseconds when it did not. */
   const attempt = async (records: readonly StoredRecord[]): Promise<number | Error> => {
@@ -67,16 +83,38 @@ export function createSpoolForwarder(deps: SpoolForwarderDeps): SpoolForwarder {
     }
   };
 
+  const note = async (): Promise<void> => {
+    const offset = confirmedTo;
+    await latest?.commit({ offset, metadata: String(Math.ceil(latest.ms)) });
+    notedTo = Math.max(notedTo, offset);
+  };
+
+  /** Until it is noted, or the partition went to another process, or the spool is closed. */
+  const noteLater = async (): Promise<void> => {
+    while (notedTo < confirmedTo && !isStopping) {
+      await stopping.wait(deps.retryAfterMs);
+      const error = isStopping ? undefined : await note().catch((reason: unknown) => reason);
+      if (error instanceof NotAssignedError) return;
+    }
+  };
+
   const reader = spool.openReader({ topic, group, maxRecords, maxBytes, lingerMs: 0 });
   const running = reader.run({
-    assigned: async (_partition, committed, { start }) => committed?.offset ?? start,
+    assigned: async (_partition, committed, { start }) => Math.max(committed?.offset ?? start, confirmedTo),
     async consume({ records, commit }) {
-      const fresh = records.filter(({ offset }) => offset >= confirmedTo);
-      oldest = fresh[0];
-      const ms = fresh.length === 0 ? 0 : await forward(fresh);
+      oldest = { record: records[0]!, from: clock() };
+      const ms = await forward(records);
       oldest = undefined;
       confirmedTo = records.at(-1)!.offset + 1;
-      await commit({ offset: confirmedTo, metadata: String(Math.ceil(ms)) });
+      latest = { commit, ms };
+      try {
+        await note();
+      } catch (error) {
+        if (error instanceof NotAssignedError) throw error;
+        // A full disk must not keep what follows from a log that is there.
+        if (!notingLater) logger.warn(unnoted, { topic, reason: (error as Error).message });
+        notingLater ??= noteLater().finally(() => (notingLater = undefined));
+      }
       deps.onForwarded();
     },
     revoked() {
@@ -85,7 +123,8 @@ export function createSpoolForwarder(deps: SpoolForwarderDeps): SpoolForwarder {
   });
 
   return {
-    oldest: () => oldest,
+    oldest: () => oldest && { record: oldest.record, waitedMs: clock() - oldest.from },
+    confirmedTo: () => confirmedTo,
     attemptMs: () => (attemptAt === undefined ? 0 : clock() - attemptAt),
     async stop() {
       isStopping = true;
@@ -93,6 +132,7 @@ export function createSpoolForwarder(deps: SpoolForwarderDeps): SpoolForwarder {
       stopping.notify();
       await stopped;
       await running;
+      await notingLater;
     },
   };
 }

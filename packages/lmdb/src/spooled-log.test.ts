@@ -196,6 +196,24 @@ describe("a log with a spool", () => {
     expect(status.bytes).toBeGreaterThan(100);
   });
 
+  it("says since when choices wait that the log does not take, while it takes events", async () => {
+    const refusing = { ...seenIn(weather) };
+    const { append } = refusing;
+    refusing.append = (topic, records) =>
+      topic === "polder.consent" ? Promise.reject(new LogUnavailableError("not authorized")) : append(topic, records);
+    const at = Date.parse("2026-11-22T20:15:00Z");
+    const spooled = open({ log: refusing, now: () => at });
+    expect(await spooled.append("polder.consent", [{ ...record("a"), value: Buffer.from('{"v":1,"times":[]}') }])).toBe(
+      "spooled",
+    );
+    expect(await put(spooled, "b")).toBeUndefined();
+    while ((await spooled.spool()).oldestReceivedAt === undefined) await turn();
+    skewMs += 90_000;
+    const { records, oldestReceivedAt } = await spooled.spool();
+    expect(records).toBe(1);
+    expect(at - oldestReceivedAt!).toBeGreaterThanOrEqual(90_000);
+  });
+
   it("closes while the log does not answer, and forwards the same again in its next life", async () => {
     const hanging = {
       ...seenIn(weather),

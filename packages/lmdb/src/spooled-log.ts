@@ -1,5 +1,4 @@
 import {
-  loadedTopics,
   LogUnavailableError,
   topics,
   type EventLog,
@@ -32,6 +31,8 @@ export interface SpooledLogOptions {
   closeWithinMs?: number;
   /** Milliseconds of a clock that only moves forward. */
   clock?: () => number;
+  /** Milliseconds since 1970. */
+  now?: () => number;
   logger: Logger;
 }
 
@@ -71,7 +72,7 @@ const createTopicState = (now: number) => ({
  */
 export function createSpooledLog(options: SpooledLogOptions): SpooledLog {
   const { log, patientLog = log, logger, maxBytes = 4 * 2 ** 30, slowAfterMs = 250, retryAfterMs = 100 } = options;
-  const { closeWithinMs = 2_000, clock = () => performance.now() } = options;
+  const { closeWithinMs = 2_000, clock = () => performance.now(), now = () => Date.now() } = options;
   // Nothing is kept for replays: that is the log's.
   const spool = createLmdbLog({ path: options.path, maxBytes, retainBytes: 0, retainRecords: 0, retryAfterMs, logger });
   const states = new Map(topics.map((topic) => [topic, createTopicState(clock())]));
@@ -93,9 +94,12 @@ export function createSpooledLog(options: SpooledLogOptions): SpooledLog {
     ]),
   );
 
-  /** Records of the topic that every process together still has to forward. */
-  const waiting = async (topic: Topic): Promise<number> =>
-    [...(await spool.lag(topic, group)).values()].reduce((sum, n) => sum + n, 0);
+  /** Records of the topic that every process together still has to forward, as far as it is noted; what this one forwarded, it knows. */
+  const waiting = async (topic: Topic): Promise<number> => {
+    const behind = [...(await spool.lag(topic, group)).values()].reduce((sum, n) => sum + n, 0);
+    const unnoted = forwarders.get(topic)!.confirmedTo() - progress(topic).offset;
+    return Math.max(0, behind - Math.max(0, unnoted));
+  };
 
   /** How far all processes together are, and how many milliseconds the log took for the last range. */
   const progress = (topic: Topic): { offset: number; ms: number } => {
@@ -192,12 +196,15 @@ export function createSpooledLog(options: SpooledLogOptions): SpooledLog {
     isReachable: async () => (await spool.isReachable()) || log.isReachable(),
     async spool() {
       const records = (await Promise.all(topics.map(waiting))).reduce((sum, n) => sum + n, 0);
-      const received = loadedTopics.map((topic) => receivedAt(forwarders.get(topic)!.oldest()?.value));
-      const oldest = Math.min(...received.filter((at) => at !== undefined));
+      const waitingSince = [...forwarders.values()].flatMap((forwarder) => {
+        const oldest = forwarder.oldest();
+        // A choice, or a count, does not say when it came: it came before it was the next one.
+        return oldest ? [receivedAt(oldest.record.value) ?? now() - oldest.waitedMs] : [];
+      });
       return {
         records,
         bytes: records === 0 ? 0 : spool.storedBytes(),
-        oldestReceivedAt: Number.isFinite(oldest) ? oldest : undefined,
+        oldestReceivedAt: waitingSince.length === 0 ? undefined : Math.min(...waitingSince),
         attemptMs: Math.max(...[...forwarders.values()].map((forwarder) => forwarder.attemptMs())),
       };
     },
@@ -214,8 +221,7 @@ export function createSpooledLog(options: SpooledLogOptions): SpooledLog {
 }
 
 /** Of a row in the log, milliseconds since 1970. */
-function receivedAt(value: Uint8Array | undefined): number | undefined {
-  if (value === undefined) return undefined;
+function receivedAt(value: Uint8Array): number | undefined {
   const { received_at: text } = JSON.parse(Buffer.from(value).toString()) as { received_at?: unknown };
   const at = typeof text === "string" ? Date.parse(`${text.replace(" ", "T")}Z`) : Number.NaN;
   return Number.isNaN(at) ? undefined : at;

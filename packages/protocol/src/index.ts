@@ -55,6 +55,7 @@ export {
   joinChoices,
   newestOf,
   recordedChoiceOf,
+  refusedAfter,
   stricterOf,
   type ChoiceAct,
   type ChoiceTimes,

@@ -12,6 +12,7 @@ import {
   joinChoices,
   newestOf,
   recordedChoiceOf,
+  refusedAfter,
   stricterOf,
   type ChoiceAct,
   type ChoiceTimes,
@@ -129,6 +130,15 @@ describe("a record of choices", () => {
   it("knows how new it is, by our clock", () => {
     expect(newestOf(Array.from({ length: choiceTimesLength }, () => 0))).toBe(0);
     expect(newestOf(joinChoices(yes(now, { skewMs: hour }), no(now + 5, { skewMs: -hour })))).toBe(now + 5);
+  });
+
+  it("knows what was refused after a moment, by our clock, also when a yes came since", () => {
+    const back = [yes(now), no(now + 5, { skewMs: -hour }), yes(now + 9)].reduce(joinChoices);
+    expect(purposesOf(recordedChoiceOf(back).granted)).toContain("profile");
+    expect(purposesOf(refusedAfter(back, now + 4))).toEqual(asked);
+    expect(refusedAfter(back, now + 5)).toBe(0);
+    expect(refusedAfter(yes(now), 0)).toBe(0);
+    expect(purposesOf(refusedAfter(gpcTimesOf({ recordedAt: now, sentAt: now, receivedAt: now }), 0))).toEqual(["ads"]);
   });
 
   it("never says that a purpose is granted and refused", () => {

@@ -154,6 +154,14 @@ export function newestOf(times: ChoiceTimes): number {
   return newest;
 }
 
+/** Purposes that were refused after `at`, by our clock, whether or not a yes has come since: what came before a no is not for them any more. */
+export function refusedAfter(times: ChoiceTimes, at: number): PurposeMask {
+  let refused = 0;
+  for (let bit = 1; bit < purposes.length; bit++)
+    if (times[(bit - 1) * timesEach + lastNo + 1]! > at) refused |= 1 << bit;
+  return refused;
+}
+
 /**
  * What a record says. A yes counts when it is newer than every no by the visitor's clock, and by ours too if that clock was set between them: it
  * must not undo a withdrawal.

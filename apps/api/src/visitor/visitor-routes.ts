@@ -262,7 +262,7 @@ function isPageOf(site: Site, context: Context): boolean {
 }
 
 /** Address of the connection; undefined when there is none. */
-const peerOf = (context: Context): string | undefined =>
+export const peerOf = (context: Context): string | undefined =>
   (context.env as { incoming?: IncomingMessage } | undefined)?.incoming?.socket.remoteAddress;
 const hostOf = (context: Context): string => context.req.header("host") ?? new URL(context.req.url).host;
 const hostnameOf = (context: Context): string => new URL(`http://${hostOf(context)}`).hostname;

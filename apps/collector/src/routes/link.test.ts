@@ -75,6 +75,10 @@ describe("a link", () => {
     expect(await tokenFor({ cookie: choice("measurement") })).toEqual({ status: 204, token: "" });
     expect(await tokenFor({ cookie: choice() })).toEqual({ status: 204, token: "" });
     expect((await tokenFor({ cookie: choice("measurement", "profile") })).status).toBe(200);
+    // There can be one for several domains.
+    const both = [choice("measurement", "profile"), choice()];
+    for (const cookie of [both.join("; "), both.toReversed().join("; ")])
+      expect(await tokenFor({ cookie })).toEqual({ status: 204, token: "" });
   });
 
   it("is not made of an id that is none, or has outlived its 13 months", async () => {

@@ -74,8 +74,10 @@ const isHostOf = ({ origins }: Site, host: string): boolean =>
 
 const hostOf = (origin: string): string => (URL.canParse(origin) ? new URL(origin).hostname : "");
 
-/** Where the choice reaches us in its cookie, and is no yes to a profile. Elsewhere the page is asked to know. */
+/** Where the choice reaches us in its cookie, or in any of several, and is no yes to a profile. Elsewhere the page is asked to know. */
 function hasRefused(cookieHeader: string | undefined): boolean {
-  const choice = decodeChoice(cookieValues(cookieHeader, choiceCookieName)[0] ?? "");
-  return choice !== undefined && !hasPurpose(choice.mask, "profile");
+  return cookieValues(cookieHeader, choiceCookieName).some((value) => {
+    const choice = decodeChoice(value);
+    return choice !== undefined && !hasPurpose(choice.mask, "profile");
+  });
 }

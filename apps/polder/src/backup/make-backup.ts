@@ -1,15 +1,17 @@
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { freezeTables, type ClickHouse, type FrozenTable } from "@polder/clickhouse";
 import { copyLmdbFolder } from "@polder/lmdb";
 import { CommandError } from "../cli/exit-code.ts";
 import { configFileName } from "../config-file.ts";
 import { demoConfigPath } from "../settings.ts";
+import { ledgerAtStart } from "./bring-refusals.ts";
 import { copyFile, type CopiedFile } from "./copy-file.ts";
 import { copyFolder, syncFolder } from "./copy-folder.ts";
 import { writeManifest, type Manifest } from "./manifest.ts";
+import { placeOf, putInPlace } from "./put-in-place.ts";
 
 export interface BackupOptions {
   dataPath: string;
@@ -42,22 +44,26 @@ export async function makeBackup(options: BackupOptions): Promise<Manifest> {
   const engineData = join(dataPath, "clickhouse", "data");
   const name = `backup_${randomUUID().replaceAll("-", "")}`;
   const shadow = join(engineData, "shadow", name);
-  const draft = `${to}.${process.pid}.partial`;
+  const place = await placeOf(to);
+  const draft = `${place}.${process.pid}.partial`;
   const files: CopiedFile[] = [];
   const keep = async (folder: string, copied: Promise<CopiedFile[]>): Promise<void> => {
     for (const file of await copied) files.push({ ...file, path: `${folder}/${file.path}` });
   };
-  const copyEnvironment = async (what: string, folder: string): Promise<void> => {
+  const copyEnvironment = async (what: string, folder: string, as = folder): Promise<void> => {
     const from = join(dataPath, folder);
     if (!existsSync(join(from, "data.mdb"))) return;
-    const aside = join(draft, `${folder}.copy`);
+    const aside = join(draft, `${as}.copy`);
     await copyLmdbFolder(what, from, aside);
-    await keep(folder, copyFolder(aside, join(draft, folder), { isWanted: (path) => path === "data.mdb" }));
+    await keep(as, copyFolder(aside, join(draft, as), { isWanted: (path) => path === "data.mdb" }));
     await rm(aside, { recursive: true });
   };
 
   await mkdir(draft, { recursive: true, mode: 0o700 });
   try {
+    say("copying what visitors chose");
+    // Before the log, and once more after it: choices between the two are in the ledger and perhaps not in the log, and a restore tells them by that.
+    await copyEnvironment("consent ledger", "consent", ledgerAtStart);
     say("waiting for the loader");
     const tables = await pausedWhile(async () => {
       say("freezing the tables");
@@ -92,9 +98,7 @@ export async function makeBackup(options: BackupOptions): Promise<Manifest> {
     };
     await writeManifest(draft, manifest);
     await syncFolder(draft);
-    await rm(to, { recursive: true, force: true });
-    await rename(draft, to);
-    await syncFolder(dirname(to));
+    await putInPlace(draft, place);
     return manifest;
   } finally {
     await rm(draft, { recursive: true, force: true });

@@ -1,12 +1,14 @@
 import { existsSync } from "node:fs";
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, readdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { CommandError } from "../cli/exit-code.ts";
+import { bringRefusals, type BringRefusalsOptions, type BroughtRefusals } from "./bring-refusals.ts";
 import { copyFile } from "./copy-file.ts";
 import { copyFolder, syncFolder } from "./copy-folder.ts";
 import { manifestName, readManifest, type Manifest } from "./manifest.ts";
+import { placeOf, putInPlace } from "./put-in-place.ts";
 
-export interface RestoreOptions {
+export interface RestoreOptions extends BringRefusalsOptions {
   /** A folder that `makeBackup` made. */
   from: string;
   /** Made by this; must not be there, or be empty. */
@@ -14,18 +16,23 @@ export interface RestoreOptions {
   say: (note: string) => void;
 }
 
+export interface Restored extends BroughtRefusals {
+  manifest: Manifest;
+}
+
 /**
- * Makes a data folder out of a backup, checked byte by byte. It is there as a whole or not at all. The configuration is put into it as
- * `polder.config.json`, for whoever has lost their own.
+ * Makes a data folder out of a backup, checked byte by byte, with what visitors refuse since. It is there as a whole or not at all. The configuration
+ * is put into it as `polder.config.json`, for whoever has lost their own.
  */
-export async function restoreBackup({ from, dataPath, say }: RestoreOptions): Promise<Manifest> {
+export async function restoreBackup({ from, dataPath, say, ...options }: RestoreOptions): Promise<Restored> {
   const manifest = await readManifest(from);
   if (existsSync(dataPath) && (await readdir(dataPath)).length > 0)
     throw new CommandError(
       `${dataPath} is not empty, and nothing is overwritten here. Move it away first, as with \`mv ${dataPath} ${dataPath}.before\`; with ` +
         `--choices-from ${dataPath}.before what visitors have chosen since the backup goes on counting.`,
     );
-  const draft = `${dataPath}.${process.pid}.partial`;
+  const place = await placeOf(dataPath);
+  const draft = `${place}.${process.pid}.partial`;
   await mkdir(draft, { recursive: true, mode: 0o700 });
   try {
     let done = 0;
@@ -41,11 +48,11 @@ export async function restoreBackup({ from, dataPath, say }: RestoreOptions): Pr
     // Links, and folders without a file in them: what a server expects to find.
     const known = new Set(manifest.files.map(({ path }) => path));
     await copyFolder(from, draft, { isWanted: (path) => !known.has(path) && path !== manifestName });
+    say("what visitors chose");
+    const brought = await bringRefusals(draft, options);
     await syncFolder(draft);
-    await rm(dataPath, { recursive: true, force: true });
-    await rename(draft, dataPath);
-    await syncFolder(dirname(dataPath));
-    return manifest;
+    await putInPlace(draft, place);
+    return { manifest, ...brought };
   } finally {
     await rm(draft, { recursive: true, force: true });
   }

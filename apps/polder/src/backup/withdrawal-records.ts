@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { LogRecord } from "@polder/core";
-import type { CarriedWithdrawal } from "@polder/lmdb";
+import type { Refusal } from "@polder/lmdb";
 
 /**
  * What visitors took back after a backup was made, as events for the log: the record of choices then has them again, and the worker removes again
@@ -8,19 +8,18 @@ import type { CarriedWithdrawal } from "@polder/lmdb";
  * @param timezoneOf a site's, undefined when it is not configured any more.
  */
 export function withdrawalRecords(
-  withdrawals: readonly CarriedWithdrawal[],
+  refusals: readonly Refusal[],
   now: Date,
   timezoneOf: (site: string) => string | undefined,
 ): LogRecord[] {
-  return withdrawals.flatMap(({ visitor, purposes, at: chosenAt }) => {
+  return refusals.map(({ visitor, purposes, at: chosenAt }) => {
     const { site, anonymousId, userId } = readVisitor(visitor);
-    const timezone = timezoneOf(site);
-    if (timezone === undefined) return [];
     const at = new Date(Math.min(chosenAt, now.getTime()));
-    const id = `restored-${createHash("sha256").update(`${visitor}\n${at.getTime()}`).digest("hex").slice(0, 32)}`;
+    const said = `${visitor}\n${chosenAt}\n${purposes.join()}`;
+    const id = `restored-${createHash("sha256").update(said).digest("hex").slice(0, 32)}`;
     const row = {
       site,
-      day: new Intl.DateTimeFormat("en-CA", { timeZone: timezone }).format(at),
+      day: new Intl.DateTimeFormat("en-CA", { timeZone: timezoneOf(site) ?? "UTC" }).format(at),
       type: "consent",
       name: "consent",
       time: textOf(at),
@@ -39,13 +38,11 @@ export function withdrawalRecords(
       "choice.purpose": purposes,
       "choice.state": purposes.map(() => "withdrawn"),
     };
-    return [
-      {
-        key: `${site}:${anonymousId || userId}`,
-        value: new TextEncoder().encode(JSON.stringify(row)),
-        headers: { id, site, anonymousId, userId },
-      },
-    ];
+    return {
+      key: `${site}:${anonymousId || userId}`,
+      value: new TextEncoder().encode(JSON.stringify(row)),
+      headers: { id, site, anonymousId, userId },
+    };
   });
 }
 

@@ -13,7 +13,7 @@ export interface LedgerSums {
   /** The most frequent one; empty when there is none. */
   rejectReason: string;
   dropReason: string;
-  /** Of hours whose events are all loaded: what is missing, what is there twice, and the hour in which it is most. */
+  /** Of hours whose events are all loaded: what is missing, what is there twice, and the hour in which the two are most. */
   lost: number;
   doubled: number;
   worstHour: string;
@@ -27,9 +27,8 @@ const mostFrequent = (column: string): string =>
 /** To be asked for as TabSeparated, and read with {@link readLedgerSums}. */
 export const ledgerQuestion = (database: string): string => `SELECT site, sum(received), sum(stored), sum(rejected),
   sum(dropped), sum(duplicate), sum(in_flight), ${mostFrequent("rejected_by_reason")}, ${mostFrequent("dropped_by_reason")},
-  sumIf(difference, is_closed AND difference > 0), sumIf(-difference, is_closed AND difference < 0),
-  argMax(hour, is_closed * abs(difference)), sumIf(in_flight, is_closed)
-FROM (SELECT * FROM ${database}.loss_ledger WHERE hour >= toStartOfHour(now()) - INTERVAL 24 HOUR)
+  sumIf(lost, is_closed), sumIf(doubled, is_closed), argMax(hour, is_closed * (lost + doubled)), sumIf(in_flight, is_closed)
+FROM (SELECT * FROM ${database}.loss_balance WHERE hour >= toStartOfHour(now()) - INTERVAL 24 HOUR)
 GROUP BY site ORDER BY site`;
 
 export function readLedgerSums(lines: readonly string[]): LedgerSums[] {
@@ -88,22 +87,35 @@ export function judgeLedger(sums: LedgerSums): Finding[] {
   return findings;
 }
 
-/** Where events are that are not in ClickHouse yet, in a sentence, by what the processes at this address count. */
+/**
+ * Where events are that are not in ClickHouse yet, in a sentence, by what the processes at this address count, and what Kafka says. Spools of
+ * other collectors are theirs to count.
+ */
 export function whereOnTheWay(counts: readonly Count[], collector: string): Finding[] {
+  const has = (wanted: string): boolean => counts.some(({ name }) => name === wanted);
+  const since = (name: string): string => `the oldest for ${Math.ceil(sumOf(counts, name))} s`;
   const spooled = sumOf(counts, "polder_collector_spool_records");
   const behind = sumOf(counts, "polder_log_lag_records", { topic: "polder.events" });
-  const since = (name: string): string => `${Math.ceil(sumOf(counts, name))} s`;
+  const hasAge = has("polder_log_lag_seconds");
   const places = [
     spooled > 0 &&
-      `${spooled} records are in the spool of the collector at ${collector}, the oldest for ${since("polder_collector_spool_age_seconds")}: its log is away`,
-    behind > 0 && `${behind} are in the log, the oldest for ${since("polder_log_lag_seconds")} at most`,
+      `${spooled} records are in the spool of the collector at ${collector}, ${since("polder_collector_spool_age_seconds")}: its log is away`,
+    behind > 0 && `${behind} are in the log${hasAge ? `, ${since("polder_log_lag_seconds")} at most` : ""}`,
   ].filter((place) => place !== false);
-  // Where the loader is another process, or the log is away, nobody here knows what waits.
-  const knowsLag = counts.some(({ name }) => name === "polder_log_lag_records");
-  if (places.length === 0 && !knowsLag) return [];
-  const text =
-    places.length === 0
-      ? "Everything that was answered for is in ClickHouse."
-      : `Not in ClickHouse yet: ${places.join("; ")}.`;
-  return [{ level: spooled > 0 ? "note" : "ok", text }];
+  const findings: Finding[] = [];
+  if (places.length > 0)
+    findings.push({ level: spooled > 0 ? "note" : "ok", text: `Not in ClickHouse yet: ${places.join("; ")}.` });
+  if (!has("polder_log_lag_records"))
+    findings.push({
+      level: "note",
+      text: `How much waits in the log is not known at ${collector}, since it is loaded by other processes. Give KAFKA_BROKERS as they have it and ask again, or look at their polder_loader_lag_records.`,
+    });
+  else if (places.length === 0 && hasAge)
+    findings.push({ level: "ok", text: "Everything that was answered for is in ClickHouse." });
+  else if (places.length === 0)
+    findings.push({
+      level: "ok",
+      text: `Nothing waits in Kafka, nor in the spool of the collector at ${collector}. What is on its way all the same is in the spool of another collector: ask at each (--host, --collector-port).`,
+    });
+  return findings;
 }

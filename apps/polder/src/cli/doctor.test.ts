@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { readSettings } from "../settings.ts";
 import { checkConsent, examine, verdict, type Finding } from "./doctor.ts";
 import { whereOnTheWay } from "./doctor-where.ts";
+import type { Count } from "./read-counts.ts";
 
 let folder = "";
 const servers: Server[] = [];
@@ -57,21 +58,24 @@ const installation = async (
     tables?: boolean;
     config?: string;
     metrics?: string;
-    ledger?: string;
+    ledger?: string | Error;
+    kafka?: boolean;
   } = {},
 ) => {
   const now = new Date("2026-11-22T12:00:00Z");
+  const lag = `# HELP polder_log_lag_records x\npolder_log_lag_records{topic="polder.events"} ${faults.lag ?? 3}\npolder_log_lag_seconds 1.2\n`;
   const collector = await serve((path) =>
     path === "/metrics"
-      ? {
-          text: `# HELP polder_log_lag_records x\npolder_log_lag_records{topic="polder.events"} ${faults.lag ?? 3}\n${faults.metrics ?? ""}`,
-        }
+      ? { text: `${faults.kafka ? "" : lag}${faults.metrics ?? ""}` }
       : { status: faults.collector ?? 200, text: faults.collector === 503 ? "the log cannot be reached\n" : "ok\n" },
   );
   const api = await serve(() => ({ text: "ok\n" }));
   const sql = await serve((_, body) => {
     if (body.includes("version()")) return { text: `26.7.2.1\t${now.getTime() + (faults.clockMs ?? 0)}\n` };
-    if (body.includes("loss_ledger")) return { text: faults.ledger ?? "" };
+    if (body.includes("loss_balance"))
+      return faults.ledger instanceof Error
+        ? { status: 500, text: faults.ledger.message }
+        : { text: faults.ledger ?? "" };
     return faults.tables === false
       ? { status: 404, text: "Code: 60. DB::Exception: Unknown table\nmore" }
       : { text: `1000\t${faults.refused ?? 0}\n` };
@@ -83,6 +87,7 @@ const installation = async (
     POLDER_API_PORT: String(api),
     POLDER_SQL_PORT: String(sql),
     POLDER_DATA: folder,
+    ...(faults.kafka && { KAFKA_BROKERS: "kafka:9092" }),
   };
   return { settings: readSettings({ flags: {}, env, cwd: folder }), surroundings: { configFile, now: () => now } };
 };
@@ -195,7 +200,7 @@ describe("where events are", () => {
   };
 
   it("is the log, when it is not empty", async () => {
-    const texts = await textsOf({ lag: 7, metrics: "polder_log_lag_seconds 1.2\n" });
+    const texts = await textsOf({ lag: 7 });
     expect(texts).toContain("ok: Not in ClickHouse yet: 7 are in the log, the oldest for 2 s at most.");
   });
 
@@ -212,10 +217,122 @@ describe("where events are", () => {
     expect(await textsOf({ lag: 0 })).toContain("ok: Everything that was answered for is in ClickHouse.");
   });
 
-  it("is not guessed where the loader is another process", () => {
-    expect(whereOnTheWay([], "http://localhost")).toEqual([]);
-    const spool = { name: "polder_collector_spool_records", labels: {}, value: 0 };
-    expect(whereOnTheWay([spool], "http://localhost")).toEqual([]);
+  describe("where the loaders are other processes", () => {
+    const askedOf = async (
+      faults: Parameters<typeof installation>[0],
+      askKafka: () => Promise<Count[]>,
+    ): Promise<string[]> => {
+      const { settings, surroundings } = await installation(faults);
+      const findings = await examine(settings, { ...surroundings, askKafka });
+      return findings.map(({ level, text }) => `${level}: ${text}`);
+    };
+    const kafkaHas =
+      (events: number, rejected = 0) =>
+      async (): Promise<Count[]> => [
+        { name: "polder_log_lag_records", labels: { topic: "polder.events" }, value: events },
+        { name: "polder_log_lag_records", labels: { topic: "polder.rejected" }, value: rejected },
+      ];
+    const never = async (): Promise<Count[]> => {
+      throw new Error("Kafka was asked");
+    };
+    const spool = "polder_collector_spool_records 12\npolder_collector_spool_age_seconds 90.5\n";
+
+    it("is asked of Kafka", async () => {
+      const texts = await askedOf({ kafka: true, metrics: "polder_collector_spool_records 0\n" }, kafkaHas(41, 2));
+      expect(texts).toContain("ok: Not in ClickHouse yet: 41 are in the log.");
+      expect(texts).toContain("ok: 41 records of polder.events wait to be loaded.");
+      expect(texts).toContain("ok: 2 records of polder.rejected wait to be loaded.");
+      expect(texts.join("\n")).not.toContain("was asked");
+    });
+
+    it("is Kafka and the spool of this collector at once", async () => {
+      expect(await askedOf({ kafka: true, metrics: spool }, kafkaHas(5))).toContainEqual(
+        expect.stringMatching(
+          /^note: Not in ClickHouse yet: 12 records are in the spool of the collector at \S+, the oldest for 91 s: its log is away; 5 are in the log\.$/,
+        ),
+      );
+    });
+
+    it("is not said to be ClickHouse for all of it, since other collectors have spools, too", async () => {
+      const texts = await askedOf({ kafka: true, metrics: "polder_collector_spool_records 0\n" }, kafkaHas(0));
+      expect(texts).toContainEqual(
+        expect.stringMatching(/^ok: Nothing waits in Kafka, nor in the spool of the collector at \S+\. .*--host/),
+      );
+      expect(texts.join("\n")).not.toContain("Everything");
+    });
+
+    it("is known of Kafka when the collector does not answer", async () => {
+      const { settings, surroundings } = await installation({ kafka: true });
+      const ports = { ...settings.ports, collector: 1 };
+      const findings = await examine({ ...settings, ports }, { ...surroundings, askKafka: kafkaHas(60_000) });
+      expect(wrongOf(findings)).toContainEqual(expect.stringMatching(/^60000 records of polder\.events wait/));
+    });
+
+    it("is wrong not to be known, when Kafka does not answer", async () => {
+      const texts = await askedOf({ kafka: true, metrics: spool }, () =>
+        Promise.reject(new Error("Kafka did not answer: connection refused.")),
+      );
+      expect(texts).toContainEqual(
+        expect.stringMatching(/^wrong: What waits in Kafka is not known: Kafka did not .*KAFKA_BROKERS \(kafka:9092\)/),
+      );
+    });
+
+    it("is asked of nobody else where the collector's own process loads", async () => {
+      const { settings, surroundings } = await installation({ lag: 0 });
+      const kafka = { brokers: ["kafka:9092"], partitions: 24, replicationFactor: 3, topicPrefix: "" } as const;
+      const findings = await examine(
+        { ...settings, kafka: { ...kafka, producer: "kafkajs" } },
+        { ...surroundings, askKafka: never },
+      );
+      expect(wrongOf(findings)).toEqual([]);
+      expect(findings).toContainEqual({ level: "ok", text: "Everything that was answered for is in ClickHouse." });
+    });
+
+    it("is not guessed without Kafka's address, and the spool is told all the same", () => {
+      const counts = [{ name: "polder_collector_spool_records", labels: {}, value: 3 }];
+      expect(whereOnTheWay(counts, "http://localhost").map(({ text }) => text)).toEqual([
+        expect.stringMatching(/^Not in ClickHouse yet: 3 records are in the spool/),
+        expect.stringMatching(/^How much waits in the log is not known at http:\/\/localhost.*KAFKA_BROKERS/),
+      ]);
+    });
+  });
+
+  it("is not known when ClickHouse has no time for it, which says nothing of its tables", async () => {
+    const { settings, surroundings } = await installation();
+    const busy = createServer((request, response) => {
+      let body = "";
+      request.on("data", (chunk: Buffer) => (body += chunk.toString()));
+      request.on("end", () => {
+        // Of what it is asked only the loss ledger takes too long.
+        if (!body.includes("loss_balance")) response.end(body.includes("version()") ? "26.7.2.1\t0\n" : "1000\t0\n");
+      });
+    });
+    servers.push(busy);
+    await new Promise<void>((resolve) => busy.listen(0, "127.0.0.1", resolve));
+    const ports = { ...settings.ports, sql: (busy.address() as AddressInfo).port };
+    const findings = await examine(
+      { ...settings, ports },
+      { ...surroundings, now: () => new Date(0), storeWithinMs: 300 },
+    );
+    busy.closeAllConnections();
+    expect(wrongOf(findings)).toEqual([
+      expect.stringMatching(/^The loss ledger, .* cannot be read within 0\.3 s\. ClickHouse is busy/),
+    ]);
+    expect(findings).toContainEqual({ level: "ok", text: "In the last hour 1000 events were stored and 0 refused." });
+  });
+
+  it.each([
+    ["Code: 60. DB::Exception: Unknown table", true],
+    ["Code: 47. DB::Exception: Unknown expression identifier `lost`", true],
+    ["Code: 241. DB::Exception: Memory limit exceeded", false],
+    ["Code: 497. DB::Exception: Not enough privileges", false],
+  ])("is not known when ClickHouse says %s", async (message, isForMigrate) => {
+    const wrong = wrongOf(await examineWith({ ledger: new Error(message) }));
+    expect(wrong).toHaveLength(1);
+    expect(wrong[0]).toContain(
+      `The loss ledger, which says whether any events are missing, cannot be read (${message})`,
+    );
+    expect(wrong[0]!.includes("polder migrate")).toBe(isForMigrate);
   });
 
   it("is said of each site, with the top reasons", async () => {

@@ -6,6 +6,7 @@ import { ownerOf } from "../data-folder.ts";
 import { sqlAccess } from "../sql-access.ts";
 import { readSettings, settingFlags, type Settings } from "../settings.ts";
 import { readFlags, type Command } from "./command.ts";
+import { countsOfKafka } from "./doctor-kafka.ts";
 import { judgeLedger, ledgerQuestion, readLedgerSums, whereOnTheWay } from "./doctor-where.ts";
 import { codeOf, exitCode, messageOf } from "./exit-code.ts";
 import { basisWords } from "./key-basis.ts";
@@ -22,6 +23,7 @@ Usage: polder doctor [options]
 
 Looks at: configuration, consent, data folder, disk, collector, live page, SQL, clock, lag, refused and dropped events; says where
 events are that are not in ClickHouse, and whether any are missing.
+With loaders in processes of their own, KAFKA_BROKERS (as they have it) says which Kafka to ask what waits in the log.
 Exit code: 0 when all is well (notes do not count), 1 when something is wrong.`;
 
 export interface Finding {
@@ -67,9 +69,14 @@ export function verdict(findings: readonly Finding[]): string {
 interface Surroundings {
   configFile: string | undefined;
   now: () => Date;
+  /** How long ClickHouse may take to answer, 5,000 ms when not given. */
+  storeWithinMs?: number;
+  /** What waits in Kafka; Kafka itself is asked when not given. */
+  askKafka?: typeof countsOfKafka;
 }
 
-export async function examine(settings: Settings, { configFile, now }: Surroundings): Promise<Finding[]> {
+export async function examine(settings: Settings, surroundings: Surroundings): Promise<Finding[]> {
+  const { configFile, now, storeWithinMs = answerWithinMs, askKafka = countsOfKafka } = surroundings;
   const { host, ports } = settings;
   const collector = `http://${host}:${ports.collector}`;
   const groups = await Promise.all([
@@ -77,8 +84,8 @@ export async function examine(settings: Settings, { configFile, now }: Surroundi
     checkDataFolder(settings),
     checkReady("The collector", collector, "--collector-port"),
     checkReady("The live page", `http://${host}:${ports.api}`, "--api-port"),
-    checkStore(settings, now),
-    checkCounts(collector),
+    checkStore(settings, now, storeWithinMs),
+    checkCounts(settings, collector, askKafka),
   ]);
   return groups.flat();
 }
@@ -190,14 +197,15 @@ async function checkReady(name: string, url: string, flag: string): Promise<Find
   }
 }
 
-async function checkStore(settings: Settings, now: () => Date): Promise<Finding[]> {
+async function checkStore(settings: Settings, now: () => Date, withinMs: number): Promise<Finding[]> {
+  const ask = (question: string): Promise<string[]> => askStore(settings, question, withinMs);
   const url = sqlAccess(settings).url.origin;
   const name = settings.clickhouse === undefined ? "SQL" : "ClickHouse";
   let version: string;
   let offBy: number;
   try {
     const asked = now().getTime();
-    const [row = ""] = await askStore(settings, "SELECT version(), toUnixTimestamp64Milli(now64(3))");
+    const [row = ""] = await ask("SELECT version(), toUnixTimestamp64Milli(now64(3))");
     const answered = now().getTime();
     const [found = "", clock = ""] = row.split("\t");
     version = found;
@@ -219,8 +227,7 @@ async function checkStore(settings: Settings, now: () => Date): Promise<Finding[
       : ok("The clocks agree."),
   );
   try {
-    const counts = await askStore(
-      settings,
+    const counts = await ask(
       `SELECT (SELECT count() FROM ${settings.database}.events WHERE received_at > now() - 3600), (SELECT count() FROM ${settings.database}.rejected WHERE received_at > now() - 3600)`,
     );
     const [stored = 0, refused = 0] = (counts[0] ?? "").split("\t").map(Number);
@@ -231,23 +238,54 @@ async function checkStore(settings: Settings, now: () => Date): Promise<Finding[
         ? wrong(`${words}. Ask why: SELECT reason, any(detail), count() FROM rejected GROUP BY reason`)
         : ok(`${words}.`),
     );
-    const ledger = await askStore(settings, ledgerQuestion(settings.database));
+  } catch (error) {
+    return [...findings, cannotRead("The tables", error, withinMs)];
+  }
+  try {
+    const ledger = await ask(ledgerQuestion(settings.database));
     findings.push(...readLedgerSums(ledger).flatMap(judgeLedger));
   } catch (error) {
-    findings.push(wrong(`The tables cannot be read (${messageOf(error)}). Make them with \`npx polder migrate\`.`));
+    findings.push(cannotRead("The loss ledger, which says whether any events are missing,", error, withinMs));
   }
   return findings;
 }
 
-/** What the process of `polder start` counts: lag, and what it did not keep. */
-async function checkCounts(collector: string): Promise<Finding[]> {
+/** No such column, table, database: they are of another version, or not made yet. */
+const lacksTables = /^Code: (47|60|81)\b/;
+
+function cannotRead(what: string, error: unknown, withinMs: number): Finding {
+  if (error instanceof Error && error.name === "TimeoutError")
+    return wrong(
+      `${what} cannot be read within ${withinMs / 1000} s. ClickHouse is busy: SELECT elapsed, query FROM system.processes says with what. Ask again when it has less to do.`,
+    );
+  const remedy = lacksTables.test(messageOf(error)) ? " Make them with `npx polder migrate`." : "";
+  return wrong(`${what} cannot be read (${messageOf(error)}).${remedy}`);
+}
+
+/** What the process of `polder start` counts: lag, and what it did not keep. Of a collector alone Kafka knows the lag. */
+async function checkCounts(
+  { kafka }: Settings,
+  collector: string,
+  askKafka: NonNullable<Surroundings["askKafka"]>,
+): Promise<Finding[]> {
+  // That the collector is away is told by its own check.
+  const own = await fetch(`${collector}/metrics`, { signal: AbortSignal.timeout(answerWithinMs) })
+    .then(async (response) => readCounts(await response.text()))
+    .catch(() => undefined);
+  const isLoadedHere = own?.some(({ name }) => name === "polder_log_lag_records");
+  if (kafka === undefined || isLoadedHere) {
+    if (own === undefined) return [];
+    return [...checkLag(own), ...whereOnTheWay(own, collector), ...checkLosses(own)];
+  }
   try {
-    const response = await fetch(`${collector}/metrics`, { signal: AbortSignal.timeout(answerWithinMs) });
-    const counts = readCounts(await response.text());
-    return [...checkLag(counts), ...whereOnTheWay(counts, collector), ...checkLosses(counts)];
-  } catch {
-    // That the collector is away is told by its own check.
-    return [];
+    const lag = await askKafka(kafka);
+    const where = own === undefined ? [] : whereOnTheWay([...own, ...lag], collector);
+    return [...checkLag(lag), ...where, ...checkLosses(own ?? [])];
+  } catch (error) {
+    const away = wrong(
+      `What waits in Kafka is not known: ${messageOf(error)} Look at KAFKA_BROKERS (${kafka.brokers.join(", ")}) and POLDER_TOPIC_PREFIX.`,
+    );
+    return [away, ...checkLosses(own ?? [])];
   }
 }
 
@@ -257,7 +295,7 @@ const checkLag = (counts: readonly Count[]): Finding[] =>
     .map(({ labels: { topic = "" }, value }) =>
       value > lagTolerance
         ? wrong(
-            `${value} records of ${topic} wait to be loaded. See polder.log in the data folder for why the loader is slow.`,
+            `${value} records of ${topic} wait to be loaded. See polder.log in the data folder, or the log of the loaders, for why they are slow.`,
           )
         : ok(`${value} records of ${topic} wait to be loaded.`),
     );
@@ -299,10 +337,10 @@ function checkLosses(counts: readonly Count[]): Finding[] {
   return [...dropped, ...refused];
 }
 
-async function askStore(settings: Settings, question: string): Promise<string[]> {
+async function askStore(settings: Settings, question: string, withinMs: number): Promise<string[]> {
   const { url, headers } = sqlAccess(settings);
   url.searchParams.set("default_format", "TSVRaw");
-  const signal = AbortSignal.timeout(answerWithinMs);
+  const signal = AbortSignal.timeout(withinMs);
   const response = await fetch(url, { method: "POST", body: question, headers, signal });
   const text = await response.text();
   if (!response.ok) throw new Error(text.trim().split("\n")[0]);

@@ -1,16 +1,29 @@
-import type { RefusedEvent, ReplayedEvent, ReplayStore } from "@polder/clickhouse";
+import { randomUUID } from "node:crypto";
+import {
+  messageKey,
+  type ReceivedMessage,
+  type RefusedEvent,
+  type ReplayedEvent,
+  type ReplayStore,
+  type StateRebuild,
+} from "@polder/clickhouse";
 import type { ReplayJudge, ReplayVerdict } from "@polder/collector";
 import type { ConsentLedger, EventLog, LogRecord, StoredRecord, VisitorChoices } from "@polder/core";
 
 export interface ReplayDeps {
   log: EventLog;
   store: ReplayStore;
+  states: StateRebuild;
   judge: ReplayJudge;
   ledger: Pick<ConsentLedger, "record">;
-  /** Resolves when everything in the log is loaded; rejects when nobody loads it. */
-  allLoaded: () => Promise<void>;
+  /** Resolves when everything that the log held when it was asked is loaded, with how far that is by partition; rejects when it cannot be. */
+  allLoaded: () => Promise<ReadonlyMap<number, number>>;
+  /** Runs `work` while nothing is loaded; rejects when that cannot be had. */
+  whileNothingIsLoaded: (work: () => Promise<void>) => Promise<void>;
   /** What is about to be known, for who waits. */
   say: (note: string) => void;
+  /** How many appended events are held in memory; 100,000 when not given. Then they are looked for in the tables. */
+  maxHeld?: number;
 }
 
 export interface ReplayRange {
@@ -33,13 +46,13 @@ export interface ReplayCounts {
   known: number;
   /** Not stored, by why and reason. */
   left: Map<string, number>;
-  /** Appended, but in `events` they are not: ClickHouse refused them again, or the loader is behind. */
+  /** Appended, but in `events` they are not: ClickHouse refused them again. */
   missing: number;
+  /** Mondays of the weeks whose counts were made anew. */
+  weeks: string[];
 }
 
 const atOnce = 2_000;
-/** No client sends an event again that is older. */
-const longestRetryMs = 30 * 24 * 3_600_000;
 
 /**
  * Brings events of the past into `events`, each once: what the table has is left alone, what it lacks goes through the log as any event does. Stopped
@@ -49,14 +62,14 @@ export function createReplayer(deps: ReplayDeps): {
   fromRejected(range: ReplayRange): Promise<ReplayCounts>;
   fromLog(range: ReplayRange): Promise<ReplayCounts>;
 } {
-  const { log, store, judge } = deps;
+  const { log, store, states, judge, maxHeld = 100_000 } = deps;
 
   /** From one source: what is judged there is looked up, appended and written down, some thousand at a time. */
   function createBringer(range: ReplayRange) {
-    const counts: ReplayCounts = { read: 0, stored: 0, known: 0, left: new Map(), missing: 0 };
-    const brought: ReplayedEvent[] = [];
-    // What this run has appended may not be in the table yet.
-    const seen = new Set<string>();
+    const counts: ReplayCounts = { read: 0, stored: 0, known: 0, left: new Map(), missing: 0, weeks: [] };
+    const weeks = new Set<string>();
+    // What was appended and may not be in the table yet. In a dry run it never will be: copies of an event that are far apart count twice there.
+    let held = new Map<string, ReplayedEvent & ReceivedMessage>();
     const leave = ({ why, reason }: ReplayVerdict & { ok: false }): void => {
       const label = reason === "" ? why : `${why}: ${reason}`;
       counts.left.set(label, (counts.left.get(label) ?? 0) + 1);
@@ -69,36 +82,55 @@ export function createReplayer(deps: ReplayDeps): {
         leave(event.verdict);
         return [];
       });
-      const messages = allowed.map(({ record: { headers } }) => ({ site: headers.site, messageId: headers.id }));
-      const earliest = Math.min(...allowed.map(({ receivedAt }) => receivedAt));
-      const known =
-        messages.length === 0 ? new Set() : await store.stored(messages, new Date(earliest - longestRetryMs));
+      const known = await store.stored(
+        allowed.map(({ record: { headers }, receivedAt }) => ({
+          site: headers.site,
+          messageId: headers.id,
+          receivedAt,
+        })),
+      );
       const knownOnes: ReplayedEvent[] = [];
       const records: LogRecord[] = [];
       const choices: VisitorChoices[] = [];
-      for (const { record, place, choices: made } of allowed) {
-        const { site, id } = record.headers;
-        const message = `${site}\n${id}`;
-        const isKnown = known.has(message) || seen.has(message);
-        seen.add(message);
-        const event = { ...place, site, messageId: id };
-        if (isKnown) {
+      for (const { record, place, receivedAt, choices: made } of allowed) {
+        const { site, id: messageId } = record.headers;
+        const key = messageKey({ site, messageId });
+        const event = { ...place, site, messageId };
+        if (known.has(key) || held.has(key)) {
           counts.known += 1;
           // What the log has twice, and what nobody has replayed, is no news.
           if (place.source === "rejected") knownOnes.push({ ...event, outcome: "known" });
           continue;
         }
         counts.stored += 1;
-        brought.push({ ...event, outcome: "stored" });
+        held.set(key, { ...event, outcome: "stored", receivedAt });
+        weeks.add(mondayOf(receivedAt));
         records.push(record);
         choices.push(...made);
       }
       deps.say(`${counts.read} read, ${counts.stored} to store`);
-      if (range.isDryRun) return;
-      // The ledger first: it counts from here on.
-      if (choices.length > 0) await deps.ledger.record(choices);
-      if (records.length > 0) await log.append("polder.events", records);
-      await store.mark(knownOnes);
+      if (!range.isDryRun) {
+        // The ledger first: it counts from here on.
+        if (choices.length > 0) await deps.ledger.record(choices);
+        if (records.length > 0) await log.append("polder.events", records);
+        await store.mark(knownOnes);
+      }
+      if (held.size >= maxHeld) await letGo();
+    }
+
+    /** What was appended is in the table now, or was refused. */
+    async function letGo(): Promise<void> {
+      const events = [...held.values()];
+      held = new Map();
+      if (range.isDryRun || events.length === 0) return;
+      deps.say(`${counts.stored} appended, being loaded`);
+      await deps.allLoaded();
+      const stored = await store.stored(events);
+      const there = events.filter((event) => stored.has(messageKey(event)));
+      counts.missing += events.length - there.length;
+      counts.stored -= events.length - there.length;
+      // Last: what is not written down is looked for in the table by the next run.
+      for (let first = 0; first < there.length; first += atOnce) await store.mark(there.slice(first, first + atOnce));
     }
 
     return {
@@ -108,16 +140,21 @@ export function createReplayer(deps: ReplayDeps): {
         leave(verdict);
       },
       async finish(): Promise<ReplayCounts> {
-        if (range.isDryRun || brought.length === 0) return counts;
-        deps.say(`${counts.stored} appended, being loaded`);
-        await deps.allLoaded();
-        const stored = await store.stored(brought, new Date(range.from.getTime() - longestRetryMs));
-        const there = brought.filter(({ site, messageId }) => stored.has(`${site}\n${messageId}`));
-        counts.missing = brought.length - there.length;
-        counts.stored = there.length;
-        // Last: what is not written down is looked for in the table by the next run.
-        for (let first = 0; first < there.length; first += atOnce) await store.mark(there.slice(first, first + atOnce));
+        await letGo();
         return counts;
+      },
+      /**
+       * What was in the table before has been counted before, and is counted again when it is loaded again. Weeks that disagree besides were left so
+       * by a run that was stopped.
+       */
+      async countAnew(): Promise<void> {
+        if (range.isDryRun) return;
+        await deps.whileNothingIsLoaded(async () => {
+          const disagreeing = await states.weeksThatDisagree(range);
+          counts.weeks = [...new Set([...weeks, ...disagreeing])].toSorted();
+          if (counts.weeks.length > 0) deps.say("making counts anew");
+          await states.rebuild(counts.weeks);
+        });
       },
     };
   }
@@ -138,29 +175,39 @@ export function createReplayer(deps: ReplayDeps): {
 
     async fromLog(range) {
       const bringer = createBringer(range);
-      await deps.allLoaded();
+      // What comes meanwhile is not lacking: it is on its way.
+      const ends = await deps.allLoaded();
       const starts = await log.offsetsAt("polder.events", range.from);
-      await readLog(log, starts, async (partition, records) => {
+      await readLog(log, { starts, ends }, async (partition, records) => {
         const inRange = records.flatMap((record) => {
           const row = rowIn(record, range);
-          return row === undefined ? [] : [{ record, receivedAt: row.receivedAt }];
+          return row === undefined ? [] : [{ record, ...row }];
         });
         if (inRange.length === 0) return;
         const first = inRange[0]!.record.offset;
         const refused = await store.refusedOffsets(partition, first, inRange.at(-1)!.record.offset);
         const judged: Judged[] = [];
+        const recorded = await store.recorded(
+          inRange.flatMap(({ record: { headers }, receivedAt, isChoice }) =>
+            isChoice ? [{ site: headers.site, messageId: headers.id, receivedAt }] : [],
+          ),
+        );
         for (const { record, receivedAt } of inRange) {
           // Those are found in `rejected`, and would only be refused again.
           if (refused.has(record.offset)) bringer.leave({ ok: false, why: "refused", reason: "refused_by_store" });
           else {
             const place = { source: "log" as const, partition, offset: record.offset, reason: "" };
             const { offset: _offset, ...appendable } = record;
-            judged.push({ place, receivedAt, verdict: judge.judgeRow(appendable) });
+            const { site, id: messageId } = record.headers;
+            const isRecorded = recorded.has(messageKey({ site, messageId }));
+            judged.push({ place, receivedAt, verdict: judge.judgeRow(appendable, isRecorded) });
           }
         }
         await bringer.bring(judged);
       });
-      return bringer.finish();
+      const counts = await bringer.finish();
+      await bringer.countAnew();
+      return counts;
     },
   };
 }
@@ -196,6 +243,7 @@ function judgeRefusedRow({ site, body, messageId }: RefusedEvent, judge: ReplayJ
 
 interface Row {
   site: string;
+  type?: string;
   received_at: string;
   anonymous_id?: string;
   user_id?: string;
@@ -210,23 +258,35 @@ function readRow(text: string): Row | undefined {
   }
 }
 
-function rowIn(record: StoredRecord, { from, to, site }: ReplayRange): { receivedAt: number } | undefined {
+function rowIn(
+  record: StoredRecord,
+  { from, to, site }: ReplayRange,
+): { receivedAt: number; isChoice: boolean } | undefined {
   if (record.foreign !== undefined || (site !== undefined && record.headers.site !== site)) return undefined;
   const row = readRow(Buffer.from(record.value).toString());
   if (row === undefined) return undefined;
   const receivedAt = Date.parse(`${row.received_at.replace(" ", "T")}Z`);
-  return receivedAt >= from.getTime() && receivedAt < to.getTime() ? { receivedAt } : undefined;
+  const isInTime = receivedAt >= from.getTime() && receivedAt < to.getTime();
+  return isInTime ? { receivedAt, isChoice: row.type === "consent" } : undefined;
 }
 
-/** Hands over what the log holds now, from these offsets on; what is appended meanwhile is not read. Commits nothing, so nothing is kept for it. */
+/** In UTC, as states have it. */
+function mondayOf(time: number): string {
+  const day = new Date(time);
+  day.setUTCDate(day.getUTCDate() - ((day.getUTCDay() + 6) % 7));
+  return day.toISOString().slice(0, "2026-11-16".length);
+}
+
+/** Hands over what the log holds from and before these offsets, without an end what it holds now. Commits nothing, so nothing is kept for it. */
 async function readLog(
   log: EventLog,
-  starts: ReadonlyMap<number, number>,
+  bounds: { starts: ReadonlyMap<number, number>; ends: ReadonlyMap<number, number> },
   take: (partition: number, records: readonly StoredRecord[]) => Promise<void>,
 ): Promise<void> {
   const reader = log.openReader({
     topic: "polder.events",
-    group: "polder.replay",
+    // Of this run alone: of two in one group each would wait for the partitions of the other.
+    group: `polder.replay.${randomUUID()}`,
     maxRecords: atOnce,
     maxBytes: 16 * 2 ** 20,
     lingerMs: 0,
@@ -245,8 +305,8 @@ async function readLog(
   };
   await reader.run({
     async assigned(partition, _committed, { start, end }) {
-      if (!ends.has(partition)) ends.set(partition, end);
-      const from = Math.min(Math.max(reached.get(partition) ?? starts.get(partition) ?? start, start), end);
+      if (!ends.has(partition)) ends.set(partition, Math.min(bounds.ends.get(partition) ?? end, end));
+      const from = Math.min(Math.max(reached.get(partition) ?? bounds.starts.get(partition) ?? start, start), end);
       reach(partition, from);
       return from;
     },

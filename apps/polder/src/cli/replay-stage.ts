@@ -1,15 +1,14 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
 import { createEventStore, type ClickHouse } from "@polder/clickhouse";
-import { openConsentLedger } from "@polder/collector";
-import { loadedTopics, type ConsentLedger, type EventLog, type Logger, type PolderConfig } from "@polder/core";
+import type { ConsentLedger, EventLog, Logger, PolderConfig } from "@polder/core";
+import { createKafkaLog } from "@polder/kafka";
+import { forwardWithinMs } from "@polder/lmdb";
 import { createLoader } from "@polder/loader";
 import { Registry } from "prom-client";
 import { takeDataFolder } from "../data-folder.ts";
 import { createEndings } from "../endings.ts";
-import { recordsBehind } from "../lag.ts";
 import { openLogFile } from "../log-file.ts";
 import { openLog } from "../open-log.ts";
 import { openStore } from "../open-store.ts";
@@ -17,23 +16,23 @@ import type { Settings } from "../settings.ts";
 import { CommandError, messageOf } from "./exit-code.ts";
 import type { CommandContext } from "./command.ts";
 import { createProgress, type Progress } from "./progress.ts";
+import { openLedgerOfToday } from "./replay-ledger.ts";
+import { createLoadWait, type LoadWait } from "./replay-loaded.ts";
 
 export interface Stage {
   clickhouse: ClickHouse;
   progress: Progress;
-  /** The log, the choices of visitors, and a wait until everything in the log is loaded. */
-  openPipeline(config: PolderConfig): Promise<{
-    log: EventLog;
-    ledger: ConsentLedger;
-    allLoaded: () => Promise<void>;
-  }>;
+  /** The log, the choices of visitors, and a loader of our own: the only one. */
+  openPipeline(config: PolderConfig, options: { isDryRun: boolean }): Promise<Pipeline>;
   close(): Promise<void>;
 }
 
-const lookEveryMs = 50;
-const noProgressMs = 60_000;
+export interface Pipeline extends LoadWait {
+  log: EventLog;
+  ledger: ConsentLedger;
+}
 
-/** What a replay works on: the parts of a stopped Polder, or the log and the server of an installation whose loaders run. */
+/** What a replay works on: the parts of a stopped Polder, or the log and the server of an installation whose collectors run. */
 export async function openStage(settings: Settings, { terminal, now }: CommandContext): Promise<Stage> {
   const isShared = settings.kafka !== undefined && settings.clickhouse !== undefined;
   const progress = createProgress(terminal, now);
@@ -59,19 +58,21 @@ export async function openStage(settings: Settings, { terminal, now }: CommandCo
     return {
       clickhouse,
       progress,
-      async openPipeline(config) {
-        const log = await openLog({ settings: { ...settings, dataPath }, config, logger: loggerOf("log") });
+      async openPipeline(config, { isDryRun }) {
+        const log = await openPlainLog({ ...settings, dataPath }, config, loggerOf("log"));
         endings.add(() => log.close());
-        const ledger = await openLedger({
+        const ledger = await openLedgerOfToday({
           dataPath,
           sharedBy: settings.kafka && log,
           now,
           logger: loggerOf("consent"),
         });
         endings.add(() => ledger.close());
-        const loader = isShared ? undefined : startLoader(log, clickhouse, loggerOf("loader"));
-        if (loader !== undefined) endings.add(loader.stop);
-        return { log, ledger, allLoaded: () => allLoaded(log, loader) };
+        // Who only looks disturbs nobody's loaders.
+        if (isShared && isDryRun) return { log, ledger, ...nothingToWaitFor };
+        const { stop, ...wait } = startLoader(log, clickhouse, loggerOf("loader"));
+        endings.add(stop);
+        return { log, ledger, ...wait };
       },
       close: endings.run,
     };
@@ -81,72 +82,34 @@ export async function openStage(settings: Settings, { terminal, now }: CommandCo
   }
 }
 
-/** Knows what visitors have said up to now, or nothing is replayed: the ledger beats the event. */
-async function openLedger(options: {
-  dataPath: string;
-  sharedBy: EventLog | undefined;
-  now: () => Date;
-  logger: Logger;
-}): Promise<ConsentLedger> {
-  const { logger } = options;
-  let complaint: string | undefined;
-  const ledger = await openConsentLedger({
-    ...options,
-    now: () => options.now().getTime(),
-    registry: new Registry(),
-    logger: {
-      ...logger,
-      warn(message, fields) {
-        complaint ??= message;
-        logger.warn(message, fields);
-      },
-    },
+const nothingToWaitFor: LoadWait = { allLoaded: async () => new Map(), whileNothingIsLoaded: async () => {} };
+
+/** Without a spool: what is appended is in the log when that is said, and nothing of it is left behind here. */
+async function openPlainLog(settings: Settings, config: PolderConfig, logger: Logger): Promise<EventLog> {
+  if (settings.kafka === undefined) return openLog({ settings, config, logger });
+  const log = createKafkaLog({
+    ...settings.kafka,
+    clientId: "polder",
+    createTopics: true,
+    appendTimeoutMs: forwardWithinMs,
+    logger,
   });
-  if (complaint === undefined) return ledger;
-  await ledger.close();
-  throw new CommandError(
-    `What visitors have chosen is not known yet (${complaint}), so nothing is replayed. Try again.`,
-  );
+  try {
+    await log.prepareTopics();
+    return log;
+  } catch (error) {
+    await log.close();
+    throw new CommandError(messageOf(error));
+  }
 }
 
-interface OwnLoader {
-  stop(): Promise<void>;
-  /** Rejects with the reason when it cannot load. */
-  isReady(): Promise<boolean>;
-}
-
-/** Nobody else loads what a stopped Polder has. */
-function startLoader(log: EventLog, clickhouse: ClickHouse, logger: Logger): OwnLoader {
+/** What is replayed is loaded here. Where others load as well, nobody could say when all is loaded, or find a moment at which nothing is. */
+function startLoader(log: EventLog, clickhouse: ClickHouse, logger: Logger): LoadWait & { stop(): Promise<void> } {
   const loader = createLoader({ log, store: createEventStore({ clickhouse }), logger, registry: new Registry() });
-  let failure: unknown;
-  loader.run().catch((error: unknown) => (failure = error));
+  let failure: string | undefined;
+  loader.run().catch((error: unknown) => (failure = messageOf(error)));
   return {
     stop: loader.stop,
-    async isReady() {
-      const { positions, blocked } = loader.status();
-      const [first] = blocked;
-      if (failure !== undefined) throw new CommandError(`Loading stopped: ${messageOf(failure)}`);
-      if (first !== undefined) throw new CommandError(first.reason);
-      // What the tables have lost of what was loaded before comes back by itself.
-      const partitions = loadedTopics.length * (await log.partitionCount("polder.events"));
-      return positions.length === partitions && !positions.some(({ isReadingAgain }) => isReadingAgain);
-    },
+    ...createLoadWait({ log, loader, failure: () => failure, clock: () => performance.now() }),
   };
-}
-
-async function allLoaded(log: EventLog, loader: OwnLoader | undefined): Promise<void> {
-  let least = Infinity;
-  let since = performance.now();
-  for (;;) {
-    const behind = await recordsBehind(log);
-    const isReady = (await loader?.isReady()) ?? true;
-    if (behind === 0 && isReady) return;
-    if (behind < least) since = performance.now();
-    least = Math.min(least, behind);
-    if (performance.now() - since > noProgressMs && loader === undefined)
-      throw new CommandError(
-        `${behind} records wait in the log and no loader takes them: see whether loaders run, and run this again. Nothing is lost or done twice.`,
-      );
-    await pause(lookEveryMs);
-  }
 }

@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createClickHouse, createReplayStore, type ClickHouse } from "@polder/clickhouse";
+import { createClickHouse, createReplayStore, createStateRebuild, type ClickHouse } from "@polder/clickhouse";
 import { createReplayJudge } from "@polder/collector";
 import { createSiteDirectory, parseConfig, type LogRecord } from "@polder/core";
 import { startEngine } from "@polder/engine";
@@ -249,13 +249,14 @@ describe("polder replay --from-rejected", () => {
     const context = createFakeContext({ cwd });
     for (const dies of ["after the append", "after loading", undefined]) {
       const stage = await openStage(readSettings({ flags: {}, env: {}, cwd }), context);
-      const { log, ledger, allLoaded } = await stage.openPipeline(parsed.config);
+      const { ledger, allLoaded, ...pipeline } = await stage.openPipeline(parsed.config, { isDryRun: false });
       let loads = 0;
       const die = (): never => {
         throw new Error("killed");
       };
       const replayer = createReplayer({
-        log,
+        ...pipeline,
+        states: createStateRebuild(stage.clickhouse),
         ledger,
         judge: createReplayJudge({ sites: createSiteDirectory(parsed.config), ledger, now: Date.now }),
         allLoaded: () => (++loads === 2 && dies === "after the append" ? die() : allLoaded()),
@@ -273,9 +274,19 @@ describe("polder replay --from-rejected", () => {
 });
 
 describe("polder replay, from the log", () => {
-  it("stores the rows that the table lacks and no others, as often as it is run", async () => {
+  it("stores the rows that the table lacks and no others, as often as it is run, and counts each once", async () => {
+    const hour = Math.floor(Date.parse("2026-11-22T12:00:00Z") / 3_600_000).toString(36);
+    // As a collector numbers what comes.
+    const sent = (id: string, number: number, fields: object = {}): LogRecord => {
+      const made = event(id, { session_id: `session-${id}`, session_start: receivedAt, ...fields });
+      return { ...made, headers: { ...made.headers, arrival: `p.${hour}.${number.toString(36)}` } };
+    };
     const ids = Array.from({ length: 50 }, (_, n) => `m${n}`);
-    await append("polder.events", [...ids.map((id) => event(id)), event("m3"), event("bad", { amount: "a lot" })]);
+    await append("polder.events", [
+      ...ids.map((id, n) => sent(id, n)),
+      sent("m3", 50),
+      sent("bad", 51, { amount: "a lot" }),
+    ]);
     expect((await run(...day)).counts).toEqual([
       "52 events in the log",
       "0 stored now",
@@ -287,17 +298,23 @@ describe("polder replay, from the log", () => {
     );
     const dry = await run(...day, "--dry-run");
     expect(dry.counts).toContain("10 would be stored");
-    expect((await run("--from", "2026-11-23T00:00:00Z", "--to", "2026-11-24")).counts).toContain("0 events in the log");
+    expect(dry.context.printed()).not.toContain("made anew");
     const first = await run(...day);
     expect(first).toMatchObject({ code: 0 });
     expect(first.counts.slice(0, 3)).toEqual(["52 events in the log", "10 stored now", "41 in the tables already"]);
+    expect(first.context.printed()).toContain("made anew, for the weeks that begin on 2026-11-16.");
     const second = await run(...day);
     expect(second.counts.slice(0, 3)).toEqual(["62 events in the log", "0 stored now", "61 in the tables already"]);
+    expect(second.context.printed()).not.toContain("made anew");
     expect(
       await query(
-        "SELECT count() AS n, uniqExact(message_id) AS ids, uniqExact(e.received_at) AS times FROM events AS e",
+        `SELECT count() AS n, uniqExact(message_id) AS ids, uniqExact(e.received_at) AS times,
+           (SELECT sum(events) FROM profile_state) AS inProfiles, (SELECT sum(events) FROM session_state) AS inVisits,
+           (SELECT sum(events) FROM audience_day WHERE dimension = 'event') AS inDays,
+           (SELECT sum(stored) FROM loss_ledger) AS counted, (SELECT sum(abs(difference)) FROM loss_ledger) AS off
+         FROM events AS e`,
       ),
-    ).toEqual([{ n: 50, ids: 50, times: 1 }]);
+    ).toEqual([{ n: 50, ids: 50, times: 1, inProfiles: 50, inVisits: 50, inDays: 50, counted: 50, off: 0 }]);
   });
 });
 

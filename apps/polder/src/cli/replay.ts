@@ -1,4 +1,4 @@
-import { createGapStore, createReplayStore } from "@polder/clickhouse";
+import { createGapStore, createReplayStore, createStateRebuild } from "@polder/clickhouse";
 import { createReplayJudge } from "@polder/collector";
 import { createSiteDirectory, type LogGap } from "@polder/core";
 import { findConfigFile, readConfigFile } from "../config-file.ts";
@@ -34,7 +34,8 @@ accept-gap   Takes the loss of those that \`gaps\` lists, writes it down, and le
   --data <folder>       Of a stopped Polder. Default: .polder (POLDER_DATA).
   --config <path>       With the sites. Default: polder.config.json here, else the demo's.
 
-With KAFKA_BROKERS and CLICKHOUSE_URL it works on a running installation, whose loaders load what is replayed. Otherwise stop Polder first.
+With KAFKA_BROKERS and CLICKHOUSE_URL it works on an installation whose collectors run. Stop its loaders: this loads what is replayed and all that
+comes meanwhile (--dry-run looks beside them). Otherwise stop Polder first.
 Exit code: 0 when everything that was to be stored is stored, 1 when not.`;
 
 export const replayCommand: Command = {
@@ -102,20 +103,24 @@ async function replay(asked: {
 
   const stage = await openStage(settings, context);
   try {
-    const { log, ledger, allLoaded } = await stage.openPipeline(config);
+    const { ledger, ...pipeline } = await stage.openPipeline(config, range);
     const counts = await stage.progress.step(range.isDryRun ? "Looking" : "Replaying", (say) => {
       const judge = createReplayJudge({ sites, ledger, key, now: () => context.now().getTime() });
       const replayer = createReplayer({
-        log,
+        ...pipeline,
         ledger,
         judge,
-        allLoaded,
         say,
         store: createReplayStore(stage.clickhouse),
+        states: createStateRebuild(stage.clickhouse),
       });
       return isFromRejected ? replayer.fromRejected(range) : replayer.fromLog(range);
     });
     for (const line of describeCounts(counts, { range, isFromRejected })) context.terminal.out(line);
+    if (counts.weeks.length > 0)
+      context.terminal.out(
+        `  Counts of profiles, visits and days are made anew, for the weeks that begin on ${counts.weeks.join(", ")}.`,
+      );
     return counts.missing === 0 ? exitCode.done : exitCode.failed;
   } finally {
     await stage.close();

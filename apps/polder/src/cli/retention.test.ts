@@ -20,6 +20,22 @@ it("shows a line for each table and class, in columns", () => {
   ]);
 });
 
+it("says so when no worker has applied the configuration", () => {
+  const row = {
+    table: "events",
+    site: "shop",
+    class: "known" as const,
+    days: 0,
+    rows: 8,
+    rowsNextWeek: 0,
+    rowsOverdue: 0,
+  };
+  expect(renderKept([{ ...row, oldestWeek: "2025-11-24", oldestGoesOn: "1970-01-01" }])).toEqual([
+    "site  table   class  rows     days  oldest week  goes on  rows in 7 days  overdue",
+    "shop  events  known     8  not set  2025-11-24                         0        0",
+  ]);
+});
+
 it("says so when there is nothing", () => {
   expect(renderKept([])).toEqual(["Nothing is stored yet."]);
 });

@@ -13,7 +13,8 @@ Usage: polder retention [options]
   --sql-port <port>    Default: 8123 (POLDER_SQL_PORT).
   --host <host>        Default: 127.0.0.1 (POLDER_HOST).
 
-How long things are kept is configured for each site: retention.anonymousDays, retention.knownDays. Known is what has a user id.
+How long things are kept is configured for each site: retention.anonymousDays, retention.knownDays. Known is what came with a user id. "not set": no
+worker has applied the configuration yet, and nothing goes.
 Environment: CLICKHOUSE_URL, CLICKHOUSE_USER, CLICKHOUSE_PASSWORD, CLICKHOUSE_DATABASE (polder).`;
 
 export const retentionCommand: Command = {
@@ -42,9 +43,9 @@ export function renderKept(kept: readonly KeptRows[]): string[] {
     row.table,
     row.class,
     row.rows.toLocaleString("en"),
-    String(row.days),
+    row.days === 0 ? "not set" : String(row.days),
     row.oldestWeek,
-    row.oldestGoesOn,
+    row.days === 0 ? "" : row.oldestGoesOn,
     row.rowsNextWeek.toLocaleString("en"),
     row.rowsOverdue.toLocaleString("en"),
   ]);

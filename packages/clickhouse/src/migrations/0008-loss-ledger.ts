@@ -22,6 +22,29 @@ FROM (
 WHERE gap > 0
 GROUP BY site, hour`;
 
+/** The columns of `loss_balance`, which are those of `loss_ledger` but for the gaps. */
+const balanceColumns = `  site LowCardinality(String) COMMENT 'Id of the site',
+  hour DateTime('UTC') COMMENT 'Hour in UTC in which the events were received',
+  received UInt64 COMMENT 'Events that came to collectors and were answered 200 or 202, or were found in the log although their sender heard nothing. A retry is received again',
+  stored UInt64 COMMENT 'Rows in events, as ClickHouse counted them while it stored them. Erasure and retention take nothing away here',
+  rejected UInt64 COMMENT 'In the table rejected, with a reason',
+  duplicate UInt64 COMMENT 'Retries of a message that was stored already, dropped by the loader',
+  dropped UInt64 COMMENT 'Of which nothing was kept, for want of consent',
+  in_flight UInt64 COMMENT 'Answered and not loaded yet, in the log or in the spool of a collector',
+  difference Int64 COMMENT 'received less stored, rejected, duplicate, dropped and in_flight, which is lost less doubled. 0, or something is wrong',
+  lost UInt64 COMMENT 'Answered for and nowhere, or settled without a row',
+  doubled UInt64 COMMENT 'Rows in events beyond those that were settled: the same event is there twice',
+  is_closed UInt8 COMMENT '1: all that the log took in this hour is loaded. 0: the figures still move, and may disagree for a moment',
+  rejected_by_reason Map(String, UInt64) COMMENT 'Rejected events by reason; refused_by_store is what ClickHouse refused',
+  dropped_by_reason Map(String, UInt64) COMMENT 'Dropped events by reason',
+  spooled UInt64 COMMENT 'Of the received ones: kept by a collector for a while, because the log was away',
+  unanswered UInt64 COMMENT 'Of the received ones: in the log, but no collector says that it answered for them. Their sender heard 503 or nothing, and sends them again',
+  client_queued UInt64 COMMENT 'What browsers say: events that the page made',
+  client_sent UInt64 COMMENT 'What browsers say: events in requests, retries included',
+  client_retried UInt64 COMMENT 'What browsers say: events that were sent again',
+  client_dropped UInt64 COMMENT 'What browsers say: events that the page gave up',
+  client_dropped_by_reason Map(String, UInt64) COMMENT 'The same by reason'`;
+
 /**
  * The books hold sets of arrivals, so that whoever states one again changes nothing: a retried append, a record that was forwarded twice, a range
  * that is loaded again after a crash. The one sum is what ClickHouse itself counted while it stored: it hangs on the insert of the events.
@@ -80,7 +103,8 @@ GROUP BY site, hour;
 CREATE TABLE IF NOT EXISTS {local ledger_progress} {on_cluster} (
   topic LowCardinality(String) COMMENT 'Topic of the log',
   partition UInt16 COMMENT 'Its partition',
-  loaded_until SimpleAggregateFunction(max, DateTime64(3, 'UTC')) COMMENT 'Everything that the partition took before this time is loaded'
+  loaded_until SimpleAggregateFunction(max, DateTime64(3, 'UTC')) COMMENT 'Everything that the partition took before this time is loaded; nothing is said of polder.ledger',
+  next_offset SimpleAggregateFunction(max, UInt64) COMMENT 'Of polder.ledger alone: ledger holds all records before this one, and some after it'
 )
 ENGINE = {engine AggregatingMergeTree()}
 ORDER BY (topic, partition)
@@ -92,37 +116,18 @@ CREATE OR REPLACE VIEW {db}.session_gaps {on_cluster} (
   site LowCardinality(String) COMMENT 'Id of the site',
   hour DateTime('UTC') COMMENT 'Hour in UTC in which the event after the gap was received',
   sessions UInt64 COMMENT 'Visits with a gap that ends in this hour',
-  missing UInt64 COMMENT 'Numbers that no stored event has: made by the page and never stored'
+  missing UInt64 COMMENT 'Numbers that no event has: it is not here yet, was never stored, or was removed since'
 )
 AS ${gapsOf("")}
-COMMENT 'Numbers of events that are missing in visits: the page counts its events, and these never came';
+COMMENT 'Numbers of events that are missing in visits: the page counts its events, and these are not there';
 
-CREATE OR REPLACE VIEW {db}.loss_ledger {on_cluster} (
-  site LowCardinality(String) COMMENT 'Id of the site',
-  hour DateTime('UTC') COMMENT 'Hour in UTC in which the events were received',
-  received UInt64 COMMENT 'Events that came to collectors and were answered 200 or 202, or were found in the log although their sender heard nothing. A retry is received again',
-  stored UInt64 COMMENT 'Rows in events, as ClickHouse counted them while it stored them. Erasure and retention take nothing away here',
-  rejected UInt64 COMMENT 'In the table rejected, with a reason',
-  duplicate UInt64 COMMENT 'Retries of a message that was stored already, dropped by the loader',
-  dropped UInt64 COMMENT 'Of which nothing was kept, for want of consent',
-  in_flight UInt64 COMMENT 'Answered and not loaded yet, in the log or in the spool of a collector',
-  difference Int64 COMMENT 'received less stored, rejected, duplicate, dropped and in_flight. 0, or something is wrong: above 0 events are lost, below 0 they are there twice',
-  is_closed UInt8 COMMENT '1: all that the log took in this hour is loaded. 0: the figures still move, and may disagree for a moment',
-  rejected_by_reason Map(String, UInt64) COMMENT 'Rejected events by reason; refused_by_store is what ClickHouse refused',
-  dropped_by_reason Map(String, UInt64) COMMENT 'Dropped events by reason',
-  spooled UInt64 COMMENT 'Of the received ones: kept by a collector for a while, because the log was away',
-  unanswered UInt64 COMMENT 'Of the received ones: in the log, but no collector says that it answered for them. Their sender heard 503 or nothing, and sends them again',
-  client_queued UInt64 COMMENT 'What browsers say: events that the page made',
-  client_sent UInt64 COMMENT 'What browsers say: events in requests, retries included',
-  client_retried UInt64 COMMENT 'What browsers say: events that were sent again',
-  client_dropped UInt64 COMMENT 'What browsers say: events that the page gave up',
-  client_dropped_by_reason Map(String, UInt64) COMMENT 'The same by reason',
-  sessions_with_gaps UInt64 COMMENT 'Visits with missing numbers, of events received in the last 8 days',
-  missing_in_sessions UInt64 COMMENT 'Numbers that are missing in them: see session_gaps'
+CREATE OR REPLACE VIEW {db}.loss_balance {on_cluster} (
+${balanceColumns}
 )
 AS WITH (
   SELECT min(until) FROM (
-    SELECT topic, partition, max(loaded_until) AS until FROM {db}.ledger_progress GROUP BY topic, partition
+    SELECT topic, partition, max(loaded_until) AS until FROM {db}.ledger_progress
+    WHERE topic != 'polder.ledger' GROUP BY topic, partition
   )
 ) AS loaded_until
 SELECT
@@ -135,6 +140,8 @@ SELECT
   sum(book.dropped_here) AS dropped,
   if(is_closed, sum(book.spooled_away), sum(book.away)) AS in_flight,
   toInt64(received) - toInt64(stored + rejected + duplicate + dropped + in_flight) AS difference,
+  sum(book.away) - in_flight + greatest(sum(book.settled_rows) - stored, 0) AS lost,
+  greatest(stored - sum(book.settled_rows), 0) AS doubled,
   ifNull(loaded_until >= hour + INTERVAL 61 MINUTE, 0) AS is_closed,
   ${named("book.rejections")} AS rejected_by_reason,
   ${named("book.drops")} AS dropped_by_reason,
@@ -144,15 +151,14 @@ SELECT
   sum(book.sent) AS client_sent,
   sum(book.retried) AS client_retried,
   sum(arraySum(book.client_drops.2)) AS client_dropped,
-  ${named("book.client_drops")} AS client_dropped_by_reason,
-  any(gaps.sessions) AS sessions_with_gaps,
-  any(gaps.missing) AS missing_in_sessions
+  ${named("book.client_drops")} AS client_dropped_by_reason
 FROM (
   SELECT
     site,
     hour,
     bitmapCardinality(known) AS received_here,
     rows_here,
+    bitmapCardinality(stored) AS settled_rows,
     bitmapAndnotCardinality(kept, stored) AS rejected_here,
     bitmapAndnotCardinality(settled, kept) AS duplicate_here,
     bitmapCardinality(dropped) AS dropped_here,
@@ -194,10 +200,19 @@ FROM (
     GROUP BY site, hour, process
   )
 ) AS book
+GROUP BY site, hour
+COMMENT 'loss_ledger without the gaps, for which all events of the last days are read: what alerts ask';
+
+CREATE OR REPLACE VIEW {db}.loss_ledger {on_cluster} (
+${balanceColumns},
+  sessions_with_gaps UInt64 COMMENT 'Visits with missing numbers, of events received in the last 8 days',
+  missing_in_sessions UInt64 COMMENT 'Numbers that are missing in them: see session_gaps'
+)
+AS SELECT balance.*, gaps.sessions AS sessions_with_gaps, gaps.missing AS missing_in_sessions
+FROM {db}.loss_balance AS balance
 LEFT JOIN (
   ${gapsOf(" AND received_at > now() - INTERVAL 8 DAY AND session_start > now() - INTERVAL 8 DAY")}
-) AS gaps ON gaps.site = book.site AND gaps.hour = book.hour
-GROUP BY site, hour
+) AS gaps ON gaps.site = balance.site AND gaps.hour = balance.hour
 COMMENT 'One row a site and hour: what was received, and what became of it. It balances when difference is 0';
 `,
 };

@@ -3,9 +3,11 @@ import type { Migration } from "./render-migrations.ts";
 
 /** What a row of a state is made of by then has one week and one class, so that removing rows leaves right counts of the rest. */
 export const weekAndClass = {
-  columns: ["toMonday(events.received_at) AS week", "events.user_id != '' AS is_known"],
+  columns: ["toMonday(events.received_at) AS week", "events.is_known AS is_known"],
   names: ["week", "is_known"],
 };
+
+const isKnownComment = "1: it came with a user id, also when a withdrawal has emptied it since; 0: anonymous";
 
 const newColumns = (add: string): string =>
   [
@@ -22,15 +24,22 @@ const keys: readonly { table: Exclude<ViewTable, "identity_edge">; key: string; 
   { table: "audience_day", key: "site, day, dimension, value", isFilled: "(site, day, dimension, value)" },
 ];
 
-// Rows from before have no week. They are made anew from the events they came from, and only those: what a withdrawal removed stays away.
-// Begun again after a crash it first removes what it made of rows that are still there. The tables stay the same ones, since with them would go their deduplication windows.
 const rekey = keys
   .map(
-    ({ table, key, isFilled }) => `
+    ({ table, key }) => `
 ALTER TABLE {local ${table}} {on_cluster} ${newColumns("ADD COLUMN IF NOT EXISTS")}, MODIFY ORDER BY (${key}, week, is_known);
 ALTER TABLE {db}.${table} {on_cluster} ${newColumns("ADD COLUMN IF NOT EXISTS")};
-ALTER TABLE {local ${table}} {on_cluster} DELETE WHERE week != toDate(0) AND (${key}) IN (SELECT ${key} FROM {db}.${table} WHERE week = toDate(0)) SETTINGS mutations_sync = 2, allow_nondeterministic_mutations = 1;
 ALTER TABLE {db}.${table}_mv {on_cluster} MODIFY QUERY ${viewSelects[table](weekAndClass)};
+`,
+  )
+  .join("");
+
+// Rows from before have no week. They are made anew from the events they came from, and only those: what a withdrawal removed stays away.
+// Begun again after a crash it first removes what it made of rows that are still there. The tables stay the same ones, since with them would go their deduplication windows.
+const fill = keys
+  .map(
+    ({ table, key, isFilled }) => `
+ALTER TABLE {local ${table}} {on_cluster} DELETE WHERE week != toDate(0) AND (${key}) IN (SELECT ${key} FROM {db}.${table} WHERE week = toDate(0)) SETTINGS mutations_sync = 2, allow_nondeterministic_mutations = 1;
 INSERT INTO {db}.${table}
 ${viewSelects[table](weekAndClass, { from: "{db}.events", and: ` AND ${isFilled} IN (SELECT ${key} FROM {db}.${table} WHERE week = toDate(0))` })}
 SETTINGS insert_deduplicate = 0, distributed_foreground_insert = 1;
@@ -39,24 +48,13 @@ ALTER TABLE {local ${table}} {on_cluster} DELETE WHERE week = toDate(0)${table =
   )
   .join("");
 
-const days = { anonymous: 395, known: 1125 };
-
 /** As it stands here it never changes; what holds now is in `retained-tables.ts`. */
 const retained: readonly { table: string; week: string; isKnown: string }[] = [
-  { table: "events", week: "toMonday(received_at)", isKnown: "user_id != ''" },
+  { table: "events", week: "toMonday(received_at)", isKnown: "is_known" },
   { table: "rejected", week: "toMonday(received_at)", isKnown: "0" },
   { table: "identity_edge", week: "toMonday(received_at)", isKnown: "1" },
   ...keys.map(({ table }) => ({ table, week: "week", isKnown: "is_known" })),
 ];
-
-const ttls = retained
-  .map(({ table, week, isKnown }) => {
-    const goesOn = `${week} + toIntervalDay(if(${isKnown}, toUInt16(${days.known}), toUInt16(${days.anonymous})))`;
-    // A row of `atom` without a week keeps its number taken, for good. ClickHouse keeps what has no time to go.
-    const ttl = table === "atom" ? `if(week = toDate(0), toDate(0), ${goesOn})` : goesOn;
-    return `ALTER TABLE {local ${table}} {on_cluster} MODIFY TTL ${ttl};`;
-  })
-  .join("\n");
 
 const policyDays =
   "transform(concat(site::String, ' ', is_known::String), policy.1, policy.2, policy.2[indexOf(policy.1, concat(' ', is_known::String))])";
@@ -72,7 +70,11 @@ const counted = retained
 export const retention: Migration = {
   number: 9,
   name: "retention",
-  sql: `${rekey}
+  sql: `
+-- What a withdrawal empties may not move its row to the other class: aggregates of it would stay and its event go.
+ALTER TABLE {local events} {on_cluster} ADD COLUMN IF NOT EXISTS is_known UInt8 DEFAULT user_id != '' COMMENT '${isKnownComment}';
+ALTER TABLE {db}.events {on_cluster} ADD COLUMN IF NOT EXISTS is_known UInt8 DEFAULT user_id != '' COMMENT '${isKnownComment}';
+${rekey}
 -- An insert may bring events of several weeks: the pair stays for as long as the newest of them.
 ALTER TABLE {db}.identity_edge_mv {on_cluster} MODIFY QUERY ${viewSelects.identity_edge({ columns: [], names: ["toMonday(events.received_at)"] })};
 
@@ -87,21 +89,15 @@ ORDER BY (applied_at, site, is_known)
 SETTINGS {dedup}
 COMMENT 'How long what is kept, and how long it was before: append-only';
 
-INSERT INTO {db}.retention_policy (site, is_known, days, applied_at)
-SELECT '', pair.1, pair.2, now64(3, 'UTC')
-FROM (SELECT arrayJoin([(0, ${days.anonymous}), (1, ${days.known})]) AS pair)
-WHERE (SELECT count() FROM {db}.retention_policy) = 0;
-
-${ttls}
-
+-- No days yet, and no TTL: rows may go only by what the owner has configured, which the worker knows.
 CREATE OR REPLACE VIEW {db}.retention {on_cluster} (
   table_name String COMMENT 'Name of the table',
   site LowCardinality(String) COMMENT 'Id of the site',
   class String COMMENT 'anonymous or known: without or with a user id',
-  days UInt16 COMMENT 'Days that these rows are kept, at most',
+  days UInt16 COMMENT 'Days that these rows are kept, at most; 0 as long as the worker has not applied the configuration: nothing goes',
   rows UInt64 COMMENT 'Rows that are there; of a state not merged yet, more than there will be',
   oldest_week Date COMMENT 'Monday of the week in which the oldest arrived',
-  oldest_goes_on Date COMMENT 'Day on which the oldest go',
+  oldest_goes_on Date COMMENT 'Day on which the oldest go; 1970-01-01 when days is 0',
   rows_next_week UInt64 COMMENT 'Rows that go within seven days',
   rows_overdue UInt64 COMMENT 'Rows whose day has come: the next merge takes them, within hours'
 )
@@ -119,14 +115,18 @@ SELECT
   min(arrived) AS oldest_week,
   min(goes_on) AS oldest_goes_on,
   sumIf(count, goes_on > today() AND goes_on <= today() + 7) AS rows_next_week,
-  sumIf(count, goes_on <= today()) AS rows_overdue
+  sumIf(count, kept_days != 0 AND goes_on <= today()) AS rows_overdue
 FROM (
-  SELECT *, ${policyDays} AS kept_days, arrived + toIntervalDay(kept_days) AS goes_on
+  SELECT *, ${policyDays} AS kept_days, if(kept_days = 0, toDate(0), arrived + toIntervalDay(kept_days)) AS goes_on
   FROM (
 ${counted}
   )
 )
 GROUP BY table_name, site, is_known
 COMMENT 'What is kept, by table, site and class, and when it goes';
+`,
+  fill: `
+ALTER TABLE {local events} {on_cluster} MATERIALIZE COLUMN is_known SETTINGS mutations_sync = 2;
+${fill}
 `,
 };

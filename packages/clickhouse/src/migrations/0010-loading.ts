@@ -105,4 +105,21 @@ COMMENT 'What polder replay has brought into events: append-only';
 
 ${synced}
 `,
+  // The greatest number of a partition may be of an identity that has no events any more.
+  fill: `
+INSERT INTO {db}.log_position (table_name, _partition, _offset, atom)
+SELECT table_name, part, max(offset), max(number)
+FROM (
+  SELECT 'events' AS table_name, _partition AS part, max(_offset) AS offset, max(if(atom % 64 = _partition, atom, 0)) AS number
+  FROM {db}.events GROUP BY _partition
+  UNION ALL
+  SELECT 'events', toUInt16(a.atom % 64), 0, max(a.atom)
+  FROM {db}.atom AS a WHERE a.atom % 64 IN (SELECT _partition FROM {db}.events) GROUP BY a.atom % 64
+  UNION ALL
+  SELECT 'rejected', _partition, max(_offset), 0
+  FROM {db}.rejected WHERE reason != 'refused_by_store' GROUP BY _partition
+)
+GROUP BY table_name, part
+SETTINGS insert_deduplicate = 0, distributed_foreground_insert = 1;
+`,
 };

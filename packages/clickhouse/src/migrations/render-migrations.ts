@@ -15,6 +15,8 @@ export interface Migration {
   number: number;
   name: string;
   sql: string;
+  /** Carried out after it where rows are there: what brings them to the new shape. Nothing may insert meanwhile. */
+  fill?: string;
 }
 
 export interface RenderOptions {
@@ -29,6 +31,8 @@ export interface RenderedMigration {
   number: number;
   name: string;
   statements: string[];
+  /** Statements that follow them where rows are there. */
+  fill: string[];
 }
 
 /** In order, never renumbered, never changed once released. */
@@ -50,6 +54,7 @@ export const renderMigrations = (options: RenderOptions): RenderedMigration[] =>
     number: migration.number,
     name: migration.name,
     statements: renderSql(migration.sql, options),
+    fill: renderSql(migration.fill ?? "", options),
   }));
 
 /** Rows of a sharded table are on the shard that its loader writes to, so this is the table for inserts and for views that hang on inserts. */

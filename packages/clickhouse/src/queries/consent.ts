@@ -165,7 +165,8 @@ export function createConsentQueries(clickhouse: ClickHouse): ConsentQueries {
     countUnrecorded: async () => {
       const [row] = await clickhouse.query<{ count: number }>(
         `SELECT count() AS count FROM events
-         WHERE type = 'consent' AND name = 'consent' AND (_partition, _offset) NOT IN (SELECT _partition, _offset FROM consent_log)`,
+         WHERE type = 'consent' AND name = 'consent'
+           AND sipHash128(site::String, message_id) NOT IN (SELECT sipHash128(site::String, message_id) FROM consent_log)`,
       );
       return row?.count ?? 0;
     },

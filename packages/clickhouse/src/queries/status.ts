@@ -9,9 +9,9 @@ export const createStatusQueries = (clickhouse: ClickHouse): StoreStatus => ({
     );
     return row?.newest;
   },
-  lossDifference: (hours) =>
+  losses: (hours) =>
     clickhouse.query(
-      `SELECT site, sum(difference) AS difference FROM loss_ledger
+      `SELECT site, sum(balance.lost) AS lost, sum(balance.doubled) AS doubled FROM loss_balance AS balance
        WHERE is_closed AND hour >= now() - toIntervalHour({hours: UInt32}) GROUP BY site ORDER BY site`,
       { params: { hours } },
     ),

@@ -21,11 +21,7 @@ export async function startTestDatabase({ migrated = true } = {}): Promise<TestD
   const folder = await mkdtemp(join(tmpdir(), "polder-clickhouse-"));
   const engine = await startEngine({ dataPath: folder, logger: silent });
   const clickhouse = createClickHouse({ url: engine.url, ...engine.admin, database: "polder", logger: silent });
-  if (migrated) {
-    await migrate(clickhouse);
-    // Tests have dates of their own, which grow old.
-    await clickhouse.command("SYSTEM STOP TTL MERGES");
-  }
+  if (migrated) await migrate(clickhouse);
   return {
     engine,
     clickhouse,

@@ -297,7 +297,8 @@ export const configRule = {
       fields: {
         maxInFlightBytes: {
           type: "number",
-          about: "Bytes of events accepted and not yet durable; past it senders hear 503.",
+          about:
+            "Bytes that a collector process holds of requests not answered yet and of the rows made of them; past it senders hear 503. Read at the start.",
           min: 1024 * 1024,
           max: 16 * 1024 ** 3,
           default: 64 * 1024 ** 2,
@@ -324,7 +325,7 @@ export const configRule = {
       fields: {
         logBytes: {
           type: "number",
-          about: "Bytes of loaded events that the embedded log keeps before it drops the oldest.",
+          about: "Bytes of loaded events that the embedded log keeps before it drops the oldest. Read at the start.",
           min: 16 * 1024 ** 2,
           max: 1024 ** 4,
           default: 512 * 1024 ** 2,

@@ -57,7 +57,7 @@ it("stand in docs/configuration.md", async () => {
   const page = `# polder.config.json
 
 Which sites there are, who may send to them and why what they send may be kept. \`npx polder init\` writes one; \`npx polder key\` changes its keys. A change is picked
-up without a restart; a file with a fault stops the start, or is left unused while the one before stays, and the log says where the fault is and why.
+up without a restart, but for two sizes that are read at the start; a file with a fault stops the start, or is left unused while the one before stays, and the log says where the fault is and why.
 Addresses and secrets are in the environment: see [the command line](../apps/polder/README.md) and [deploy](../deploy/README.md).
 
 **Basis.** An event is kept when it carries a consent that allows it. A server's event has no banner to ask: its key says instead on which basis it may be kept

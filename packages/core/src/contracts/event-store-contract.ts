@@ -279,6 +279,25 @@ export function describeEventStore(adapter: string, createHarness: () => Promise
       expect(await store.messagesAt(0, [])).toEqual([]);
     });
 
+    it("tells which atoms the rows from the first offset up to but not including the last have", async () => {
+      await store.insert(
+        "events",
+        "token-1",
+        rowBytes([
+          buildEventRow({ _offset: 9, atom: 64 }),
+          buildEventRow({ _offset: 10, atom: 0, anonymous_id: "" }),
+          buildEventRow({ _offset: 12, atom: 128, anonymous_id: "visitor-2" }),
+          buildEventRow({ _offset: 13, atom: 192, anonymous_id: "visitor-3" }),
+          buildEventRow({ _offset: 11, _partition: 1, atom: 65 }),
+        ]),
+      );
+      expect([...(await store.atomsAt(0, 10, 13))].toSorted(([a], [b]) => a - b)).toEqual([
+        [10, 0],
+        [12, 128],
+      ]);
+      expect(await store.atomsAt(0, 14, 20)).toEqual(new Map());
+    });
+
     it("knows which events it has refused", async () => {
       const refused = { ...buildRejectedRow({ reason: "refused_by_store" }), _partition: 2, _offset: 104 };
       await store.insert(

@@ -2,7 +2,7 @@ import { checkProperty } from "@polder/testing";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createLedgerBook, type LedgerPage } from "./ledger-book.ts";
-import type { LedgerEntry } from "./ledger-entry.ts";
+import type { ArrivalEntry, LedgerEntry } from "./ledger-entry.ts";
 
 const page: LedgerPage = { site: "shop", hour: 498_668, outcome: "dropped", reason: "no_consent", process: "p" };
 const numbersOf = ({ first, last }: Pick<LedgerEntry, "first" | "last">): number[] =>
@@ -62,6 +62,60 @@ describe("a book of the ledger", () => {
           found.set(JSON.stringify({ site, hour: at, outcome, reason, process }), new Set(numbersOf({ first, last })));
         }
         expect(found).toEqual(expected);
+      }),
+    );
+  });
+
+  it("takes back what could not be written down, joined with what came since", () => {
+    const book = createLedgerBook();
+    for (const [from, to] of [
+      [0, 3],
+      [7, 9],
+      [20, 20],
+    ] as const)
+      book.page(page).add(from, to);
+    book.page({ ...page, outcome: "answered", reason: "" }).add(1, 1);
+    const taken = book.take();
+    const spans = book.page(page);
+    spans.add(10, 12);
+    spans.add(4, 6);
+    book.putBack(taken);
+    // The page that somebody holds is still the one that is read.
+    spans.add(21, 22);
+    expect(book.take().map(({ outcome, first, last }) => [outcome, first, last])).toEqual([
+      ["dropped", [0, 20], [12, 22]],
+      ["answered", [1], [1]],
+    ]);
+  });
+
+  it("does not grow by what is put back again and again", () => {
+    const book = createLedgerBook();
+    for (let number = 0; number < 1_000; number++) {
+      book.page(page).add(number, number);
+      book.putBack(book.take());
+      book.putBack([]);
+    }
+    expect(book.take()).toMatchObject([{ first: [0], last: [999] }]);
+  });
+
+  it("keeps every number, whatever is taken and put back in between", () => {
+    const steps = fc.array(fc.tuple(fc.nat(60), fc.nat(6), fc.constantFrom("add", "take", "put back")));
+    checkProperty(
+      fc.property(steps, (all) => {
+        const book = createLedgerBook();
+        const expected = new Set<number>();
+        const away: ArrivalEntry[] = [];
+        for (const [from, more, action] of all) {
+          for (let number = from; number <= from + more; number++) expected.add(number);
+          book.page(page).add(from, from + more);
+          if (action === "take") away.push(...book.take());
+          if (action === "put back") book.putBack(away.splice(0));
+        }
+        book.putBack([...away, ...book.take()]);
+        const found = book.take().flatMap(numbersOf);
+        expect(new Set(found)).toEqual(expected);
+        // Once put back, in order and each once.
+        expect(found).toEqual([...expected].toSorted((a, b) => a - b));
       }),
     );
   });

@@ -1,4 +1,4 @@
-import { hourText, type ArrivalOutcome, type LedgerEntry } from "./ledger-entry.ts";
+import { hourOf, hourText, type ArrivalEntry, type ArrivalOutcome } from "./ledger-entry.ts";
 
 /** Whose arrivals, and what became of them. */
 export interface LedgerPage {
@@ -20,34 +20,51 @@ export interface LedgerBook {
   /** To be added to until the next {@link take}. */
   page(page: LedgerPage): Spans;
   /** All that was added, once. Long ones in several entries, so that none outgrows a record of the log. */
-  take(): LedgerEntry[];
+  take(): ArrivalEntry[];
+  /** What {@link take} gave and nobody wrote down: it is taken again, joined with what was added since. */
+  putBack(entries: readonly ArrivalEntry[]): void;
+}
+
+/** Sorts spans in place and makes one of those that touch. */
+function join(first: number[], last: number[]): void {
+  const spans = first.map((from, index) => [from, last[index]!] as const).toSorted(([a], [b]) => a - b);
+  first.length = last.length = 0;
+  for (const [from, to] of spans) {
+    const end = last.at(-1);
+    if (end !== undefined && from <= end + 1) last[last.length - 1] = Math.max(end, to);
+    else {
+      first.push(from);
+      last.push(to);
+    }
+  }
 }
 
 const maxSpansPerEntry = 20_000;
 
 export function createLedgerBook(): LedgerBook {
   let pages = new Map<string, { page: LedgerPage; first: number[]; last: number[]; spans: Spans }>();
+  const find = (page: LedgerPage): { first: number[]; last: number[]; spans: Spans } => {
+    const key = `${page.site} ${page.hour} ${page.outcome} ${page.reason} ${page.process}`;
+    let found = pages.get(key);
+    if (found === undefined) {
+      const first: number[] = [];
+      const last: number[] = [];
+      const add = (from: number, to: number): void => {
+        // Arrivals come mostly in order, so most of them make the last span longer.
+        if (first.length > 0 && last.at(-1) === from - 1) last[last.length - 1] = to;
+        else {
+          first.push(from);
+          last.push(to);
+        }
+      };
+      pages.set(key, (found = { page, first, last, spans: { add } }));
+    }
+    return found;
+  };
   return {
-    page(page) {
-      const key = `${page.site} ${page.hour} ${page.outcome} ${page.reason} ${page.process}`;
-      let found = pages.get(key);
-      if (found === undefined) {
-        const first: number[] = [];
-        const last: number[] = [];
-        const add = (from: number, to: number): void => {
-          // Arrivals come mostly in order, so most of them make the last span longer.
-          if (first.length > 0 && last.at(-1) === from - 1) last[last.length - 1] = to;
-          else {
-            first.push(from);
-            last.push(to);
-          }
-        };
-        pages.set(key, (found = { page, first, last, spans: { add } }));
-      }
-      return found.spans;
-    },
+    page: (page) => find(page).spans,
     take() {
-      const entries: LedgerEntry[] = [];
+      const entries: ArrivalEntry[] = [];
       for (const { page, first, last } of pages.values()) {
         const { site, outcome, reason, process } = page;
         for (let at = 0; at < first.length; at += maxSpansPerEntry) {
@@ -66,6 +83,16 @@ export function createLedgerBook(): LedgerBook {
       }
       pages = new Map();
       return entries;
+    },
+    putBack(entries) {
+      const touched = new Set<{ first: number[]; last: number[] }>();
+      for (const { site, hour, outcome, reason, process, first, last } of entries) {
+        const found = find({ site, hour: hourOf(hour), outcome, reason, process });
+        for (const from of first) found.first.push(from);
+        for (const to of last) found.last.push(to);
+        touched.add(found);
+      }
+      for (const { first, last } of touched) join(first, last);
     },
   };
 }

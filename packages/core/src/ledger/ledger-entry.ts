@@ -25,6 +25,14 @@ export interface LedgerEntry {
   counted: number;
 }
 
+/** Of arrivals, as a book gives them. */
+export interface ArrivalEntry extends LedgerEntry {
+  outcome: ArrivalOutcome;
+}
+
 /** @param hour since 1970. */
 export const hourText = (hour: number): string =>
   `${new Date(hour * 3_600_000).toISOString().slice(0, 13).replace("T", " ")}:00:00`;
+
+/** The hour since 1970 of a {@link hourText}. */
+export const hourOf = (text: string): number => Date.parse(`${text.replace(" ", "T")}Z`) / 3_600_000;

@@ -32,6 +32,8 @@ export const clickIdKinds: ReadonlyMap<string, ClickMedium> = new Map([
 ]);
 const maxClickIdLength = 500;
 const maxUtmLength = 200;
+// All events of a request can share a page, which is in the row of each.
+const maxAddressLength = 4096;
 
 // Most events happen on a page that another one just happened on.
 const rememberedPages = 2_000;
@@ -48,12 +50,12 @@ export function createCampaignStep(): Step {
       const stated = event.context?.page;
       // Segment's clients state the page in the context, and a page call states it in its properties as well.
       const { properties } = event;
-      const url = stated?.url || textOf(properties?.["url"]);
-      const from = stated?.referrer || textOf(properties?.["referrer"]);
+      const url = shortened(stated?.url || textOf(properties?.["url"]));
+      const from = shortened(stated?.referrer || textOf(properties?.["referrer"]));
       row.page_title = stated?.title || textOf(properties?.["title"]);
 
       const page = url === "" ? noPage : recall(pages, url, readPage);
-      const path = page.path !== "" ? page.path : stated?.path || textOf(properties?.["path"]);
+      const path = page.path !== "" ? page.path : shortened(stated?.path || textOf(properties?.["path"]));
       draft.page = path === page.path ? page : { ...page, path, clean: undefined };
 
       if (from !== "") draft.referrer = recall(referrers, from, readReferrer);
@@ -161,6 +163,17 @@ function channelOf(utm: Utm, clickMedium: ClickMedium | undefined, referrer: Ref
 type UtmField = "source" | "medium" | "campaign" | "term" | "content";
 const isUtmField = (field: string): field is UtmField =>
   field === "source" || field === "medium" || field === "campaign" || field === "term" || field === "content";
+
+/**
+ * An address that is too long ends with the last of its parts that is whole: half an e-mail address is not recognised as one any more.
+ * A copy: a slice would keep all of what it was cut from, for as long as it is remembered.
+ */
+function shortened(address: string): string {
+  if (address.length <= maxAddressLength) return address;
+  const start = address.slice(0, maxAddressLength);
+  const end = Math.max(...["/", "?", "&", "#"].map((mark) => start.lastIndexOf(mark)));
+  return Buffer.from(start.slice(0, Math.max(end, 0))).toString();
+}
 
 const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
 

@@ -6,7 +6,7 @@ const slabBytes = 256 * 1024;
 // A UTF-16 unit takes at most three bytes of UTF-8.
 const maxBytesPerUnit = 3;
 
-/** Of one visit: after so many it goes on in a partition of its own choosing, so that no visitor fills one for ever. docs/decisions/0004. */
+/** Of one visit: after so many it goes on in a partition of its own choosing, so that no visitor fills one for ever. docs/decisions/0006. */
 const eventsPerLane = 1_000;
 
 /**

@@ -451,6 +451,44 @@ describe("campaign", () => {
   });
 });
 
+describe("what all events of a request can share", () => {
+  const mail = "jane.doe@mail.example";
+  const longest = 4096;
+
+  it("is cut, so that a request does not become a thousand times its size", () => {
+    const long = "x".repeat(30_000);
+    const page = { url: `https://shop.example/a/b?q=${long}`, title: long, referrer: `https://blog.example/${long}` };
+    const row = rowOf(withContext({ page, locale: long, timezone: long, library: { name: long, version: "1" } }));
+    expect(row).toMatchObject({ url_host: "shop.example", url_path: "/a/b", url_query: "", referrer_path: "/" });
+    expect([row.page_title, row.locale, row.timezone, row.library].map(({ length }) => length)).toEqual([
+      500, 200, 200, 200,
+    ]);
+    expect(rowOf(withContext({ page: { path: `/${long}` } })).url_path.length).toBeLessThanOrEqual(longest);
+    expect(rowOf(withContext({ page: { path: `/${"y".repeat(3_000)}` } })).page_group).toHaveLength(200);
+  });
+
+  it("keeps an address of the greatest length as it is", () => {
+    const url = "https://shop.example/search?q=".padEnd(longest, "x");
+    expect(rowOf(withUrl(url)).url_query).toBe(url.slice(url.indexOf("?") + 1));
+    expect(rowOf(withUrl(`${url}x`)).url_query).toBe("");
+  });
+
+  it("is never cut within what has to be taken out", () => {
+    for (let at = longest - mail.length; at <= longest; at++) {
+      const before = "https://shop.example/search?q=shoes&page=".padEnd(at - 4, "x");
+      const row = rowOf(withUrl(`${before}&to=${mail}&last=1`));
+      expect(row.url_query).toMatch(/^q=shoes(&page=x+(&to=\[email\])?)?$/);
+    }
+    for (let at = 500 - mail.length; at <= 500; at++) {
+      const title = rowOf(
+        withContext({ page: { title: `${"x ".repeat(250).slice(0, at)} ${mail} and more` } }),
+      ).page_title;
+      expect(title).not.toContain("jane");
+      expect(title.length).toBeLessThanOrEqual(500);
+    }
+  });
+});
+
 describe("scrub", () => {
   it("takes secrets out of addresses", () => {
     const url =

@@ -1,4 +1,4 @@
-import { hasPurpose } from "@polder/protocol";
+import { hasPurpose, limits } from "@polder/protocol";
 import type { ConsentStamp, Json, PolderEvent } from "@polder/protocol";
 import type { Site, TraitKind } from "../ports/site-directory.ts";
 import { readMoney } from "./money.ts";
@@ -12,10 +12,10 @@ export function createRowStep(deps: { onRepair: (repair: Repair) => void }): Ste
     run(draft, context) {
       const { event, row } = draft;
       const { site } = context.key;
-      row.page_group = pageGroupOf(event, row.url_path);
-      row.locale = event.context?.locale ?? "";
-      row.timezone = event.context?.timezone ?? "";
-      row.library = libraryOf(event);
+      row.page_group = nameText(pageGroupOf(event, row.url_path));
+      row.locale = nameText(event.context?.locale);
+      row.timezone = nameText(event.context?.timezone);
+      row.library = nameText(libraryOf(event));
       if (event.type === "track") {
         row.name = event.event ?? "";
         row.order_id = idText(row.properties["order_id"] ?? row.properties["orderId"]);
@@ -68,6 +68,10 @@ function pageGroupOf(event: PolderEvent, path: string): string {
   const end = path.indexOf("/", 1);
   return end === -1 ? path : path.slice(0, end);
 }
+
+/** Of what is no name on the wire and is used as one. */
+const nameText = (text = ""): string =>
+  text.length > limits.maxNameLength ? text.slice(0, limits.maxNameLength) : text;
 
 const idText = (value: Json | undefined): string =>
   typeof value === "string" || typeof value === "number" ? String(value) : "";

@@ -5,6 +5,7 @@ import { decodeQueryText, splitUrl } from "./split-url.ts";
 import type { Repair, Step, Utm } from "./step.ts";
 
 const removed = "[removed]";
+const maxTitleLength = 500;
 
 /** What a page event states about its page is in columns; a second copy would bring back what is taken out of them. */
 const pageProperties = new Set(["url", "path", "search", "referrer", "title", "name"]);
@@ -15,6 +16,7 @@ const pageProperties = new Set(["url", "path", "search", "referrer", "title", "n
  * product number of nine digits passes the eleven-test.
  */
 export function createScrubStep(deps: { onRepair: (repair: Repair) => void }): Step {
+  const cleanTitle = createTitleCleaner();
   return {
     name: "scrub",
     run(draft) {
@@ -29,7 +31,7 @@ export function createScrubStep(deps: { onRepair: (repair: Repair) => void }): S
       row.utm_term = utm.term;
       row.utm_content = utm.content;
       row.referrer_path = referrer.cleanPath ??= scrubPath(referrer.path);
-      row.page_title = scrubUrlText(row.page_title);
+      row.page_title = cleanTitle(row.page_title);
 
       const given = event.properties;
       if (given !== undefined) {
@@ -42,6 +44,19 @@ export function createScrubStep(deps: { onRepair: (repair: Repair) => void }): S
         draft.traits = scrubTraits(event.traits);
       return draft;
     },
+  };
+}
+
+/** Cut when it is clean: half an e-mail address is not recognised as one any more. The events of a request share it, mostly. */
+function createTitleCleaner(): (title: string) => string {
+  let known = "";
+  let clean = "";
+  return (title) => {
+    if (title !== known) {
+      known = title;
+      clean = scrubUrlText(title).slice(0, maxTitleLength);
+    }
+    return clean;
   };
 }
 

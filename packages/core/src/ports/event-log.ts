@@ -70,7 +70,10 @@ export interface SpoolStatus {
   records: number;
   /** Of disk. */
   bytes: number;
-  /** When the oldest row was received, in milliseconds since 1970; undefined when none waits, or when another process forwards. */
+  /**
+   * When the oldest record of all topics was received, in milliseconds since 1970; of one that does not say (a choice, a count), since when nothing is
+   * before it. Undefined when none waits, or when another process forwards.
+   */
   oldestReceivedAt: number | undefined;
   /** How long the attempt to forward that is under way has taken; 0 when none is, or when another process forwards. */
   attemptMs: number;
@@ -126,6 +129,10 @@ export interface PartitionConsumer {
    * exactly once, and never while `assigned` or `consume` of the partition still runs.
    */
   revoked(partition: number): void;
+  /**
+   * The partition is another reader's now, where `revoked` may only mean that it is tried again. Comes after `revoked`, and not when the reader stops.
+   */
+  lost?(partition: number): void;
 }
 
 export interface LogRange {

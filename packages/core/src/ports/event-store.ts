@@ -1,7 +1,7 @@
 /** Where rows end up and questions are asked: ClickHouse, embedded or not. */
 
 export type RowTable = "events" | "rejected";
-/** Rows of the loss ledger: a `LedgerEntry`; or `topic`, `partition` and `loaded_until`. */
+/** Rows of the loss ledger: a `LedgerEntry`; or `topic`, `partition` and `loaded_until`, of `polder.ledger` `next_offset`. */
 export type LedgerTable = "ledger_entry" | "ledger_progress";
 
 export interface AtomKey {
@@ -30,6 +30,8 @@ export interface EventStore {
    * Adds JSONEachRow bytes to the loss ledger. The same again changes nothing, so there is no token. Otherwise as {@link insert}.
    */
   insertLedger(table: LedgerTable, rows: Uint8Array): Promise<{ ok: true } | { ok: false; message: string }>;
+  /** The greatest `next_offset` that was inserted for a partition of `polder.ledger`: the ledger holds all before it. Undefined when none was. */
+  ledgerPosition(partition: number): Promise<number | undefined>;
   /** Known atoms of these keys, in the order of the keys; undefined where none. Those of `except` are not looked at. */
   findAtoms(keys: readonly AtomKey[], except?: ReadonlySet<number>): Promise<(number | undefined)[]>;
   /** Atoms whose removal after a withdrawal was announced since then: nothing may get their number any more. */
@@ -46,6 +48,8 @@ export interface EventStore {
   messageHashes(partition: number, from: number, before: number, key: Uint32Array): AsyncIterable<MessageHashes>;
   /** Site and message id of the rows of `events` at these offsets, in any order. */
   messagesAt(partition: number, offsets: readonly number[]): Promise<StoredMessage[]>;
+  /** The atoms of the rows of `events` with `from <= _offset < before`, by offset; 0 for an event without identifiers. */
+  atomsAt(partition: number, from: number, before: number): Promise<Map<number, number>>;
   /** Whether `rejected` has the event at this place of `polder.events`. */
   hasRefusal(partition: number, offset: number): Promise<boolean>;
   /** Writes down which log a table is loaded from, where nothing is written yet. Resolves with what is written. */

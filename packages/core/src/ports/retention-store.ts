@@ -20,7 +20,7 @@ export const maxRetentionDays = 36_500;
 export interface RetentionStore {
   /**
    * Brings every table to these days, those of sites that are not named to the default. What is there already is judged anew. Returns whether
-   * that was a change. May be stopped anywhere and asked again.
+   * that was a change. May be stopped anywhere and asked again. Before the first time nothing goes by age.
    */
   applyPolicy(sites: readonly SiteRetention[], now: Date): Promise<boolean>;
   /** Removes who belonged to whom of identities that are gone. Returns how many went. */
@@ -33,6 +33,7 @@ export interface KeptRows {
   table: string;
   site: string;
   class: "anonymous" | "known";
+  /** 0 as long as no policy was applied: nothing goes by age, and `oldestGoesOn` is 1970-01-01. */
   days: number;
   rows: number;
   /** Monday of the week in which the oldest of them arrived, and the day on which they go: YYYY-MM-DD. */

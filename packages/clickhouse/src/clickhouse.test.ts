@@ -1,0 +1,38 @@
+import { once } from "node:events";
+import { createServer, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+
+import { expect, it } from "vitest";
+
+import { createClickHouse } from "./clickhouse.ts";
+
+it("waits for a command that rewrites tables, however long the server says nothing", async () => {
+  const silent: ServerResponse[] = [];
+  const server = createServer((request, response) => {
+    request.resume();
+    silent.push(response);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const clickhouse = createClickHouse({
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    username: "default",
+    password: "",
+    database: "polder",
+    logger: { info() {}, warn() {}, error() {} },
+    timeoutMs: 50,
+  });
+  try {
+    const asked = once(server, "request");
+    const long = clickhouse.command("ALTER TABLE events DELETE WHERE 1", { isLong: true });
+    await asked;
+    // The other one begins later, and by its end the first would have had its time.
+    await expect(clickhouse.command("SELECT 1")).rejects.toThrow(/timeout/i);
+    silent[0]!.end();
+    expect(await long).toBeUndefined();
+  } finally {
+    await clickhouse.close();
+    server.closeAllConnections();
+    server.close();
+  }
+});

@@ -1,0 +1,163 @@
+import { describe, expect, it } from "vitest";
+
+import type { ClickHouse, QueryOptions } from "./clickhouse.ts";
+import { migrate } from "./migrate.ts";
+import { migrations } from "./migrations/render-migrations.ts";
+
+const numbers = migrations.map(({ number }) => number);
+
+interface FakeServer {
+  clickhouse: ClickHouse;
+  /** Every command, in order. */
+  commands: { sql: string; options: QueryOptions | undefined }[];
+  /** What the table of migrations holds. */
+  applied: { number: number; checksum: string }[];
+  /** Rows in `events`. */
+  rows: number;
+  lock: string | undefined;
+  looksAtLock: number;
+  /** Called before a command is carried out. */
+  onCommand?: (sql: string) => Promise<void> | void;
+}
+
+/** A server that carries out nothing, and knows of the lock, of what was applied and of how many rows there are. */
+function createFakeServer(): FakeServer {
+  const server = {
+    async command(sql: string, options?: QueryOptions) {
+      await fake.onCommand?.(sql);
+      fake.commands.push({ sql, options });
+      if (sql.startsWith("CREATE TABLE") && sql.includes(".migration_lock")) fake.lock = commentOf(sql);
+      if (sql.startsWith("ALTER TABLE") && sql.includes(".migration_lock")) fake.lock = commentOf(sql);
+      if (sql.startsWith("DROP TABLE")) fake.lock = undefined;
+      if (sql.startsWith("INSERT") && sql.includes(".migration (")) {
+        const { number, checksum } = options!.params as { number: number; checksum: string };
+        fake.applied.push({ number, checksum });
+      }
+    },
+    async query(sql: string) {
+      if (sql.includes("migration_lock")) {
+        fake.looksAtLock++;
+        return fake.lock === undefined ? [] : [{ owner: fake.lock, silentSeconds: 0 }];
+      }
+      return sql.includes(".migration ") ? [...fake.applied] : [{ n: fake.rows }];
+    },
+  };
+  const clickhouse = { database: "x", dictionaryCredentials: () => "", withoutDatabase: () => server, ...server };
+  const fake: FakeServer = {
+    clickhouse: clickhouse as unknown as ClickHouse,
+    commands: [],
+    applied: [],
+    rows: 0,
+    lock: undefined,
+    looksAtLock: 0,
+  };
+  return fake;
+}
+
+const commentOf = (sql: string): string => /COMMENT '(.+)'$/.exec(sql)![1]!;
+
+/** One that has everything up to migration 8, and rows. */
+async function createFilledServer(): Promise<FakeServer> {
+  const fake = createFakeServer();
+  await migrate(fake.clickhouse);
+  fake.applied = fake.applied.filter(({ number }) => number < 9);
+  fake.commands = [];
+  fake.rows = 1_000;
+  return fake;
+}
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await nextTurn();
+}
+
+describe("the lock", () => {
+  it("is held for as long as one statement takes", async () => {
+    const fake = createFakeServer();
+    const renewals = (): number => fake.commands.filter(({ sql }) => sql.includes("MODIFY COMMENT")).length;
+    let during = 0;
+    fake.onCommand = async (sql) => {
+      if (!sql.startsWith("CREATE DATABASE") && sql.includes("TABLE IF NOT EXISTS `x`.rejected ")) {
+        const before = renewals();
+        await until(() => renewals() >= before + 3);
+        during = renewals() - before;
+      }
+    };
+    expect(await migrate(fake.clickhouse, { renewEveryMs: 1 })).toEqual(numbers);
+    expect(during).toBeGreaterThanOrEqual(3);
+    expect(fake.lock).toBeUndefined();
+  });
+
+  it("when it was lost, ends the work and stays the other's", async () => {
+    const fake = createFakeServer();
+    fake.onCommand = async (sql) => {
+      if (!sql.includes("TABLE IF NOT EXISTS `x`.rejected ")) return;
+      fake.lock = "somebody else";
+      const looks = fake.looksAtLock;
+      // The second look begins when the first has ended.
+      await until(() => fake.looksAtLock >= looks + 2);
+    };
+    await expect(migrate(fake.clickhouse, { renewEveryMs: 1 })).rejects.toMatchObject({
+      code: "migration_failed",
+      message: expect.stringMatching(/Another process migrates the database x.*Start again/),
+    });
+    expect(fake.lock).toBe("somebody else");
+    expect(fake.applied).toEqual([]);
+  });
+});
+
+describe("rows that have to be brought to a new shape", () => {
+  it("are none in a new database: it waits for nothing and moves nothing", async () => {
+    const fake = createFakeServer();
+    expect(await migrate(fake.clickhouse, { quietForMs: 2_000_000_000 })).toEqual(numbers);
+    const touched = fake.commands.filter(({ sql }) =>
+      /^(KILL|INSERT INTO `x`\.(?!migration )|ALTER .*DELETE)/s.test(sql),
+    );
+    expect(touched).toEqual([]);
+  });
+
+  it("are moved after what an earlier try left has been ended, by statements that may take hours", async () => {
+    const fake = await createFilledServer();
+    expect(await migrate(fake.clickhouse, { quietForMs: 0 })).toEqual(numbers.filter((number) => number >= 9));
+    const kinds = fake.commands.map(({ sql }) => /^KILL \w+|^INSERT INTO `x`\.\w+/.exec(sql)?.[0]).filter(Boolean);
+    expect(kinds).toEqual([
+      "KILL QUERY",
+      "KILL MUTATION",
+      ...["atom", "profile_state", "trait_state", "session_state", "audience_day", "migration"].map(
+        (table) => `INSERT INTO \`x\`.${table}`,
+      ),
+      "INSERT INTO `x`.log_position",
+      "INSERT INTO `x`.migration",
+    ]);
+    const insert = fake.commands.find(({ sql }) => sql.startsWith("INSERT INTO `x`.profile_state"));
+    expect(insert?.options).toEqual({ isLong: true, settings: { log_comment: "polder migrates x" } });
+  });
+
+  it("are left alone while something loads", async () => {
+    const fake = await createFilledServer();
+    fake.onCommand = (sql) => {
+      // A loader that goes on all the time.
+      if (sql.startsWith("KILL MUTATION")) setImmediate(() => setImmediate(() => (fake.rows += 5)));
+    };
+    await expect(migrate(fake.clickhouse, { quietForMs: 20 })).rejects.toMatchObject({
+      code: "migration_failed",
+      message: expect.stringMatching(/Migration 9 .*got 5 rows meanwhile\. Stop every loader and worker/),
+    });
+    expect(fake.commands.filter(({ sql }) => /^(ALTER TABLE `x`\.(?!migration_lock)|INSERT)/.test(sql))).toEqual([]);
+    expect(fake.lock).toBeUndefined();
+  });
+
+  it("are not moved any further once something has loaded", async () => {
+    const fake = await createFilledServer();
+    fake.onCommand = (sql) => {
+      if (sql.startsWith("INSERT INTO `x`.profile_state")) fake.rows++;
+    };
+    await expect(migrate(fake.clickhouse, { quietForMs: 0 })).rejects.toThrow(/got 1 rows meanwhile/);
+    // What it was doing, and nothing after it: begun again it makes those states anew.
+    expect(fake.commands.findLast(({ sql }) => !sql.includes("migration_lock"))?.sql).toMatch(
+      /^INSERT INTO `x`\.profile_state/,
+    );
+    expect(fake.applied.map(({ number }) => number)).not.toContain(9);
+  });
+});
