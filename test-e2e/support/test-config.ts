@@ -1,10 +1,13 @@
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
+
+/** Of this run alone: a client that meets somebody else's collector on a port that was freed is refused there. */
+const run = randomBytes(4).toString("hex");
 
 /** The configuration of a site as an owner might write it, with one key of each kind. */
 export function testConfig(origins: string[]) {
-  const writeKey = "pk_test_site_0001";
-  const elsewhereKey = "pk_test_elsewhere_0001";
-  const serverKey = "sk_test_server_000000000001";
+  const writeKey = `pk_test_site_${run}`;
+  const elsewhereKey = `pk_test_elsewhere_${run}`;
+  const serverKey = `sk_test_server_0000_${run}`;
   const config = {
     sites: [
       {
