@@ -241,18 +241,18 @@ describe("the loader", () => {
             sent.push(...fresh);
             await log.append("polder.events", [...fresh, ...again]);
           } else if (action.do === "load") {
-            await loadAll(log, losingAnswers(store, action.loseAnswers), { maxRecords: 16 });
+            await loadAll(log, losingAnswers(store, action.loseAnswers), { maxRecords: 32 });
           } else {
             await crashingLoad(log, store, action);
             await log.close();
             ({ log } = bed.openLog(2, path));
           }
         }
-        await loadAll(log, store, { maxRecords: 16 });
+        await loadAll(log, store, { maxRecords: 32 });
         expect(await totals()).toEqual(exactly(sent.length, visitorsOf(sent)));
         await log.close();
       }),
-      { seed: 20261122, numRuns: 12 },
+      { seed: 20261122, numRuns: 10 },
     );
   });
 });
@@ -292,7 +292,7 @@ async function crashingLoad(
       return store.insert(table, token, chunks);
     },
   };
-  const { loader, stop } = startLoader(log, dying, { maxRecords: 16 });
+  const { loader, stop } = startLoader(log, dying, { maxRecords: 32 });
   await Promise.race([dead, caughtUp(log, loader)]);
   await stop();
 }
