@@ -81,3 +81,23 @@ it("says which folder cannot be used", async () => {
     message: expect.stringContaining("The log folder /dev/null/log cannot be used"),
   });
 });
+
+it("stops nothing that this process is writing to it meanwhile", async () => {
+  const from = join(folder, "log");
+  const log = createLmdbLog({ path: from, logger });
+  let isOver = false;
+  let written = 0;
+  const writing = [1, 2, 3].map(async () => {
+    while (!isOver) await log.append("polder.events", [record(written++)]);
+  });
+  // Opening the folder for writing waited for this process's own writer within some tens of copies, for good.
+  for (let n = 0; n < 100; n++) {
+    const to = join(folder, `copy-${n}`);
+    await copyLmdbFolder("log", from, to);
+    rmSync(to, { recursive: true });
+  }
+  isOver = true;
+  await Promise.all(writing);
+  expect((await log.lag("polder.events", "nobody")).get(0)).toBe(written);
+  await log.close();
+});

@@ -11,7 +11,7 @@ import { openRoot } from "./open-root.ts";
 export async function copyLmdbFolder(what: string, from: string, to: string): Promise<void> {
   mkdirSync(to, { recursive: true, mode: 0o700 });
   // Address space alone; a process that has the folder open already shares its own.
-  const root = openRoot(what, from, 16 * 2 ** 30);
+  const root = openRoot(what, from, 16 * 2 ** 30, { isReadOnly: true });
   try {
     await root.backup(to, true);
   } finally {

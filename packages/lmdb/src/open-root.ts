@@ -6,13 +6,21 @@ import { open, type RootDatabase } from "lmdb";
  * Opens the LMDB environment in a folder, which is made when missing. A commit is on the disk when its transaction settles.
  * @param what names it in the error, as "log".
  * @param mapBytes address space, not disk. Fixed, so that no process has to follow another one's growth.
+ * @param options.isReadOnly never takes the lock of writers, which this thread must not wait for while this process writes to the same folder: it
+ * would wait for itself. The folder has to be there.
  * @throws {LogMisconfiguredError} when the folder cannot be used.
  */
-export function openRoot(what: string, path: string, mapBytes: number): RootDatabase<Buffer, string> {
+export function openRoot(
+  what: string,
+  path: string,
+  mapBytes: number,
+  { isReadOnly = false } = {},
+): RootDatabase<Buffer, string> {
   try {
-    mkdirSync(path, { recursive: true });
+    if (!isReadOnly) mkdirSync(path, { recursive: true });
     return open<Buffer, string>({
       path,
+      readOnly: isReadOnly,
       // A commit is then pages, fdatasync, meta page through O_DSYNC (liblmdb, mdb_txn_commit), and lmdb-js settles a `transaction` only after
       // that returned (src/writer.cpp, TXN_COMMITTED). With overlappingSync only `flushed` promises it, and hangs when the commit fails.
       overlappingSync: false,
