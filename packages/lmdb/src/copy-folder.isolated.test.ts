@@ -90,7 +90,7 @@ it("stops nothing that this process is writing to it meanwhile", async () => {
   const writing = [1, 2, 3].map(async () => {
     while (!isOver) await log.append("polder.events", [record(written++)]);
   });
-  // Opening the folder for writing waited for this process's own writer within some tens of copies, for good.
+  // Opened for writing, the folder made this thread wait for its own process's writer, for good, before all copies were made.
   for (let n = 0; n < 100; n++) {
     const to = join(folder, `copy-${n}`);
     await copyLmdbFolder("log", from, to);
