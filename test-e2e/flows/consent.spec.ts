@@ -345,8 +345,9 @@ test("a yes that is a year old is taken neither by the page nor by the collector
 
     // A year later by the clock of the collector alone: the page still trusts its yes, and is not believed.
     expect(await own.stop()).toBe(0);
-    env["NODE_OPTIONS"] = `--import=${new URL("../support/clock-ahead.mjs", import.meta.url).href}`;
-    env["POLDER_TEST_DAYS_AHEAD"] = "366";
+    env["NODE_OPTIONS"] = `--import=${new URL("../support/jumping-clock.mjs", import.meta.url).href}`;
+    env["POLDER_TEST_CLOCK"] = test.info().outputPath("clock");
+    writeFileSync(env["POLDER_TEST_CLOCK"], String(366 * 86_400_000));
     await own.start();
     const trusting = await visit({ storageState: state });
     const answered = trusting.waitForResponse((response) => isBatch(response.request()));

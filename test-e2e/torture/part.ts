@@ -33,7 +33,7 @@ export interface OwnEnd {
   lastWords: string;
 }
 
-const preload = new URL("jumping-clock.mjs", import.meta.url).href;
+const preload = new URL("../support/jumping-clock.mjs", import.meta.url).href;
 const builtFolder = new URL("../../", import.meta.url);
 const restartMs = 500;
 
@@ -71,7 +71,7 @@ export function createPart(options: {
         ...process.env,
         ...env,
         ...disk?.env,
-        POLDER_TORTURE_CLOCK: clockPath,
+        POLDER_TEST_CLOCK: clockPath,
         NODE_OPTIONS: `--import ${preload}`,
       },
       stdio: ["ignore", "pipe", "pipe"],

@@ -1,7 +1,11 @@
 import { StoreUnavailableError, type EventLog, type EventStore, type LogRange, type Topic } from "@polder/core";
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import { inTime } from "./in-time.ts";
 import type { LoadOutcome } from "./load-partition.ts";
 import { receivedAtOf } from "./received-at.ts";
+
+/** How long the log may take over a question before it counts as away. */
+const answerWithinMs = 2_000;
 
 export interface LoaderMetrics {
   assigned(topic: Topic, partition: number): void;
@@ -127,11 +131,13 @@ export function createLoaderMetrics(deps: {
     return sum;
   }
 
-  let looking: Promise<unknown> | undefined;
+  let looking: Promise<void> | undefined;
   /** Metrics are collected beside each other: both gauges show the same look. */
-  function shared(): Promise<unknown> {
-    looking ??= inTime(look())
-      .catch(() => held.forEach((each) => (each.behind = Number.NaN)))
+  function shared(): Promise<void> {
+    looking ??= inTime(answerWithinMs, look())
+      .then((sum) => {
+        if (sum === undefined) for (const each of held.values()) each.behind = Number.NaN;
+      })
       .finally(() => (looking = undefined));
     return looking;
   }
@@ -175,15 +181,4 @@ export function createLoaderMetrics(deps: {
     }),
     look,
   };
-}
-
-/** A log that hangs must not take the other metrics along. */
-const answerWithinMs = 2_000;
-
-function inTime(work: Promise<unknown>): Promise<unknown> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error("the log did not answer")), answerWithinMs);
-  });
-  return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }

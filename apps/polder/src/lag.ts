@@ -1,4 +1,5 @@
 import { loadedTopics, type EventLog, type Topic } from "@polder/core";
+import { inTime } from "@polder/loader";
 import { Gauge, type Registry } from "prom-client";
 
 /** The group that `createLoader` reads as when none is given. */
@@ -63,15 +64,6 @@ export function watchLag({
     },
   });
   return { ageMs, stop: () => clearInterval(timer) };
-}
-
-/** Undefined when it fails or is late: a log that hangs must not take all other metrics along. */
-function inTime<T>(ms: number, work: Promise<T>): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(resolve, ms, undefined);
-  });
-  return Promise.race([work.catch(() => undefined), late]).finally(() => clearTimeout(timer));
 }
 
 async function behindIn(log: EventLog, topic: Topic): Promise<number> {

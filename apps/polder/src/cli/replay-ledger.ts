@@ -1,5 +1,6 @@
 import { openConsentLedger } from "@polder/collector";
 import type { ConsentLedger, EventLog, Logger } from "@polder/core";
+import { inTime } from "@polder/loader";
 import { Registry } from "prom-client";
 import { CommandError } from "./exit-code.ts";
 
@@ -31,9 +32,7 @@ export async function openLedgerOfToday(options: {
       },
     },
   });
-  let timer: NodeJS.Timeout | undefined;
-  const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, withinMs)));
-  await Promise.race([ledger.whenReady(), patience]).finally(() => clearTimeout(timer));
+  await inTime(withinMs, ledger.whenReady());
   const missing = ledger.notReady() ?? complaint;
   if (missing === undefined) return ledger;
   await ledger.close();

@@ -1,7 +1,7 @@
 // Loaded before a process of ours by `--import`: its clock is off by as many milliseconds as the file says, and jumps when the file changes.
 import { readFileSync } from "node:fs";
 
-const path = process.env.POLDER_TORTURE_CLOCK ?? "";
+const path = process.env.POLDER_TEST_CLOCK ?? "";
 const MachineDate = Date;
 let aheadMs = 0;
 
