@@ -3,7 +3,11 @@ import { countPlaywright, countVitest } from "./count-tests.mjs";
 
 const file = (status: string, ...tests: string[]) => ({
   status,
-  assertionResults: tests.map((test, at) => ({ status: test, fullName: `test ${at}` })),
+  assertionResults: tests.map((test, at) => ({
+    status: test,
+    fullName: `test ${at}`,
+    failureMessages: test === "failed" ? ["expected 1 to be 2"] : [],
+  })),
 });
 
 it("counts Vitest's tests by outcome", () => {
@@ -15,6 +19,7 @@ it("counts Vitest's tests by outcome", () => {
       { title: "test 1", reason: "skipped by the test itself" },
       { title: "test 2", reason: "not written yet" },
     ],
+    failures: [{ title: "test 0", message: "expected 1 to be 2" }],
   });
 });
 
@@ -28,7 +33,13 @@ it("counts a file that could not be loaded as a failure", () => {
 it("counts Playwright's tests in nested suites, and says why one was skipped", () => {
   const spec = (title: string, status: string, description?: string) => ({
     title,
-    tests: [{ status, annotations: description ? [{ type: "skip", description }] : [] }],
+    tests: [
+      {
+        status,
+        annotations: description ? [{ type: "skip", description }] : [],
+        results: [{ errors: status === "unexpected" ? [{ message: "a row too many" }] : [] }],
+      },
+    ],
   });
   const suites = [
     {
@@ -43,6 +54,7 @@ it("counts Playwright's tests in nested suites, and says why one was skipped", (
     passed: 1,
     failed: 1,
     skipped: [{ title: "shop.spec.ts › no › scaled out", reason: "no broker" }],
+    failures: [{ title: "shop.spec.ts › no › stores nothing", message: "a row too many" }],
   });
 });
 

@@ -33,7 +33,7 @@ function freshReportPath(name) {
  */
 function judge(name, result, { reportPath, count, filters }) {
   /** @type {import("./count-tests.mjs").Counts} */
-  let counts = { passed: 0, failed: 0, skipped: [] };
+  let counts = { passed: 0, failed: 0, skipped: [], failures: [] };
   let { fault } = result;
   try {
     counts = count(JSON.parse(readFileSync(reportPath, "utf8")));
@@ -106,6 +106,7 @@ export async function skipSuite(name, reason, { env, filters }) {
   const count = (/** @type {any} */ report) => ({
     passed: 0,
     failed: 0,
+    failures: [],
     skipped: titlesIn(report).map((title) => ({ title, reason })),
   });
   return judge(name, result, { reportPath, count, filters });

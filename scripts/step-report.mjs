@@ -1,12 +1,16 @@
 // @ts-check
 import { dim, formatDuration, green, print, red, yellow } from "./terminal.mjs";
 
+const mostFailures = 20;
+const mostLines = 25;
+
 /**
  * @typedef {object} StepResult
  * @property {string} name
  * @property {number} passed
  * @property {number} failed
  * @property {{ title: string, reason: string }[]} skipped
+ * @property {{ title: string, message: string }[]} [failures] tests that failed, named again at the end
  * @property {boolean} [isSuite] whether file filters narrow it
  * @property {string} fault what is wrong in a few words; empty when nothing is
  * @property {string} output printed in full when something failed
@@ -51,6 +55,13 @@ export function createStepReport({ filters }) {
       for (const [key, tests] of groupByReason(skipped)) {
         print(`${yellow("-")} ${key}${tests.length > 1 ? ` (${tests.length} tests)` : ""}`);
         for (const { title } of tests) print(dim(`    ${title}`));
+      }
+      // Named again, because the output of the suites is long and may be cut.
+      for (const { name, failures = [] } of failed) {
+        for (const { title, message } of failures.slice(0, mostFailures)) {
+          print(`${red("✗")} ${name}: ${title}`);
+          print(dim(message.split("\n").slice(0, mostLines).join("\n")));
+        }
       }
       if (failed.length > 0) print(`${red("Failed:")} ${failed.map(({ name }) => name).join(", ")}`);
       print(dim(`in ${formatDuration(performance.now() - startedAt)}`));

@@ -102,6 +102,20 @@ test("a person that was chosen stays, until the newest is followed again", async
   await expect(profile).toContainText("live-newer");
 });
 
+test("a person that cannot be found yet is asked for again", async ({ page }) => {
+  let isFound = false;
+  await page.route("**/v1/people/**", (route) =>
+    isFound ? route.continue() : route.fulfill({ status: 404, json: { code: "not_found" } }),
+  );
+  await page.goto(stack.apiUrl);
+  const refusal = page.waitForResponse((answer) => answer.url().includes("/v1/people/") && answer.status() === 404);
+  await post({ type: "track", event: "Not Yet", anonymousId: "live-not-yet" });
+  await listed(page, "Not Yet").getByRole("button").click();
+  await (await refusal).finished();
+  isFound = true;
+  await expect(page.getByRole("region", { name: /^Person \d+/ })).toContainText("live-not-yet");
+});
+
 test("two devices become one person with a login: in the list, in the profile, and after a reload", async ({
   page,
 }) => {

@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { expect, test } from "@playwright/test";
 import { startLoad } from "../support/load.ts";
+import { patientSecondMs } from "../support/patient-second.ts";
 import { answers, eventually, freePorts } from "../support/stack.ts";
 import { testConfig } from "../support/test-config.ts";
 
@@ -234,7 +235,7 @@ test("what a visitor chose at one collector is obeyed by the other within a seco
     );
     expect(granted).toEqual([{ n: 1 }]);
     expect(await withdrawn()).toBe(true);
-    for (const port of [c1, c2]) expect(await refusedAfter(port, anonymousId)).toBeLessThan(1_000);
+    for (const port of [c1, c2]) expect(await refusedAfter(port, anonymousId)).toBeLessThan(patientSecondMs);
     for (const port of [c1, c2]) expect(await send(port, anonymousId, "track", "granted")).toBe(false);
   }
   // Who chose nothing of the kind is not in the way of it.

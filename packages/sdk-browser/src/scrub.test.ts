@@ -52,7 +52,7 @@ it("takes no longer for a long text than for a short one, by the character", () 
   scrubUrl("?".repeat(100_000));
   scrubUrl(`https://a.example/${"x".repeat(100_000)}`);
   // Quadratic, it would be many seconds.
-  expect(performance.now() - startedAt).toBeLessThan(500);
+  expect(performance.now() - startedAt).toBeLessThan(5_000);
 });
 
 describe("secretName", () => {

@@ -64,7 +64,7 @@ describe("scrubText", () => {
     scrubUrlText(`${"a".repeat(32_000)}@`);
     scrubUrlText("1 ".repeat(16_000));
     scrubUrlText("NL91 ".repeat(6_000));
-    expect(performance.now() - startedAt).toBeLessThan(2000);
+    expect(performance.now() - startedAt).toBeLessThan(10_000);
   });
 });
 

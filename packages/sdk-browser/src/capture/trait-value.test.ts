@@ -5,7 +5,7 @@ it("does not hold up a submit for a text of any length", () => {
   const startedAt = performance.now();
   expect(traitValue("bio", "x".repeat(100_000))).toBe("");
   // Quadratic, it would be many seconds.
-  expect(performance.now() - startedAt).toBeLessThan(100);
+  expect(performance.now() - startedAt).toBeLessThan(2_000);
 });
 
 describe("traitValue", () => {
