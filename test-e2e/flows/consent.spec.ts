@@ -387,11 +387,11 @@ test("after a withdrawal: the receipt on the visitor's page, nobody left in any 
 
   const counts = () =>
     stack.sql(`
-      SELECT day, value, sum(events) AS events, max(people) AS people FROM polder.audiences
+      SELECT day, value, sum(events) AS events, max(people) AS people FROM polder.audience_days
       WHERE dimension = 'event' AND value != 'consent' GROUP BY day, value ORDER BY day, value`);
   const visits = () =>
     stack.sql("SELECT day, count() AS n, sum(page_views) AS page_views FROM polder.sessions GROUP BY day ORDER BY day");
-  const people = () => stack.sql("SELECT day, people FROM polder.audiences WHERE dimension = 'all' ORDER BY day");
+  const people = () => stack.sql("SELECT day, people FROM polder.audience_days WHERE dimension = 'all' ORDER BY day");
   const before = await Promise.all([counts(), visits(), people()]);
   expect(before[2]!.length, "last month has a day of its own").toBeGreaterThan(1);
 

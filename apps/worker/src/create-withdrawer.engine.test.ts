@@ -121,7 +121,7 @@ describe("after a withdrawal", () => {
     );
     await settlePeople();
     const counts = (): Promise<unknown[]> =>
-      ask(`SELECT day, dimension, value, events, people FROM audiences WHERE dimension != 'event' ORDER BY ALL`);
+      ask(`SELECT day, dimension, value, events, people FROM audience_days WHERE dimension != 'event' ORDER BY ALL`);
     const events =
       "SELECT count() AS n, uniqExact(person(atom)) AS people, uniqExact(session_id) AS visits FROM events WHERE type != 'consent'";
     const [countsBefore, eventsBefore] = [await counts(), await ask(events)];

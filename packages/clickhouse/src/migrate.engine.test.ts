@@ -182,6 +182,9 @@ describe("migrate", () => {
       { params },
     );
     expect(views?.names).toEqual([
+      "audience_days",
+      "audience_members",
+      "audience_sizes",
       "audiences",
       "consent_choices",
       "events_v",

@@ -15,17 +15,29 @@ export const retainedTables = {
   trait_state: { week: "week", isKnown: "is_known" },
   session_state: { week: "week", isKnown: "is_known" },
   audience_day: { week: "week", isKnown: "is_known" },
+  audience_log: { week: "toMonday(at)", isKnown: "1" },
+  audience_size: { week: "toMonday(hour)", isKnown: "1" },
 } as const satisfies { [table: string]: { week: string; isKnown: string } };
 
 export type RetainedTable = keyof typeof retainedTables;
 
 /** Tables without a time to go, and why that is right. */
 export const keptTables: { readonly [table: string]: string } = {
+  audience: "definitions, no visitors",
+  audience_export: "who exported what and when: no visitors",
+  audience_export_person: "numbers, for an hour at most",
+  audience_identity: "who belonged to whom, by number: as in identity",
+  audience_member: "who is in an audience, by number: one leaves it when nothing is left that the definition asks for",
+  audience_tick: "no visitors",
+  audience_told: "no visitors",
   consent_log:
     "proof of what was agreed to: a chain has no gaps. What leads from it to a person is in `atom`, which goes",
   consent_notice: "texts of the site, no visitors",
   consent_receipt: "proof of what was removed: numbers, and for eight days the key of the id that withdrew",
   consent_setting: "what was configured, no visitors",
+  erasure: "proof of who asked for an erasure, when and why: numbers and keyed hashes, no ids of visitors",
+  erasure_key: "no visitors",
+  erasure_receipt: "proof of what was erased: numbers",
   identity: "who belongs to whom, by number: cleared of numbers that are gone by the worker",
   ledger: "counts by site and hour, no visitors",
   ledger_progress: "no visitors",

@@ -2,9 +2,8 @@ import { buildEventRow, rowBytes, type LoadedEventRow } from "@polder/core/contr
 import { afterAll, beforeAll, expect, it } from "vitest";
 
 import { createEventStore } from "./event-store.ts";
-import { viewSelects } from "./migrations/0003-materialized-views.ts";
-import { weekAndClass } from "./migrations/0009-retention.ts";
 import { createStateRebuild } from "./state-rebuild.ts";
+import { stateInsert } from "./state-selects.ts";
 import { startTestDatabase, type TestDatabase } from "./test-support/start-test-database.ts";
 import { createWithdrawalStore } from "./withdrawal-store.ts";
 
@@ -44,7 +43,7 @@ async function expectStatesToBeWhatEventsSay(): Promise<void> {
   for (const table of states) {
     await command(`TRUNCATE TABLE ${table}_again`);
     await command(
-      `INSERT INTO ${table}_again ${viewSelects[table](weekAndClass, { from: "events", and: table === "profile_state" ? " AND atom != 640" : "" })} SETTINGS insert_deduplicate = 0`,
+      `INSERT INTO ${table}_again ${stateInsert(table, { from: "events", and: table === "profile_state" ? " AND atom != 640" : "" })} SETTINGS insert_deduplicate = 0`,
     );
     const rows = await read(table);
     expect(rows.length, table).toBeGreaterThan(0);

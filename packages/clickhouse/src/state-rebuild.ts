@@ -1,6 +1,5 @@
 import type { ClickHouse, QueryOptions } from "./clickhouse.ts";
-import { viewSelects } from "./migrations/0003-materialized-views.ts";
-import { weekAndClass } from "./migrations/0009-retention.ts";
+import { stateInsert } from "./state-selects.ts";
 
 /** Brings counts back to what `events` says. Nothing may be loaded meanwhile: it would be counted twice, or not at all. */
 export interface StateRebuild {
@@ -66,7 +65,7 @@ export function createStateRebuild(clickhouse: ClickHouse, maxEventsAtOnce = 5_0
           AND toMonday(events.received_at) IN {weeks: Array(Date)}${named}`;
         for (const { from, to } of slices)
           await clickhouse.command(
-            `INSERT INTO ${table} ${viewSelects[table](weekAndClass, { from: "events", and })}`,
+            `INSERT INTO ${table} ${stateInsert(table, { from: "events", and })}`,
             {
               params: { from, to, weeks },
               isLong: true,

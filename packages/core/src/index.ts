@@ -112,3 +112,44 @@ export {
   type Clock,
   type ReloadableDirectory,
 } from "./config/site-directory.ts";
+export {
+  type AudienceDefinition,
+  type Condition,
+  type EventCondition,
+  type OneEvent,
+  type SequenceCondition,
+  type SequenceStep,
+  type Sum,
+  type TouchCondition,
+} from "./audience/audience-definition.ts";
+export { type Comparison, type NumberComparison, type Scalar } from "./audience/comparison.ts";
+export {
+  filterColumns,
+  splitPropertyPath,
+  type ColumnFilter,
+  type EventFilter,
+  type FilterColumn,
+  type PropertyFilter,
+  type PropertyPath,
+} from "./audience/event-filter.ts";
+export { audienceJsonSchema, parseAudience, type AudienceFault, type AudienceResult } from "./audience/parse-audience.ts";
+export { audiencesIn, findReferenceFaults } from "./audience/references.ts";
+export { durationMs, isFixedWindow, type Duration, type FixedWindow, type Window } from "./audience/window.ts";
+export {
+  createErasedKeys,
+  keysOf,
+  keysToErase,
+  type ErasedIdentity,
+  type ErasedKeys,
+} from "./erasure/erased-keys.ts";
+export {
+  type ErasedIds,
+  type ErasedPart,
+  type Erasure,
+  type ErasureKind,
+  type ErasureOrder,
+  type ErasureReceipt,
+  type ErasureStore,
+  type ErasureSummary,
+  type RequestedErasure,
+} from "./ports/erasure-store.ts";

@@ -3,3 +3,22 @@ export { buildSite } from "./builders/build-site.ts";
 export { consentStamp, jsonObject, validEvent } from "./arbitraries/valid-event.ts";
 export { hostileEvent, hostileJson, hostileRequest } from "./arbitraries/hostile-json.ts";
 export { checkAsyncProperty, checkProperty, seed } from "./seeded.ts";
+export { generatePeople, type GeneratedPeople, type GenerateOptions } from "./people/generate-people.ts";
+export {
+  defaultRules,
+  type ContactKind,
+  type IdentityRules,
+  type PersonDecision,
+  type PersonEvent,
+} from "./people/person-event.ts";
+export {
+  dayOf,
+  funnel,
+  membersOf,
+  retention,
+  revenueOf,
+  uniquePeople,
+  uniquePeopleByDay,
+} from "./people/reference-answers.ts";
+export { readHistory, type HistoryEntry, type ReferenceModel } from "./people/reference-model.ts";
+export { edgeName, type AtomEvent } from "./people/resolve-people.ts";

@@ -9,6 +9,9 @@ import { consentChoices } from "./0007-consent-choices.ts";
 import { lossLedger } from "./0008-loss-ledger.ts";
 import { retention } from "./0009-retention.ts";
 import { loading } from "./0010-loading.ts";
+import { peopleConsent } from "./0012-people-consent.ts";
+import { audiences } from "./0013-audiences.ts";
+import { rights } from "./0014-rights.ts";
 
 /** SQL as written in this folder: statements that each end with a semicolon at the end of a line, with the places below to fill in. */
 export interface Migration {
@@ -47,6 +50,9 @@ export const migrations: readonly Migration[] = [
   lossLedger,
   retention,
   loading,
+  peopleConsent,
+  audiences,
+  rights,
 ];
 
 export const renderMigrations = (options: RenderOptions): RenderedMigration[] =>

@@ -1,15 +1,103 @@
-/** The part of the store that knows which atoms are one person. */
+import type { IdentityDecision } from "../people/identity-decision.ts";
+import type { IdentityAtom, IdentityEdge } from "../people/resolve-people.ts";
+
+/** How far the log of identities and edges is seen. What is newer is not there yet, in every answer that is given for these ends. */
+export interface IdentityEnds {
+  /** The greatest atom of each residue (`atom % 64`). */
+  atoms: ReadonlyMap<number, number>;
+  /** By partition of the log, the greatest offset that has an edge. */
+  edges: ReadonlyMap<number, number>;
+}
+
+/** What the worker has settled, stored after the persons that came of it. */
+export interface IdentityPosition extends IdentityEnds {
+  /** By site, the hash of the rules by which it was settled. */
+  rules: ReadonlyMap<string, string>;
+  /** Ids of the decisions that it knew. */
+  decisions: ReadonlySet<string>;
+  /** Erased identities that it knew, by site: how many. */
+  erased: ReadonlyMap<string, number>;
+  /** The greatest version that was written. */
+  version: number;
+}
+
+/** The edge of an event, once for each pair and rule. */
+export interface StoredEdge extends IdentityEdge {
+  /** The same as `time`, of what was there at the position before; undefined when all of it is new. */
+  timeBefore?: number | undefined;
+}
+
+export interface SiteAtom extends IdentityAtom {
+  site: string;
+}
+
+export interface SiteEdge extends Omit<IdentityEdge, "rule" | "time"> {
+  site: string;
+  partition: number;
+  offset: number;
+}
+
+/** Which part of what is stored counts: up to `upTo`, and `before` is what counts as known already. */
+export interface IdentityView {
+  upTo: IdentityEnds;
+  /** Undefined: everything is known already. */
+  before: IdentityEnds | undefined;
+}
+
+/** The part of the store that knows who is one person and why. */
 export interface IdentityStore {
-  /** The greatest atom of each residue (`atom % 64`): has anything new come? */
-  atomHeads(): Promise<ReadonlyMap<number, number>>;
-  /**
-   * Works out the person of every atom newer than `since` and of all that these touch (every atom when undefined), and writes the differences as
-   * overrides with this `version`. The outcome depends on the atoms only, not on the order or the number of calls. Returns how many it wrote.
-   *
-   * A person is the smallest of their atoms. Atoms with the same user id are one person; an atom with an anonymous id alone belongs to the one user
-   * who was seen with that id, and to nobody when there were two (a shared device).
-   */
-  reconcilePeople(since: ReadonlyMap<number, number> | undefined, version: number): Promise<number>;
+  position(): Promise<IdentityPosition | undefined>;
+  ends(): Promise<IdentityEnds>;
+  /** Of all sites. */
+  decisions(): Promise<IdentityDecision[]>;
+  countDecisions(): Promise<number>;
+  /** Erased identities by site, how many. */
+  countErased(): Promise<ReadonlyMap<string, number>>;
+
+  /** Identities beyond `since` (all when undefined), in the order of their numbers, after the number `after`: at most `limit`. */
+  freshAtoms(range: { since: IdentityEnds; upTo: IdentityEnds; after: number; limit: number }): Promise<SiteAtom[]>;
+  /** Edges beyond `since` in the order of the log, after this place in it: `limit` of them, and those at the place of the last one. */
+  freshEdges(range: {
+    since: IdentityEnds | undefined;
+    upTo: IdentityEnds;
+    after: { partition: number; offset: number };
+    limit: number;
+  }): Promise<SiteEdge[]>;
+  /** Identities with a person other than themselves, or whose ids are those of another one too: in the order of their numbers. */
+  overriddenAtoms(range: { after: number; limit: number; sinceVersion: number }): Promise<SiteAtom[]>;
+  repeatedAtoms(range: { after: number; limit: number }): Promise<SiteAtom[]>;
+
+  /** Identities that belong to these users or devices. Of a user with more than `limit` only that many, those that were known before first. */
+  atomsOf(
+    site: string,
+    ids: { users: readonly string[]; devices: readonly string[]; blocked: readonly string[]; limit: number },
+    view: IdentityView,
+  ): Promise<(IdentityAtom & { isKnown: boolean })[]>;
+  /** Edges at these users, devices, and contacts (`email:hash`). Those of erased identities are not among them. */
+  edgesOf(
+    site: string,
+    ids: { users: readonly string[]; devices: readonly string[]; contacts: readonly string[] },
+    view: IdentityView,
+  ): Promise<StoredEdge[]>;
+  /** Of these users, those that have no alias, and at most `maxDevices` devices. */
+  plainUsers(site: string, users: readonly string[], maxDevices: number, view: IdentityView): Promise<string[]>;
+
+  /** What is stored of these identities; absent: itself. */
+  personsOf(atoms: readonly number[]): Promise<ReadonlyMap<number, number>>;
+  writePersons(rows: readonly { site: string; atom: number; person: number }[], version: number): Promise<void>;
+  /** Brings every erased identity that is still there to person 0. Returns how many it had to. */
+  hideErased(version: number): Promise<number>;
   /** Makes what was written visible to `person(atom)`. */
-  publishPeople(): Promise<void>;
+  publishPersons(): Promise<void>;
+  /** What is quarantined, by site: how many people. */
+  quarantined(): Promise<readonly QuarantinedPerson[]>;
+  writeQuarantined(rows: readonly (QuarantinedPerson & { isReleased: boolean })[], version: number): Promise<void>;
+  writePosition(position: IdentityPosition): Promise<void>;
+}
+
+export interface QuarantinedPerson {
+  site: string;
+  /** The smallest of its identities. */
+  atom: number;
+  atoms: number;
 }

@@ -1,0 +1,140 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createClickHouse, createEventStore, createIdentityStore, migrate, type ClickHouse } from "@polder/clickhouse";
+import type { LogRecord } from "@polder/core";
+import { buildEventRow } from "@polder/core/contracts";
+import { startEngine } from "@polder/engine";
+import { createLmdbLog } from "@polder/lmdb";
+import { createLoader, type Loader } from "@polder/loader";
+import { dayOf, type PersonEvent } from "@polder/testing";
+import { createWorker, type Worker } from "@polder/worker";
+import { Registry } from "prom-client";
+
+const silent = { info() {}, warn() {}, error() {} };
+
+/** Log, loader, engine and worker in this process, with a clock of its own. Sites are made by naming them. */
+export interface Product {
+  clickhouse: ClickHouse;
+  /** As a collector appends them, and until they are loaded. */
+  accept(site: string, events: readonly PersonEvent[]): Promise<void>;
+  /** Until the worker finds nothing left to do. */
+  settle(): Promise<void>;
+  restartLoader(): Promise<void>;
+  /** A worker that remembers nothing. */
+  restartWorker(): void;
+  passTime(ms: number): void;
+  now(): number;
+  stop(): Promise<void>;
+}
+
+export async function startProduct(startsAt: number): Promise<Product> {
+  const folder = await mkdtemp(join(tmpdir(), "polder-proof-"));
+  const engine = await startEngine({ dataPath: join(folder, "clickhouse"), logger: silent });
+  const clickhouse = createClickHouse({ url: engine.url, ...engine.admin, database: "polder", logger: silent });
+  await migrate(clickhouse);
+  const log = createLmdbLog({ path: join(folder, "log"), partitions: 2, pollMs: 5, retryAfterMs: 5, logger: silent });
+  let time = startsAt;
+  const now = (): Date => new Date(time);
+
+  const startLoader = (): { loader: Loader; running: Promise<void> } => {
+    const loader = createLoader({
+      log,
+      store: createEventStore({ clickhouse }),
+      logger: silent,
+      registry: new Registry(),
+      now,
+      lingerMs: 1,
+    });
+    return { loader, running: loader.run() };
+  };
+  const newWorker = (): Worker =>
+    createWorker({ store: createIdentityStore(clickhouse), logger: silent, registry: new Registry(), now });
+  let loading = startLoader();
+  let worker = newWorker();
+
+  const stopLoader = async (): Promise<void> => {
+    await loading.loader.stop();
+    await loading.running;
+  };
+  const loaded = async (): Promise<void> => {
+    for (;;) {
+      const lag = await log.lag("polder.events", "polder.loader");
+      if ([...lag.values()].every((count) => count === 0)) return;
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+  };
+
+  return {
+    clickhouse,
+    async accept(site, events) {
+      await log.append(
+        "polder.events",
+        events.map((event) => recordOf(site, event, time)),
+      );
+      await loaded();
+    },
+    async settle() {
+      await worker.tick();
+    },
+    async restartLoader() {
+      await stopLoader();
+      loading = startLoader();
+    },
+    restartWorker() {
+      worker = newWorker();
+    },
+    passTime: (ms) => void (time += ms),
+    now: () => time,
+    async stop() {
+      await stopLoader();
+      await log.close();
+      await clickhouse.close();
+      await engine.stop();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+const timeText = (time: number): string => new Date(time).toISOString().replace("T", " ").slice(0, -1);
+
+function recordOf(site: string, event: PersonEvent, receivedAt: number): LogRecord {
+  const { id, anonymousId, userId, order, traits = {}, choices = {} } = event;
+  const { _partition, _offset, atom, ...row } = buildEventRow({
+    site,
+    message_id: id,
+    anonymous_id: anonymousId,
+    user_id: userId,
+    day: dayOf(event.time),
+    time: timeText(event.time),
+    client_time: timeText(event.time),
+    received_at: timeText(receivedAt),
+    type: event.type,
+    name: event.name,
+    previous_id: event.previousId ?? "",
+    session_id: sessionOf(event),
+    session_start: timeText(Date.parse(dayOf(event.time))),
+    basis: event.basis,
+    library: event.library ?? "polder.js/0.1.0",
+    consent_mask: event.mask,
+    order_id: order?.id ?? "",
+    amount: String(order?.amount ?? 0),
+    currency: order?.currency ?? "",
+    "traits.name": Object.keys(traits),
+    "traits.value": Object.values(traits),
+    "traits.class": Object.keys(traits).map(() => "identity"),
+    "traits.purpose": Object.keys(traits).map(() => "profile"),
+    "traits.personal": Object.keys(traits).map(() => 1),
+    "choice.purpose": Object.keys(choices),
+    "choice.state": Object.values(choices),
+  });
+  return {
+    key: `${site}:${anonymousId || userId || id}`,
+    value: Buffer.from(JSON.stringify(row)),
+    headers: { id, site, anonymousId, userId },
+  };
+}
+
+/** Every device has one visit a day; an event without a device has none. */
+export const sessionOf = ({ anonymousId, time }: PersonEvent): string =>
+  anonymousId === "" ? "" : `${anonymousId} ${dayOf(time)}`;

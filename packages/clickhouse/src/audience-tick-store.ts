@@ -1,0 +1,354 @@
+import { purposes } from "@polder/protocol";
+
+import { timeText, type Audience } from "./audience-store.ts";
+import { quoteName, quoteText, type ClickHouse, type QueryParameter } from "./clickhouse.ts";
+import { personConsent } from "./consent/person-consent.ts";
+
+export interface AudienceTickStoreOptions {
+  clickhouse: ClickHouse;
+  /** Name of the cluster: statements of a worker that is gone are ended on every node. */
+  cluster?: string;
+}
+
+/** The right to write, until somebody else takes it. */
+export interface AudienceTurn {
+  n: number;
+  worker: string;
+  /** Greatest number that is in use in `audience_log`. */
+  seq: number;
+}
+
+/** A SELECT of `person_id`, distinct, never 0. */
+export interface CompiledAudience {
+  sql: string;
+  params: { readonly [name: string]: QueryParameter };
+}
+
+/** One row of `audience_log`. */
+export interface AudienceChange {
+  seq: number;
+  site: string;
+  audience: string;
+  person: number;
+  change: "enter" | "exit";
+  reason: AudienceReason;
+  survivor: number;
+  /** Milliseconds since 1970. */
+  at: number;
+  version: number;
+}
+
+export type AudienceReason = "enter" | "exit" | "merged" | "split" | "consent" | "erased" | "definition";
+
+/** What identities have done since audiences were worked out last. */
+export interface IdentityMoves {
+  /** Some atom belongs to another person than then. */
+  hasMoved: boolean;
+  /** Changes whenever there may be something new. */
+  signature: string;
+}
+
+/**
+ * The writes of a tick, in their order. `audience_log` is the truth, the rest follows from it: after a crash between any two, the next tick brings it
+ * up and finds what is missing.
+ */
+export interface AudienceTickStore {
+  /**
+   * Takes the next turn. Undefined when another worker had one within `standbyMs`, or is faster. From then on nothing of an earlier turn is written,
+   * and what the server was still doing for another worker is ended.
+   * @param options.isForced do not stand by.
+   * @param options.isDoubted this worker does not know what became of its last statement.
+   */
+  takeTurn(
+    worker: string,
+    at: number,
+    options: { standbyMs: number; isForced: boolean; isDoubted: boolean },
+  ): Promise<AudienceTurn | undefined>;
+  /** Brings `audience_member` to what `audience_log` says. Any number of times. */
+  applyLog(): Promise<void>;
+  /** By site and audience, of the size that was written last. */
+  lastSizes(): Promise<{ site: string; audience: string; version: number; people: number; isBelowFloor: boolean }[]>;
+  /** @param seen the signature up to which {@link rememberIdentities} was told, undefined when never. */
+  identityMoves(seen: string | undefined): Promise<IdentityMoves>;
+  /**
+   * Works out one audience and logs who comes and goes. Returns the greatest number in use afterwards.
+   * @param options.compiled undefined: as it was, but for who is merged, erased, or may not be used any more; "nobody": all leave.
+   * @param options.isNewVersion it was never worked out with this definition, but with another one.
+   */
+  logChanges(
+    turn: AudienceTurn,
+    audience: Audience,
+    options: { compiled: CompiledAudience | "nobody" | undefined; at: number; isNewVersion: boolean; hasMoved: boolean },
+  ): Promise<number>;
+  /** Who of these people may not be used any more for what an audience is for leaves it now. */
+  logWithdrawn(turn: AudienceTurn, site: string, persons: readonly number[], at: number): Promise<number>;
+  /** The size as members say. */
+  writeSizes(audiences: readonly Audience[], at: number): Promise<void>;
+  /** Counts an anonymous audience, and never tells a number below its floor. */
+  countAnonymous(audience: Audience, compiled: CompiledAudience, at: number): Promise<{ people: number; isBelowFloor: boolean }>;
+  writeAnonymousSize(audience: Audience, size: { people: number; isBelowFloor: boolean }, at: number): Promise<void>;
+  /** Removes the sizes of an audience. */
+  purgeSizes(site: string, audience: string): Promise<void>;
+  rememberIdentities(turn: AudienceTurn): Promise<void>;
+  /** Of the log in the order of its numbers. */
+  changesAfter(seq: number, limit: number): Promise<AudienceChange[]>;
+  /** By partition of the topic: all that belong there up to this number are in it. */
+  toldUpTo(log: string): Promise<ReadonlyMap<number, number>>;
+  markTold(log: string, seqs: ReadonlyMap<number, number>): Promise<void>;
+}
+
+/** What every statement of a tick writes is new each time: nothing to compare with what came before. */
+const freely = { async_insert: 0, insert_deduplicate: 0, deduplicate_insert: "disable" } as const;
+
+const bits = `transform(purpose, [${purposes.map((purpose) => quoteText(purpose)).join(", ")}], [${purposes.map((_, bit) => `toUInt8(${bit})`).join(", ")}], toUInt8(255))`;
+
+export function createAudienceTickStore({ clickhouse, cluster }: AudienceTickStoreOptions): AudienceTickStore {
+  const onCluster = cluster === undefined ? "" : `ON CLUSTER ${quoteName(cluster)}`;
+  const comment = `polder audiences ${clickhouse.database}`;
+  const settings = { ...freely, log_comment: comment };
+
+  const lastTurn = async (): Promise<{ n: number; worker: string; at: number; seq: number } | undefined> => {
+    const [row] = await clickhouse.query<{ n: number; worker: string; at: number; seq: number }>(
+      `SELECT n, worker, toUnixTimestamp64Milli(t.at) AS at, seq FROM audience_tick AS t ORDER BY n DESC LIMIT 1`,
+    );
+    return row;
+  };
+  const greatestSeq = async (atLeast: number): Promise<number> => {
+    const [row] = await clickhouse.query<{ seq: number }>("SELECT max(seq) AS seq FROM audience_log");
+    return Math.max(row?.seq ?? 0, atLeast);
+  };
+  const seqAfter = (turn: AudienceTurn): Promise<number> => greatestSeq(turn.seq);
+
+  // A turn that is over writes nothing. What it had begun before is ended by who takes the next one.
+  const isTurn = "(SELECT max(n) FROM audience_tick) = {tick_turn:UInt64}";
+
+  return {
+    async takeTurn(worker, at, { standbyMs, isForced, isDoubted }) {
+      const last = await lastTurn();
+      const isAnothers = last !== undefined && last.worker !== worker;
+      if (isAnothers && !isForced && at - last.at < standbyMs) return undefined;
+      const n = (last?.n ?? 0) + 1;
+      const before = await greatestSeq(last?.seq ?? 0);
+      await clickhouse.insertRows("audience_tick", [{ what: "audiences", n, worker, at: timeText(at), seq: before }], {
+        settings: { insert_deduplicate: 1, deduplicate_insert: "enable", insert_deduplication_token: `audience_tick:${n}` },
+      });
+      const now = await lastTurn();
+      if (now?.n !== n || now.worker !== worker) return undefined;
+      if (isAnothers || isDoubted)
+        await clickhouse.command(`KILL QUERY ${onCluster} WHERE Settings['log_comment'] = ${quoteText(comment)} SYNC`);
+      return { n, worker, seq: await greatestSeq(before) };
+    },
+
+    async applyLog() {
+      await clickhouse.command(
+        `INSERT INTO audience_member (site, audience, person, since, version, seq, has_left)
+         SELECT site, audience, person, at, version, seq, change = 'exit' FROM audience_log
+         WHERE seq > (SELECT max(seq) FROM audience_member)`,
+        { settings },
+      );
+    },
+
+    async lastSizes() {
+      const rows = await clickhouse.query<{ site: string; audience: string; version: number; people: number; below: number }>(
+        `SELECT site, audience, argMax(s.version, s.at) AS version, argMax(s.people, s.at) AS people, argMax(s.is_below_floor, s.at) AS below
+         FROM audience_size AS s GROUP BY site, audience`,
+      );
+      return rows.map(({ below, ...row }) => ({ ...row, isBelowFloor: below === 1 }));
+    },
+
+    async identityMoves(seen) {
+      const [now] = await clickhouse.query<{ signature: string }>(
+        "SELECT concat(toString(max(version)), ':', toString(count())) AS signature FROM identity",
+      );
+      const signature = now?.signature ?? "";
+      if (signature === seen) return { hasMoved: false, signature };
+      const [row] = await clickhouse.query<{ moved: number; behind: number }>(
+        `SELECT (SELECT count() FROM audience_identity FINAL WHERE person(atom) != person) AS moved,
+           (SELECT count() FROM identity FINAL WHERE person(atom) != person) AS behind`,
+      );
+      // As long as the dictionary is behind the table there is more to come.
+      return { hasMoved: (row?.moved ?? 0) > 0, signature: (row?.behind ?? 0) > 0 ? "" : signature };
+    },
+
+    async logChanges(turn, audience, { compiled, at, isNewVersion, hasMoved }) {
+      const matching =
+        compiled === "nobody"
+          ? "SELECT toUInt32(0) AS person_id WHERE 0"
+          : compiled === undefined
+            ? "SELECT DISTINCT person(person) AS person_id FROM audience_member FINAL WHERE site = {site:String} AND audience = {tick_audience:String} AND person(person) != 0"
+            : compiled.sql;
+      await clickhouse.command(changes(matching, hasMoved), {
+        params: {
+          ...(typeof compiled === "object" && compiled.params),
+          site: audience.site,
+          now: at,
+          tick_audience: audience.audience,
+          tick_version: audience.version,
+          tick_bit: purposes.indexOf(audience.purpose),
+          tick_first: turn.seq,
+          tick_at: at,
+          tick_turn: turn.n,
+          tick_is_new: isNewVersion || compiled === "nobody" ? 1 : 0,
+        },
+        settings,
+      });
+      return seqAfter(turn);
+    },
+
+    async logWithdrawn(turn, site, persons, at) {
+      for (let from = 0; from < persons.length; from += maxPersonsAtOnce) {
+        const some = persons.slice(from, from + maxPersonsAtOnce);
+        await clickhouse.command(withdrawn, {
+          params: { site, now: at, tick_persons: some, tick_first: await seqAfter(turn), tick_at: at, tick_turn: turn.n },
+          settings,
+        });
+      }
+      return seqAfter(turn);
+    },
+
+    async writeSizes(audiences, at) {
+      if (audiences.length === 0) return;
+      await clickhouse.command(sizes, {
+        params: {
+          tick_keys: audiences.map(({ site, audience }) => `${site} ${audience}`),
+          tick_versions: audiences.map(({ version }) => version),
+          tick_at: at,
+        },
+        settings,
+      });
+    },
+
+    async countAnonymous({ site, purpose, sizeFloor }, compiled, at) {
+      const [row] = await clickhouse.query<{ people: number; below: number }>(
+        `WITH (SELECT groupBitmapState(person_id) FROM (${compiled.sql})) AS matching
+         SELECT if(below = 1, 0, counted) AS people, below FROM (
+           SELECT count() AS counted, counted < {tick_floor:UInt32} AS below FROM (${personConsent({ people: peopleOf("matching") })})
+           WHERE bitTest(mask, {tick_bit:UInt8}))`,
+        { params: { ...compiled.params, site, now: at, tick_bit: purposes.indexOf(purpose), tick_floor: sizeFloor } },
+      );
+      return { people: row?.people ?? 0, isBelowFloor: row?.below !== 0 };
+    },
+
+    async writeAnonymousSize({ site, audience, version }, { people, isBelowFloor }, at) {
+      const hour = at - (at % 3_600_000);
+      const row = { site, audience, hour: hour / 1_000, at: timeText(at), version, people, is_below_floor: isBelowFloor ? 1 : 0 };
+      await clickhouse.insertRows("audience_size", [row], { settings });
+    },
+
+    async purgeSizes(site, audience) {
+      await clickhouse.command(
+        `ALTER TABLE audience_size ${onCluster} DELETE WHERE site = {site:String} AND audience = {audience:String}`,
+        { params: { site, audience }, settings: { mutations_sync: 2 }, isLong: true },
+      );
+    },
+
+    async rememberIdentities({ n }) {
+      await clickhouse.command(
+        `INSERT INTO audience_identity (atom, person, version, n)
+         SELECT atom, person(atom), version, {n:UInt64} FROM identity FINAL WHERE version > (SELECT max(version) FROM audience_identity)
+         UNION ALL
+         SELECT atom, person(atom), version, {n:UInt64} FROM audience_identity FINAL WHERE person(atom) != person`,
+        { params: { n }, settings },
+      );
+    },
+
+    changesAfter: (seq, limit) =>
+      clickhouse.query<AudienceChange>(
+        `SELECT seq, site, audience, person, change, reason, survivor, toUnixTimestamp64Milli(l.at) AS at, version
+         FROM audience_log AS l WHERE seq > {seq:UInt64} ORDER BY seq LIMIT {limit:UInt32}`,
+        { params: { seq, limit } },
+      ),
+
+    async toldUpTo(log) {
+      const rows = await clickhouse.query<{ partition: number; told: number }>(
+        "SELECT partition, max(seq) AS told FROM audience_told WHERE log = {log:String} GROUP BY partition",
+        { params: { log } },
+      );
+      return new Map(rows.map(({ partition, told }) => [partition, told]));
+    },
+
+    async markTold(log, seqs) {
+      await clickhouse.insertRows("audience_told", [...seqs].map(([partition, seq]) => ({ log, partition, seq })), {
+        settings: freely,
+      });
+    },
+  };
+
+  function changes(matching: string, hasMoved: boolean): string {
+    const moved = "SELECT person AS was, person(atom) AS became FROM audience_identity FINAL WHERE person(atom) != person AND person(atom) != 0";
+    const hasSplit = hasMoved
+      ? `p IN (SELECT was FROM (${moved}))`
+      : "0";
+    const isPartOf = hasMoved
+      ? `(SELECT (groupArray(became), groupArray(was)) FROM (SELECT became, min(was) AS was FROM (${moved}) WHERE bitmapContains(held, was) GROUP BY became))`
+      : "(SELECT ([]::Array(UInt32), []::Array(UInt32)))";
+    return `
+INSERT INTO audience_log (seq, site, audience, person, change, reason, survivor, at, version)
+WITH
+  (SELECT groupBitmapState(person_id) FROM (${matching})) AS matching,
+  (SELECT groupBitmapState(person) FROM audience_member FINAL WHERE site = {site:String} AND audience = {tick_audience:String}) AS held,
+  (SELECT groupBitmapState(person_id) FROM (${personConsent({ people: peopleOf("bitmapOr(matching, held)") })}) WHERE bitTest(mask, {tick_bit:UInt8})) AS permitted,
+  bitmapAnd(matching, permitted) AS fresh,
+  arrayMap(p -> person(p), arrayFilter(p -> person(p) != p, bitmapToArray(held))) AS survivors,
+  ${isPartOf} AS parts
+SELECT
+  {tick_first:UInt64} + row_number() OVER (ORDER BY entering, p),
+  {site:String},
+  {tick_audience:String},
+  p,
+  if(entering, 'enter', 'exit'),
+  multiIf(
+    NOT entering AND person(p) = 0, 'erased',
+    NOT entering AND person(p) != p, 'merged',
+    entering AND has(survivors, p), 'merged',
+    NOT entering AND NOT bitmapContains(permitted, p), 'consent',
+    NOT entering AND ${hasSplit}, 'split',
+    entering AND has(parts.1, p), 'split',
+    {tick_is_new:UInt8} = 1, 'definition',
+    entering, 'enter', 'exit'),
+  multiIf(NOT entering AND person(p) != p, person(p), entering AND NOT has(survivors, p) AND has(parts.1, p), parts.2[indexOf(parts.1, p)], 0),
+  fromUnixTimestamp64Milli({tick_at:Int64}),
+  {tick_version:UInt32}
+FROM (
+  SELECT arrayJoin(bitmapToArray(bitmapAndnot(held, fresh))) AS p, false AS entering
+  UNION ALL
+  SELECT arrayJoin(bitmapToArray(bitmapAndnot(fresh, held))) AS p, true AS entering
+)
+WHERE ${isTurn}`;
+  }
+}
+
+const maxPersonsAtOnce = 5_000;
+
+const peopleOf = (bitmap: string): string => `SELECT arrayJoin(bitmapToArray(${bitmap})) AS person_id`;
+
+/** Of audiences that are paused too. */
+const withdrawn = `
+INSERT INTO audience_log (seq, site, audience, person, change, reason, survivor, at, version)
+SELECT {tick_first:UInt64} + row_number() OVER (ORDER BY m.audience, m.person), m.site, m.audience, m.person, 'exit', 'consent', 0,
+  fromUnixTimestamp64Milli({tick_at:Int64}), a.version
+FROM (SELECT site, audience, person, person(person) AS person_id FROM audience_member FINAL
+  WHERE site = {site:String} AND person(person) IN {tick_persons:Array(UInt32)}) AS m
+JOIN (SELECT site, audience, version, ${bits} AS bit FROM audience WHERE site = {site:String} ORDER BY revision DESC LIMIT 1 BY audience) AS a
+  ON a.audience = m.audience
+LEFT JOIN (${personConsent({ people: "SELECT arrayJoin({tick_persons:Array(UInt32)}) AS person_id" })}) AS c ON c.person_id = m.person_id
+WHERE NOT bitTest(c.mask, a.bit) AND (SELECT max(n) FROM audience_tick) = {tick_turn:UInt64}`;
+
+const sizes = `
+INSERT INTO audience_size (site, audience, hour, at, version, people, is_below_floor, atoms)
+WITH
+  wanted AS (
+    SELECT splitByChar(' ', key)[1] AS site, splitByChar(' ', key)[2] AS audience, key, version
+    FROM (SELECT tupleElement(pair, 1) AS key, tupleElement(pair, 2) AS version
+      FROM (SELECT arrayJoin(arrayZip({tick_keys:Array(String)}, {tick_versions:Array(UInt32)})) AS pair))),
+  members AS (
+    SELECT concat(site, ' ', audience) AS key, person FROM audience_member FINAL
+    WHERE (site, audience) IN (SELECT site, audience FROM wanted)),
+  numbered AS (
+    SELECT key, person AS atom, person FROM members
+    UNION ALL
+    SELECT m.key, i.atom, m.person FROM members AS m JOIN (SELECT atom, person FROM identity FINAL WHERE atom != person) AS i ON i.person = m.person)
+SELECT any(w.site), any(w.audience), toStartOfHour(fromUnixTimestamp64Milli({tick_at:Int64}, 'UTC')), fromUnixTimestamp64Milli({tick_at:Int64}),
+  any(w.version), uniqExactIf(n.person, n.key != ''), 0, groupBitmapStateIf(n.atom, n.key != '')
+FROM wanted AS w LEFT JOIN numbered AS n ON n.key = w.key
+GROUP BY w.key`;

@@ -1,0 +1,155 @@
+import { splitPropertyPath, type EventFilter, type Window } from "@polder/core";
+import { compileEventFilters, propertyText } from "./compile-event-filter.ts";
+import { compileWindow } from "./compile-window.ts";
+import type { Parameters } from "./parameters.ts";
+
+/** Which events. */
+export interface EventSource {
+  names: readonly string[];
+  where: readonly EventFilter[];
+  window: Window | undefined;
+}
+/** A column that says of each event whether it is one of these. */
+export interface EventMark {
+  name: string;
+  of: EventSource;
+}
+export interface EventRowsOptions {
+  site: string;
+  /** In milliseconds. */
+  now: number;
+  marks?: readonly EventMark[];
+  /** What is added up, as the column `addend`: amounts of a currency, or a property in millionths. */
+  addend?: { amountIn: string } | { property: string };
+}
+
+/** An order that was sent again is the same order: of all copies that a person has, the first one happened, with the greatest amount. */
+const orderName = "Order Completed";
+const everything = "*";
+const orderKey = "if(events.order_id = '', events.message_id, events.order_id)";
+const moment = "(events.time, events._offset)";
+
+/**
+ * A subquery: a row an event of people, with `person_id`, `time` and `place`, which together with time says what came first.
+ * Left out are bots and what has no identity; an order that was sent twice is one row.
+ */
+export function eventRows(source: EventSource, options: EventRowsOptions, parameters: Parameters): string {
+  const names = new Set(source.names);
+  const hasOrders = names.has(everything) || names.has(orderName);
+  const hasOthers = names.has(everything) || names.size > (hasOrders ? 1 : 0);
+  const parts = [
+    ...(hasOthers ? [otherRows(source, options, parameters)] : []),
+    ...(hasOrders ? [orderRows(source, options, parameters)] : []),
+  ];
+  return parts.join("\nUNION ALL\n");
+}
+
+function otherRows(source: EventSource, options: EventRowsOptions, parameters: Parameters): string {
+  const names = source.names.includes(everything)
+    ? `events.name != '${orderName}'`
+    : nameCondition(
+        source.names.filter((name) => name !== orderName),
+        parameters,
+      );
+  const columns = [
+    "person(events.atom) AS person_id",
+    "events.time AS time",
+    "events._offset AS place",
+    ...(options.marks ?? []).map(
+      (mark) =>
+        `toUInt8(${and(nameCondition(mark.of.names, parameters), conditionOf(mark.of, options, parameters))}) AS ${mark.name}`,
+    ),
+    ...(options.addend === undefined ? [] : [`${addend(options.addend, parameters)} AS addend`]),
+  ];
+  return `SELECT ${columns.join(", ")} FROM events WHERE ${and(ofPeople(options), names, conditionOf(source, options, parameters))}`;
+}
+
+function orderRows(source: EventSource, options: EventRowsOptions, parameters: Parameters): string {
+  const marks = (options.marks ?? []).map((mark) => ({ ...mark, isOrder: isOrder(mark.of) }));
+  const first = (expression: string, name: string): string => `argMin(${expression}, ${moment}) AS ${name}`;
+  // Of the first copy, but for the amount: whatever looks at that is asked of the order as a whole.
+  const inner = [
+    "person(events.atom) AS person_id",
+    "events.currency AS currency",
+    `${orderKey} AS order_key`,
+    "max(events.amount) AS amount",
+    "min(events.time) AS time",
+    first("events._offset", "place"),
+    "min(events.day) AS day",
+    first(`toUInt8(${and(...filtersOf(source.where, "others", parameters))})`, "fits"),
+    ...marks
+      .filter((mark) => mark.isOrder)
+      .map((mark) => first(`toUInt8(${and(...filtersOf(mark.of.where, "others", parameters))})`, mark.name)),
+    ...(options.addend !== undefined && "property" in options.addend
+      ? [first(addend(options.addend, parameters), "addend")]
+      : []),
+  ];
+  const outer = [
+    "events.person_id AS person_id",
+    "events.time AS time",
+    "events.place AS place",
+    ...marks.map((mark) =>
+      mark.isOrder
+        ? `toUInt8(${and(
+            `events.${mark.name}`,
+            ...filtersOf(mark.of.where, "amount", parameters),
+            ...windowOf(mark.of, options, parameters),
+          )}) AS ${mark.name}`
+        : `toUInt8(0) AS ${mark.name}`,
+    ),
+    ...(options.addend === undefined
+      ? []
+      : ["property" in options.addend ? "events.addend AS addend" : `${addend(options.addend, parameters)} AS addend`]),
+  ];
+  const all = and(ofPeople(options), `events.name = '${orderName}'`);
+  const window = windowOf(source, options, parameters);
+  // Only orders with a copy in the window can have their first one there.
+  const candidates =
+    window.length === 0 ? [] : [`${orderKey} IN (SELECT ${orderKey} FROM events WHERE ${and(all, ...window)})`];
+  return `SELECT ${outer.join(", ")} FROM (
+  SELECT ${inner.join(", ")} FROM events WHERE ${and(all, ...candidates)} GROUP BY person_id, currency, order_key
+) AS events WHERE ${and("events.fits", ...filtersOf(source.where, "amount", parameters), ...window)}`;
+}
+
+const ofPeople = (_options: EventRowsOptions): string =>
+  "events.site = {site:String} AND events.bot = '' AND events.atom != 0";
+
+const conditionOf = (source: EventSource, options: EventRowsOptions, parameters: Parameters): string =>
+  and(...windowOf(source, options, parameters), ...filtersOf(source.where, "all", parameters));
+
+const windowOf = ({ window }: EventSource, { now }: EventRowsOptions, parameters: Parameters): string[] =>
+  window === undefined ? [] : [compileWindow(window, now, parameters)];
+
+function filtersOf(
+  filters: readonly EventFilter[],
+  which: "all" | "amount" | "others",
+  parameters: Parameters,
+): string[] {
+  const isAmount = (filter: EventFilter): boolean => "column" in filter && filter.column === "amount";
+  const chosen = filters.filter((filter) => which === "all" || isAmount(filter) === (which === "amount"));
+  return chosen.length === 0 ? [] : [compileEventFilters(chosen, parameters)];
+}
+
+const isOrder = ({ names }: EventSource): boolean => names.includes(everything) || names.includes(orderName);
+
+function nameCondition(names: readonly string[], { bind }: Parameters): string {
+  if (names.includes(everything)) return "";
+  return names.length === 1
+    ? `events.name = ${bind(names[0]!, "String")}`
+    : `events.name IN ${bind(names, "Array(String)")}`;
+}
+
+function addend(of: EventRowsOptions["addend"] & {}, parameters: Parameters): string {
+  if ("amountIn" in of)
+    return `if(events.currency = ${parameters.bind(of.amountIn, "String")}, events.amount, toDecimal64(0, 4))`;
+  const text = propertyText(of.property, parameters);
+  // Whole millionths add up to the same whatever the order; fractions of floating point do not.
+  return `ifNull(toInt128(round(${numberOf(text)} * 1000000)), toInt128(0))`;
+}
+
+const numberOf = (text: string): string => text;
+
+const and = (...conditions: string[]): string => {
+  const stated = conditions.filter((condition) => condition !== "");
+  return stated.length === 0 ? "1" : stated.join(" AND ");
+};

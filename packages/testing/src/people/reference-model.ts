@@ -1,0 +1,78 @@
+import { defaultRules, type IdentityRules, type PersonDecision, type PersonEvent } from "./person-event.ts";
+import { nodesOf, resolvePeople, type AtomEvent } from "./resolve-people.ts";
+
+/** What happened, in the order in which it came to the product. */
+export type HistoryEntry =
+  | { what: "event"; event: PersonEvent }
+  | { what: "decision"; decision: PersonDecision }
+  | { what: "rules"; rules: IdentityRules }
+  /** Everything of the person whose event `of` is; asked for at a time in milliseconds. */
+  | { what: "erasure"; of: string; at: number };
+
+export interface ReferenceModel {
+  /** What is left of it, without copies, and without what was erased. */
+  events: readonly AtomEvent[];
+  decisions: readonly PersonDecision[];
+  rules: IdentityRules;
+  /** For every atom one atom of its person. */
+  people: ReadonlyMap<string, string>;
+  /** The events of each person, by time. */
+  eventsOf: ReadonlyMap<string, readonly AtomEvent[]>;
+  /** Message ids of events that had to be dropped, since they happened before an erasure of whom they are about. */
+  refused: ReadonlySet<string>;
+}
+
+/** Goes through a history from its beginning. Nothing is carried from one call to the next, so nothing can drift. */
+export function readHistory(history: readonly HistoryEntry[]): ReferenceModel {
+  let events: AtomEvent[] = [];
+  let decisions: PersonDecision[] = [];
+  let rules = defaultRules;
+  const seen = new Set<string>();
+  const refused = new Set<string>();
+  const erasures: { at: number; nodes: ReadonlySet<string>; keys: ReadonlySet<string> }[] = [];
+
+  for (const entry of history) {
+    if (entry.what === "rules") rules = entry.rules;
+    if (entry.what === "decision") decisions.push(entry.decision);
+    if (entry.what === "event" && !seen.has(entry.event.id)) {
+      const { event } = entry;
+      const key = JSON.stringify([event.anonymousId, event.userId]);
+      const own = nodesOf(event, rules.blocked).own ?? key;
+      if (erasures.some(({ at, nodes }) => event.time <= at && nodes.has(own))) {
+        refused.add(event.id);
+        continue;
+      }
+      seen.add(event.id);
+      events.push({ ...event, atom: `${key}${erasures.filter(({ keys }) => keys.has(key)).length}` });
+    }
+    if (entry.what === "erasure") {
+      const people = resolvePeople(events, decisions, rules);
+      const person = people.get(events.find(({ id }) => id === entry.of)?.atom ?? "");
+      const isErased = ({ atom }: AtomEvent) => people.get(atom) === person;
+      const gone = events.filter(isErased);
+      const keys = new Set(gone.map(({ anonymousId, userId }) => JSON.stringify([anonymousId, userId])));
+      const nodes = new Set(
+        gone.map((event) => nodesOf(event, rules.blocked).own ?? JSON.stringify([event.anonymousId, event.userId])),
+      );
+      erasures.push({ at: entry.at, nodes, keys });
+      events = events.filter((event) => !isErased(event));
+      decisions = decisions.filter((decision) => !namesOneOf(decision, nodes));
+    }
+  }
+
+  const people = resolvePeople(events, decisions, rules);
+  const eventsOf = new Map<string, AtomEvent[]>();
+  for (const event of events.toSorted((a, b) => a.time - b.time)) {
+    const person = people.get(event.atom)!;
+    eventsOf.set(person, [...(eventsOf.get(person) ?? []), event]);
+  }
+  return { events, decisions, rules, people, eventsOf, refused };
+}
+
+/** Who comes back after an erasure is somebody new: what was decided about the ids before holds no more. */
+function namesOneOf(decision: PersonDecision, nodes: ReadonlySet<string>): boolean {
+  if (decision.action === "merge") return nodes.has(decision.left) || nodes.has(decision.right);
+  return (
+    decision.action === "unmerge" && decision.edges.some((edge) => edge.split(" ").some((node) => nodes.has(node)))
+  );
+}
