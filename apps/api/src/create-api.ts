@@ -9,11 +9,16 @@ import { describeRoute, openAPIRouteHandler, resolver, validator } from "hono-op
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import * as v from "valibot";
 import { openSession, requireAccess } from "./access.ts";
+import { addAudienceRoutes, type AudienceRoutesOptions } from "./audiences/audience-routes.ts";
 import { answerError } from "./errors.ts";
+import { addImportRoutes, type ImportRoutesOptions } from "./imports/import-routes.ts";
 import { createLiveFeed } from "./live/create-live-feed.ts";
 import { liveStream } from "./live/live-stream.ts";
 import { isLoopback } from "./local-host.ts";
 import { createPage } from "./page-files.ts";
+import { addProfileRoutes } from "./profiles/profile-routes.ts";
+import { answers, failures, private_, refuseForm } from "./route-answers.ts";
+import { addRightsRoutes, type RightsOptions } from "./rights/rights-routes.ts";
 import * as schemas from "./schemas.ts";
 import { dayIn } from "./site-day.ts";
 import { toLiveEvent } from "./to-live-event.ts";
@@ -38,6 +43,12 @@ export interface ApiOptions {
   shopUrl?: string;
   /** For the visitor's own page, `/v1/consent`; not there without it. */
   visitor?: Omit<VisitorOptions, "now">;
+  /** Erasures, and files with everything about a person; not there without it. */
+  rights?: RightsOptions;
+  /** Definitions of audiences and who is in them; not there without it. */
+  audiences?: AudienceRoutesOptions;
+  /** Files of people and offline events; not there without it. */
+  imports?: ImportRoutesOptions;
   sqlUrl?: string;
   pollMs?: number;
 }
@@ -159,35 +170,7 @@ export function createApi(options: ApiOptions): Api {
     },
   );
 
-  app.get(
-    "/v1/people/:id",
-    guarded,
-    describeRoute({
-      description:
-        "Everything about one person: identifiers, traits with their origin, counters, touches, devices, visits, consent and what happened last.",
-      responses: { 200: answers("The person", schemas.profile), ...failures(400, 401, 404, 503) },
-    }),
-    validator("param", schemas.personParameter, refuseForm),
-    validator("query", schemas.personQuery, refuseForm),
-    async (context) => {
-      const { id } = context.req.valid("param");
-      const { site: siteId, by } = context.req.valid("query");
-      const site = findSite(context, siteId);
-      if (site instanceof Response) return site;
-      const number = /^[1-9]\d{0,9}$/.test(id) ? Number(id) : undefined;
-      if (by === "person" && (number === undefined || number >= 2 ** 32))
-        return answerError(context, "invalid_request", "The number of a person is a whole number");
-      const person = await queries.findPerson(site.id, by === "person" ? { by, value: number! } : { by, value: id });
-      const found =
-        person === undefined ? undefined : await queries.profile(site.id, person, { timeline: 50, sessions: 20 });
-      if (found === undefined) return answerError(context, "person_not_found");
-      return context.json(
-        { ...found, timeline: found.timeline.map(toLiveEvent) } satisfies schemas.ProfileAnswer,
-        200,
-        private_,
-      );
-    },
-  );
+  addProfileRoutes(app, { queries, guarded, findSite });
 
   app.get(
     "/v1/audiences/today",
@@ -232,6 +215,11 @@ export function createApi(options: ApiOptions): Api {
     },
   );
 
+  if (options.rights !== undefined)
+    addRightsRoutes(app, { ...options.rights, findSite, guarded, now });
+
+  if (options.audiences !== undefined) addAudienceRoutes(app, { ...options.audiences, guarded, findSite, now });
+  if (options.imports !== undefined) addImportRoutes(app, { ...options.imports, guarded, findSite, now });
   if (options.visitor !== undefined) addVisitorRoutes(app, { ...options.visitor, now });
 
   app.get(
@@ -274,33 +262,6 @@ export function createApi(options: ApiOptions): Api {
       if (server.listening) await closed;
     },
   };
-}
-
-// Personal data: in no cache.
-const private_ = { "cache-control": "no-store" };
-
-const answers = (description: string, schema: v.GenericSchema) => ({
-  description,
-  content: { "application/json": { schema: resolver(schema) } },
-});
-
-const failures = (...statuses: (400 | 401 | 404 | 503)[]) =>
-  Object.fromEntries(statuses.map((status) => [status, answers(failureDescriptions[status], schemas.errorAnswer)]));
-
-const failureDescriptions = {
-  400: "A parameter is not of its form",
-  401: "The token is missing or wrong",
-  404: "No such site or person",
-  503: "ClickHouse does not answer",
-};
-
-function refuseForm(
-  result: { success: boolean; error?: readonly { message: string }[] },
-  context: Context,
-): Response | undefined {
-  return result.success
-    ? undefined
-    : answerError(context, "invalid_request", result.error?.map(({ message }) => message).join("; "));
 }
 
 /** A connection that failed or took too long, and not a statement that ClickHouse refused. */

@@ -1,5 +1,15 @@
-import { createClickHouse, createConsentQueries, createReadQueries } from "@polder/clickhouse";
-import { createJsonLogger } from "@polder/core";
+import {
+  createAudienceExportStore,
+  createAudienceQueries,
+  createAudienceStore,
+  createClickHouse,
+  createConsentQueries,
+  createErasureStore,
+  createImportStore,
+  createPersonExport,
+  createReadQueries,
+} from "@polder/clickhouse";
+import { createJsonLogger, readyMadeAudiences } from "@polder/core";
 import { Registry, collectDefaultMetrics } from "prom-client";
 import { readProcessSettings, usage, type ProcessSettings } from "./config.ts";
 import { createApi } from "./create-api.ts";
@@ -30,10 +40,18 @@ async function start(settings: ProcessSettings): Promise<void> {
     logger,
     registry,
     isStoreReachable: clickhouse.isReachable,
+    audiences: {
+      store: createAudienceStore(clickhouse),
+      queries: createAudienceQueries(clickhouse),
+      exports: createAudienceExportStore(clickhouse),
+      readyMade: readyMadeAudiences,
+    },
+    rights: { erasures: createErasureStore({ clickhouse }), exports: createPersonExport(clickhouse) },
     ...(adminToken !== undefined && { adminToken }),
     ...(shopUrl !== undefined && { shopUrl }),
     ...(sqlUrl !== undefined && { sqlUrl }),
     ...(collectorUrl !== undefined && {
+      imports: { store: createImportStore(clickhouse), directory, collectorUrl: () => collectorUrl },
       visitor: {
         directory,
         queries: createConsentQueries(clickhouse),

@@ -1,4 +1,4 @@
-import type { NewEvents, Profile, ReadQueries, StoredEvent } from "@polder/clickhouse";
+import type { NewEvents, Profile, ReadQueries, StoredEvent, TimelineEvent, TimelineQuestion } from "@polder/clickhouse";
 
 /** For tests: a store in memory, with events put in one by one. */
 export interface SampleStore {
@@ -10,6 +10,8 @@ export interface SampleStore {
   breakDown(error?: Error): void;
   repair(): void;
   questions(): number;
+  /** What was asked of a timeline, in order. */
+  timelineQuestions: readonly TimelineQuestion[];
 }
 
 export const sampleEvent = (overrides: Partial<StoredEvent> = {}): StoredEvent => ({
@@ -42,6 +44,36 @@ export const sampleEvent = (overrides: Partial<StoredEvent> = {}): StoredEvent =
   ...overrides,
 });
 
+const sampleTimelineEvent = (overrides: Partial<TimelineEvent> = {}): TimelineEvent => ({
+  partition: 3,
+  offset: 12,
+  time: 1_795_000_000_000,
+  type: "page",
+  name: "page",
+  atom: 64,
+  sessionId: "visit-1",
+  urlHost: "shop.example",
+  urlPath: "/",
+  pageTitle: "Home",
+  pageGroup: "/",
+  channel: "direct",
+  country: "NL",
+  device: "desktop",
+  browser: "Firefox",
+  os: "Linux",
+  origin: "observed",
+  partner: "",
+  consentMask: 6,
+  basis: "consent",
+  orderId: "",
+  amount: "0",
+  currency: "",
+  choices: [],
+  properties: { price: 12.5 },
+  ...overrides,
+});
+const { properties: _, ...shownEvent } = sampleTimelineEvent();
+
 const touch = {
   channel: "direct",
   referrerHost: "",
@@ -56,7 +88,15 @@ const sampleProfile = (overrides: Partial<Profile> = {}): Profile => ({
   site: "shop",
   firstSeen: 1_795_000_000_000,
   lastSeen: 1_795_000_060_000,
-  identifiers: [{ kind: "anonymous_id", value: "device-1", firstSeen: 1_795_000_000_000 }],
+  identifiers: [
+    {
+      kind: "anonymous_id",
+      value: "device-1",
+      hash: "",
+      firstSeen: 1_795_000_000_000,
+      verification: { isConfirmed: true, rule: "device", time: 1_795_000_000_000 },
+    },
+  ],
   traits: [
     {
       name: "email",
@@ -96,7 +136,9 @@ const sampleProfile = (overrides: Partial<Profile> = {}): Profile => ({
       choices: [{ purpose: "profile", state: "granted" }],
     },
   ],
-  timeline: [sampleEvent()],
+  audiences: [{ audience: "buyers", name: "Buyers", since: 1_795_000_000_000 }],
+  timeline: [shownEvent],
+  next: { time: 1_795_000_000_000, partition: 3, offset: 12 },
   ...overrides,
 });
 
@@ -105,6 +147,7 @@ export function createSampleStore(): SampleStore {
   const persons = new Map<number, number>();
   let fault: Error | undefined;
   let questions = 0;
+  const timelineQuestions: TimelineQuestion[] = [];
   const ask = async <T>(answer: () => T): Promise<T> => {
     questions++;
     if (fault !== undefined) throw fault;
@@ -113,6 +156,7 @@ export function createSampleStore(): SampleStore {
 
   return {
     questions: () => questions,
+    timelineQuestions,
     add(...added) {
       for (const event of added) {
         const partition = event.partition ?? 0;
@@ -158,7 +202,15 @@ export function createSampleStore(): SampleStore {
       personsOf: (atoms) => ask(() => new Map(atoms.map((atom) => [atom, persons.get(atom) ?? atom]))),
       findPerson: (site, id) =>
         ask(() => (site === "shop" && (id.value === "device-1" || id.value === 64) ? 64 : undefined)),
-      profile: (site, person) => ask(() => (site === "shop" && person === 64 ? sampleProfile() : undefined)),
+      profile: (site, id) =>
+        ask(() => (site === "shop" && (id.value === "device-1" || id.value === 64) ? sampleProfile() : undefined)),
+      timeline: (site, id, question) =>
+        ask(() => {
+          timelineQuestions.push(question);
+          return site === "shop" && id.value === "device-1"
+            ? { person: 64, events: [sampleTimelineEvent()], next: { time: 1_795_000_000_000, partition: 3, offset: 12 } }
+            : undefined;
+        }),
       audiences: () =>
         ask(() => [
           { dimension: "channel", value: "direct", people: 3, events: 9 },

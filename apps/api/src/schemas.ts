@@ -2,15 +2,15 @@ import * as v from "valibot";
 
 /** The answers of this API. The same schemas validate, type and document. Times are milliseconds since 1970; empty text means none. */
 
-const time = v.pipe(v.number(), v.integer(), v.description("Milliseconds since 1970"));
-const count = v.pipe(v.number(), v.integer(), v.minValue(0));
-const text = v.string();
-const purpose = v.pipe(
+export const time = v.pipe(v.number(), v.integer(), v.description("Milliseconds since 1970"));
+export const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+export const text = v.string();
+export const purpose = v.pipe(
   v.string(),
   v.description("necessary, measurement, profile, personalisation, prediction or ads"),
 );
 
-const choice = v.object({ purpose, state: v.pipe(text, v.description("granted, denied, withdrawn, …")) });
+export const choice = v.object({ purpose, state: v.pipe(text, v.description("granted, denied, withdrawn, …")) });
 
 export const liveEvent = v.object({
   id: v.pipe(text, v.description("Place in the log: partition:offset")),
@@ -60,7 +60,7 @@ export const livePeople = v.object({
   changes: v.array(
     v.object({
       atom: v.pipe(count, v.description("Of an event that was sent before, or the number of a person there")),
-      person: v.pipe(count, v.description("The person that it belongs to from now on")),
+      person: v.pipe(count, v.description("The person that it belongs to from now on; 0: erased, nothing of it may be shown any more")),
     }),
   ),
 });
@@ -77,54 +77,6 @@ export const livePulse = v.object({
   isStoreReachable: v.boolean(),
 });
 export type LivePulse = v.InferOutput<typeof livePulse>;
-
-const touch = v.object({
-  channel: text,
-  referrerHost: text,
-  utmSource: text,
-  utmMedium: text,
-  utmCampaign: text,
-  landingPage: text,
-});
-
-export const profile = v.object({
-  person: count,
-  site: text,
-  firstSeen: time,
-  lastSeen: time,
-  identifiers: v.array(v.object({ kind: v.picklist(["user_id", "anonymous_id"]), value: text, firstSeen: time })),
-  traits: v.array(
-    v.object({
-      name: text,
-      value: text,
-      origin: v.pipe(text, v.description("observed, declared, partner or third_party")),
-      class: v.pipe(text, v.description("identity, descriptive, behavioural or qualitative")),
-      purpose,
-      isPersonal: v.boolean(),
-      time,
-    }),
-  ),
-  counters: v.object({ events: count, pageViews: count, clicks: count, sessions: count, orders: count }),
-  revenue: v.array(v.object({ currency: text, amount: v.pipe(text, v.description("Decimal")) })),
-  firstTouch: touch,
-  lastTouch: touch,
-  devices: v.array(v.object({ device: text, browser: text, os: text, country: text, events: count, lastSeen: time })),
-  sessions: v.array(
-    v.object({
-      id: text,
-      start: time,
-      end: time,
-      events: count,
-      pageViews: count,
-      entryPath: text,
-      exitPath: text,
-      channel: text,
-    }),
-  ),
-  consent: v.array(v.object({ time, consentId: text, regime: text, notice: text, choices: v.array(choice) })),
-  timeline: v.array(liveEvent),
-});
-export type ProfileAnswer = v.InferOutput<typeof profile>;
 
 const audienceValue = v.object({ value: text, people: count, events: count });
 
@@ -172,22 +124,6 @@ const siteId = v.pipe(v.string(), v.minLength(1), v.maxLength(200));
 export const siteQuery = v.object({
   site: v.pipe(v.optional(siteId), v.description("The first configured site when left out")),
 });
-export const personParameter = v.object({
-  id: v.pipe(
-    v.string(),
-    v.minLength(1),
-    v.maxLength(200),
-    v.description("User id, anonymous id or number of a person"),
-  ),
-});
-export const personQuery = v.object({
-  site: siteQuery.entries.site,
-  by: v.pipe(
-    v.optional(v.picklist(["any", "user", "anonymous", "person"]), "any"),
-    v.description("What the id is. any: a user id if there is one, else an anonymous id, else a person's number"),
-  ),
-});
-
 const state = v.object({
   measurement: text,
   profile: text,

@@ -1,10 +1,16 @@
 import { randomInt } from "node:crypto";
-import { createApi, createSqlProxy } from "@polder/api";
+import { createApi, createSqlProxy, switchOnAudiences } from "@polder/api";
 import {
+  createAudienceExportStore,
+  createAudienceQueries,
+  createAudienceStore,
   createConsentQueries,
   createConsentRecordStore,
+  createErasureStore,
   createEventStore,
+  createPersonExport,
   createIdentityStore,
+  createImportStore,
   createReadQueries,
   createRetentionStore,
   createStatusQueries,
@@ -18,9 +24,9 @@ import {
   readCountryTable,
   watchConfigFile,
 } from "@polder/collector";
-import { createReloadableDirectory, type Logger, type PolderConfig } from "@polder/core";
+import { createReloadableDirectory, identityRulesOf, type Logger, type PolderConfig } from "@polder/core";
 import { createLoader } from "@polder/loader";
-import { createConsentRecorder, createRetainer, createWithdrawer, createWorker } from "@polder/worker";
+import { createAudiences, createConsentRecorder, createEraser, createRetainer, createWithdrawer, createWorker } from "@polder/worker";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import type { Progress } from "./cli/progress.ts";
 import { readConfigFile } from "./config-file.ts";
@@ -32,7 +38,7 @@ import { originsOfPort, withOrigins, withTexts } from "./demo-config.ts";
 import { drain } from "./drain.ts";
 import { createEndings, type Endings } from "./endings.ts";
 import { recordsBehind, watchLag } from "./lag.ts";
-import { openLog } from "./open-log.ts";
+import { openLog, openUnspooledLog } from "./open-log.ts";
 import { openStore } from "./open-store.ts";
 import { portError } from "./ports.ts";
 import { addProcessMetrics } from "./process-metrics.ts";
@@ -101,10 +107,45 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
   const lag = watchLag({ log, registry, clock });
   endings.add(lag.stop);
 
+  const audienceStore = createAudienceStore(clickhouse);
+  // Once: what somebody archives later stays archived.
+  if (isDemo && (await audienceStore.list(site.id)).audiences.length === 0)
+    await switchOnAudiences(audienceStore, site.id, {
+      chosen: readyMadeAudiences,
+      actor: "polder",
+      reason: "the demo shop",
+      at: now().getTime(),
+    });
+  const audienceLog = settings.kafka === undefined ? log : openUnspooledLog(settings.kafka, loggerOf("audiences"));
+  if (audienceLog !== log) endings.add(() => audienceLog.close());
+  const audiences = createAudiences({
+    clickhouse,
+    sites: sites.sites,
+    log: audienceLog,
+    now,
+    everyMs: settings.audienceEveryMs,
+    logger: loggerOf("audiences"),
+  });
+  const erasures = createErasureStore({ clickhouse });
   const worker = createWorker({
     store: createIdentityStore(clickhouse),
     consent: createConsentRecorder({ store: createConsentRecordStore(clickhouse), now, sites: sites.sites }),
-    withdrawer: createWithdrawer({ store: createWithdrawalStore({ clickhouse }), now }),
+    withdrawer: createWithdrawer({
+      store: createWithdrawalStore({ clickhouse }),
+      onWithdrawn: audiences.onWithdrawn,
+      now,
+    }),
+    eraser: createEraser({
+      store: {
+        ...erasures,
+        async begin(due, moment) {
+          await audiences.onErased();
+          return erasures.begin(due, moment);
+        },
+      },
+      now,
+    }),
+    audiences,
     status: createStatusQueries(clickhouse),
     retainer: createRetainer({
       store: createRetentionStore({ clickhouse }),
@@ -112,6 +153,7 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
       logger: loggerOf("retention"),
       sites: sites.sites,
     }),
+    identityRules: () => identityRulesOf(sites.sites()),
     logger: loggerOf("worker"),
     registry,
   });
@@ -197,8 +239,16 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
       registry,
       lag: lag.ageMs,
       isStoreReachable: clickhouse.isReachable,
+      rights: { erasures, exports: createPersonExport(clickhouse) },
       live: () => loader.problem() ?? worker.problem(),
       sqlUrl: addresses.sql,
+      audiences: {
+        store: audienceStore,
+        queries: createAudienceQueries(clickhouse),
+        exports: createAudienceExportStore(clickhouse),
+        readyMade: readyMadeAudiences,
+      },
+      imports: { store: createImportStore(clickhouse), directory: sites, collectorUrl: () => addresses.collector },
       visitor: {
         directory: sites,
         queries: createConsentQueries(clickhouse),

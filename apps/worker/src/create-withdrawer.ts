@@ -1,4 +1,5 @@
 import type { Withdrawal, WithdrawalStore } from "@polder/core";
+import { createAnnouncedRemoval } from "./create-announced-removal.ts";
 
 export interface WithdrawerOptions {
   store: WithdrawalStore;
@@ -20,9 +21,6 @@ export interface Withdrawer {
   tick(): Promise<number>;
 }
 
-/** What was announced longer ago may have been forgotten by the loaders. */
-const announcedForMs = 300_000;
-
 export function createWithdrawer({
   store,
   now,
@@ -31,30 +29,17 @@ export function createWithdrawer({
   graceMs = 6_000,
   maxWithdrawals = 200,
 }: WithdrawerOptions): Withdrawer {
-  let lastRound = -Infinity;
-  let begun: { withdrawals: readonly Withdrawal[]; at: number } | undefined;
-  return {
-    async tick() {
-      const startedAt = now().getTime();
-      if (begun !== undefined && startedAt - begun.at > announcedForMs) begun = undefined;
-      if (begun === undefined) {
-        if (startedAt - lastRound < everyMs) return 0;
-        const withdrawals = await store.openWithdrawals(maxWithdrawals, now);
-        const first = withdrawals.filter(({ round }) => round === 1);
-        if (first.length > 0) await onWithdrawn?.(first);
-        if (withdrawals.length > 0) await store.begin(withdrawals, now);
-        if (withdrawals.length < maxWithdrawals) lastRound = startedAt;
-        if (withdrawals.length === 0) return 0;
-        begun = { withdrawals, at: now().getTime() };
-      }
-      if (now().getTime() - begun.at < graceMs) return 0;
-      const { withdrawals } = begun;
-      // When it fails, it is announced anew: a loader that starts meanwhile looks only at the last minutes.
-      begun = undefined;
-      return store.carryOut(withdrawals, now).catch((error: unknown) => {
-        lastRound = -Infinity;
-        throw error;
-      });
+  return createAnnouncedRemoval({
+    now,
+    open: (limit) => store.openWithdrawals(limit, now),
+    async begin(withdrawals) {
+      const first = withdrawals.filter(({ round }) => round === 1);
+      if (first.length > 0) await onWithdrawn?.(first);
+      await store.begin(withdrawals, now);
     },
-  };
+    carryOut: (withdrawals) => store.carryOut(withdrawals, now),
+    everyMs,
+    graceMs,
+    maxItems: maxWithdrawals,
+  });
 }

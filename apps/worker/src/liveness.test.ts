@@ -1,6 +1,7 @@
 import { Registry } from "prom-client";
 import { afterEach, expect, it, vi } from "vitest";
 import { createWorker, type Worker } from "./create-worker.ts";
+import { createMemoryIdentityStore, newMemoryIdentity } from "./memory-identity-store.test-support.ts";
 
 let worker: Worker | undefined;
 let release = (): void => undefined;
@@ -23,11 +24,11 @@ function start(task: "people" | "choices" | "withdrawals" | "retention") {
   const other = async (): Promise<number> => 0;
   const roundOf = (name: typeof task): (() => Promise<number>) => (name === task ? round : other);
   const registry = new Registry();
+  const memory = createMemoryIdentityStore(newMemoryIdentity());
   worker = createWorker({
     store: {
-      atomHeads: async () => (await roundOf("people")(), new Map()),
-      reconcilePeople: async () => 0,
-      publishPeople: async () => undefined,
+      ...memory,
+      ends: async () => (await roundOf("people")(), memory.ends()),
     },
     consent: { tick: roundOf("choices") },
     withdrawer: { tick: roundOf("withdrawals") },

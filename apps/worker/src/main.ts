@@ -2,16 +2,20 @@ import { serve } from "@hono/node-server";
 import {
   createClickHouse,
   createConsentRecordStore,
+  createErasureStore,
   createIdentityStore,
   createRetentionStore,
   createStatusQueries,
   createWithdrawalStore,
   migrate,
 } from "@polder/clickhouse";
-import { createHealthHandler, createJsonLogger, createStuckGuard } from "@polder/core";
+import { createHealthHandler, createJsonLogger, createStuckGuard, identityRulesOf } from "@polder/core";
+import { createKafkaLog } from "@polder/kafka";
 import { Registry, collectDefaultMetrics } from "prom-client";
 import { readProcessSettings, usage, type ProcessSettings } from "./config.ts";
+import { createAudiences } from "./create-audiences.ts";
 import { createConsentRecorder } from "./create-consent-recorder.ts";
+import { createEraser } from "./create-eraser.ts";
 import { createRetainer } from "./create-retainer.ts";
 import { createWithdrawer } from "./create-withdrawer.ts";
 import { createWorker } from "./create-worker.ts";
@@ -36,6 +40,16 @@ async function start(settings: ProcessSettings): Promise<void> {
   const sites = settings.configPath === undefined ? undefined : createSitesOfFile(settings.configPath, logger);
   const clickhouse = createClickHouse({ ...settings.clickhouse, logger });
   await migrate(clickhouse);
+  // Its own log has what is to be told: one that does not answer is asked again.
+  const log = settings.kafka && createKafkaLog({ ...settings.kafka, clientId: "polder-worker", createTopics: true, appendTimeoutMs: 30_000, logger });
+  const audiences = createAudiences({
+    clickhouse,
+    sites: () => sites?.() ?? [],
+    ...(log && { log }),
+    now: () => new Date(),
+    everyMs: settings.audienceEveryMs,
+    logger,
+  });
   const worker = createWorker({
     store: createIdentityStore(clickhouse),
     consent: createConsentRecorder({
@@ -43,7 +57,13 @@ async function start(settings: ProcessSettings): Promise<void> {
       now: () => new Date(),
       ...(sites && { sites }),
     }),
-    withdrawer: createWithdrawer({ store: createWithdrawalStore({ clickhouse }), now: () => new Date() }),
+    withdrawer: createWithdrawer({
+      store: createWithdrawalStore({ clickhouse }),
+      onWithdrawn: audiences.onWithdrawn,
+      now: () => new Date(),
+    }),
+    audiences,
+    eraser: createEraser({ store: createErasureStore({ clickhouse }), now: () => new Date() }),
     status: createStatusQueries(clickhouse),
     retainer: createRetainer({
       store: createRetentionStore({ clickhouse }),
@@ -51,6 +71,7 @@ async function start(settings: ProcessSettings): Promise<void> {
       logger,
       ...(sites && { sites }),
     }),
+    ...(sites && { identityRules: () => identityRulesOf(sites()) }),
     logger,
     registry,
   });
@@ -67,6 +88,7 @@ async function start(settings: ProcessSettings): Promise<void> {
   const stop = async (): Promise<void> => {
     await worker.stop();
     server.close();
+    await log?.close();
     await clickhouse.close();
     process.exit(0);
   };

@@ -1,13 +1,16 @@
 import { purposes } from "@polder/protocol";
 
 import { timeText, type Audience } from "./audience-store.ts";
-import { quoteName, quoteText, type ClickHouse, type QueryParameter } from "./clickhouse.ts";
+import type { CompiledAudience } from "./audiences/compile-audience.ts";
+import { quoteName, quoteText, type ClickHouse } from "./clickhouse.ts";
 import { personConsent } from "./consent/person-consent.ts";
 
 export interface AudienceTickStoreOptions {
   clickhouse: ClickHouse;
   /** Name of the cluster: statements of a worker that is gone are ended on every node. */
   cluster?: string;
+  /** Who may be used for what; {@link personConsent} when not given. */
+  consent?: typeof personConsent;
 }
 
 /** The right to write, until somebody else takes it. */
@@ -16,12 +19,6 @@ export interface AudienceTurn {
   worker: string;
   /** Greatest number that is in use in `audience_log`. */
   seq: number;
-}
-
-/** A SELECT of `person_id`, distinct, never 0. */
-export interface CompiledAudience {
-  sql: string;
-  params: { readonly [name: string]: QueryParameter };
 }
 
 /** One row of `audience_log`. */
@@ -64,12 +61,16 @@ export interface AudienceTickStore {
     at: number,
     options: { standbyMs: number; isForced: boolean; isDoubted: boolean },
   ): Promise<AudienceTurn | undefined>;
+  /** The greatest number in use by now. */
+  seqAfter(turn: AudienceTurn): Promise<number>;
   /** Brings `audience_member` to what `audience_log` says. Any number of times. */
   applyLog(): Promise<void>;
   /** By site and audience, of the size that was written last. */
   lastSizes(): Promise<{ site: string; audience: string; version: number; people: number; isBelowFloor: boolean }[]>;
   /** @param seen the signature up to which {@link rememberIdentities} was told, undefined when never. */
   identityMoves(seen: string | undefined): Promise<IdentityMoves>;
+  /** Works out who of a site may be used for what at a moment: what {@link logChanges} and {@link countAnonymous} of the turn go by. */
+  workOutConsent(turn: AudienceTurn, site: string, at: number): Promise<void>;
   /**
    * Works out one audience and logs who comes and goes. Returns the greatest number in use afterwards.
    * @param options.compiled undefined: as it was, but for who is merged, erased, or may not be used any more; "nobody": all leave.
@@ -82,10 +83,12 @@ export interface AudienceTickStore {
   ): Promise<number>;
   /** Who of these people may not be used any more for what an audience is for leaves it now. */
   logWithdrawn(turn: AudienceTurn, site: string, persons: readonly number[], at: number): Promise<number>;
+  /** Who is nobody any more leaves every audience now. */
+  logErased(turn: AudienceTurn, at: number): Promise<number>;
   /** The size as members say. */
   writeSizes(audiences: readonly Audience[], at: number): Promise<void>;
   /** Counts an anonymous audience, and never tells a number below its floor. */
-  countAnonymous(audience: Audience, compiled: CompiledAudience, at: number): Promise<{ people: number; isBelowFloor: boolean }>;
+  countAnonymous(turn: AudienceTurn, audience: Audience, compiled: CompiledAudience): Promise<{ people: number; isBelowFloor: boolean }>;
   writeAnonymousSize(audience: Audience, size: { people: number; isBelowFloor: boolean }, at: number): Promise<void>;
   /** Removes the sizes of an audience. */
   purgeSizes(site: string, audience: string): Promise<void>;
@@ -102,10 +105,12 @@ const freely = { async_insert: 0, insert_deduplicate: 0, deduplicate_insert: "di
 
 const bits = `transform(purpose, [${purposes.map((purpose) => quoteText(purpose)).join(", ")}], [${purposes.map((_, bit) => `toUInt8(${bit})`).join(", ")}], toUInt8(255))`;
 
-export function createAudienceTickStore({ clickhouse, cluster }: AudienceTickStoreOptions): AudienceTickStore {
+export function createAudienceTickStore(options: AudienceTickStoreOptions): AudienceTickStore {
+  const { clickhouse, cluster, consent = personConsent } = options;
   const onCluster = cluster === undefined ? "" : `ON CLUSTER ${quoteName(cluster)}`;
   const comment = `polder audiences ${clickhouse.database}`;
-  const settings = { ...freely, log_comment: comment };
+  // The server gives up before the client does, so that it is known what became of a statement.
+  const settings = { ...freely, log_comment: comment, max_execution_time: 45 };
 
   const lastTurn = async (): Promise<{ n: number; worker: string; at: number; seq: number } | undefined> => {
     const [row] = await clickhouse.query<{ n: number; worker: string; at: number; seq: number }>(
@@ -139,6 +144,8 @@ export function createAudienceTickStore({ clickhouse, cluster }: AudienceTickSto
       return { n, worker, seq: await greatestSeq(before) };
     },
 
+    seqAfter,
+
     async applyLog() {
       await clickhouse.command(
         `INSERT INTO audience_member (site, audience, person, since, version, seq, has_left)
@@ -170,6 +177,16 @@ export function createAudienceTickStore({ clickhouse, cluster }: AudienceTickSto
       return { hasMoved: (row?.moved ?? 0) > 0, signature: (row?.behind ?? 0) > 0 ? "" : signature };
     },
 
+    async workOutConsent({ n }, site, at) {
+      await clickhouse.command(
+        `INSERT INTO audience_permit (site, purpose, n, people)
+         SELECT {site:String}, tupleElement(each, 1), {tick_turn:UInt64}, tupleElement(each, 2) FROM (
+           SELECT arrayJoin([${purposes.map((purpose, bit) => `(${quoteText(purpose)}, groupBitmapStateIf(person_id, bitTest(mask, ${bit})))`).join(", ")}]) AS each
+           FROM ${consent()})`,
+        { params: { site, now: at, tick_turn: n }, settings },
+      );
+    },
+
     async logChanges(turn, audience, { compiled, at, isNewVersion, hasMoved }) {
       const matching =
         compiled === "nobody"
@@ -181,10 +198,9 @@ export function createAudienceTickStore({ clickhouse, cluster }: AudienceTickSto
         params: {
           ...(typeof compiled === "object" && compiled.params),
           site: audience.site,
-          now: at,
           tick_audience: audience.audience,
           tick_version: audience.version,
-          tick_bit: purposes.indexOf(audience.purpose),
+          tick_purpose: audience.purpose,
           tick_first: turn.seq,
           tick_at: at,
           tick_turn: turn.n,
@@ -198,11 +214,16 @@ export function createAudienceTickStore({ clickhouse, cluster }: AudienceTickSto
     async logWithdrawn(turn, site, persons, at) {
       for (let from = 0; from < persons.length; from += maxPersonsAtOnce) {
         const some = persons.slice(from, from + maxPersonsAtOnce);
-        await clickhouse.command(withdrawn, {
+        await clickhouse.command(withdrawn(consent), {
           params: { site, now: at, tick_persons: some, tick_first: await seqAfter(turn), tick_at: at, tick_turn: turn.n },
           settings,
         });
       }
+      return seqAfter(turn);
+    },
+
+    async logErased(turn, at) {
+      await clickhouse.command(erased, { params: { tick_first: turn.seq, tick_at: at, tick_turn: turn.n }, settings });
       return seqAfter(turn);
     },
 
@@ -218,13 +239,12 @@ export function createAudienceTickStore({ clickhouse, cluster }: AudienceTickSto
       });
     },
 
-    async countAnonymous({ site, purpose, sizeFloor }, compiled, at) {
+    async countAnonymous({ n }, { site, purpose, sizeFloor }, compiled) {
       const [row] = await clickhouse.query<{ people: number; below: number }>(
-        `WITH (SELECT groupBitmapState(person_id) FROM (${compiled.sql})) AS matching
-         SELECT if(below = 1, 0, counted) AS people, below FROM (
-           SELECT count() AS counted, counted < {tick_floor:UInt32} AS below FROM (${personConsent({ people: peopleOf("matching") })})
-           WHERE bitTest(mask, {tick_bit:UInt8}))`,
-        { params: { ...compiled.params, site, now: at, tick_bit: purposes.indexOf(purpose), tick_floor: sizeFloor } },
+        `WITH (SELECT groupBitmapState(person_id) FROM (${compiled.sql})) AS tick_matching, ${permitted} AS tick_permitted,
+           bitmapCardinality(bitmapAnd(tick_matching, tick_permitted)) AS tick_counted, tick_counted < {tick_floor:UInt32} AS below
+         SELECT if(below, 0, tick_counted) AS people, below`,
+        { params: { ...compiled.params, site, tick_turn: n, tick_purpose: purpose, tick_floor: sizeFloor } },
       );
       return { people: row?.people ?? 0, isBelowFloor: row?.below !== 0 };
     },
@@ -274,23 +294,23 @@ export function createAudienceTickStore({ clickhouse, cluster }: AudienceTickSto
     },
   };
 
-  function changes(matching: string, hasMoved: boolean): string {
+  function changes(question: string, hasMoved: boolean): string {
     const moved = "SELECT person AS was, person(atom) AS became FROM audience_identity FINAL WHERE person(atom) != person AND person(atom) != 0";
     const hasSplit = hasMoved
       ? `p IN (SELECT was FROM (${moved}))`
       : "0";
     const isPartOf = hasMoved
-      ? `(SELECT (groupArray(became), groupArray(was)) FROM (SELECT became, min(was) AS was FROM (${moved}) WHERE bitmapContains(held, was) GROUP BY became))`
+      ? `(SELECT (groupArray(became), groupArray(least)) FROM (SELECT became, min(was) AS least FROM (${moved}) WHERE bitmapContains(tick_held, was) GROUP BY became))`
       : "(SELECT ([]::Array(UInt32), []::Array(UInt32)))";
     return `
 INSERT INTO audience_log (seq, site, audience, person, change, reason, survivor, at, version)
 WITH
-  (SELECT groupBitmapState(person_id) FROM (${matching})) AS matching,
-  (SELECT groupBitmapState(person) FROM audience_member FINAL WHERE site = {site:String} AND audience = {tick_audience:String}) AS held,
-  (SELECT groupBitmapState(person_id) FROM (${personConsent({ people: peopleOf("bitmapOr(matching, held)") })}) WHERE bitTest(mask, {tick_bit:UInt8})) AS permitted,
-  bitmapAnd(matching, permitted) AS fresh,
-  arrayMap(p -> person(p), arrayFilter(p -> person(p) != p, bitmapToArray(held))) AS survivors,
-  ${isPartOf} AS parts
+  (SELECT groupBitmapState(person_id) FROM (${question})) AS tick_matching,
+  (SELECT groupBitmapState(person) FROM audience_member FINAL WHERE site = {site:String} AND audience = {tick_audience:String}) AS tick_held,
+  ${permitted} AS tick_permitted,
+  bitmapAnd(tick_matching, tick_permitted) AS tick_fresh,
+  arrayMap(p -> person(p), arrayFilter(p -> person(p) != p, bitmapToArray(tick_held))) AS tick_survivors,
+  ${isPartOf} AS tick_parts
 SELECT
   {tick_first:UInt64} + row_number() OVER (ORDER BY entering, p),
   {site:String},
@@ -300,19 +320,19 @@ SELECT
   multiIf(
     NOT entering AND person(p) = 0, 'erased',
     NOT entering AND person(p) != p, 'merged',
-    entering AND has(survivors, p), 'merged',
-    NOT entering AND NOT bitmapContains(permitted, p), 'consent',
+    entering AND has(tick_survivors, p), 'merged',
+    NOT entering AND NOT bitmapContains(tick_permitted, p), 'consent',
     NOT entering AND ${hasSplit}, 'split',
-    entering AND has(parts.1, p), 'split',
+    entering AND has(tick_parts.1, p), 'split',
     {tick_is_new:UInt8} = 1, 'definition',
     entering, 'enter', 'exit'),
-  multiIf(NOT entering AND person(p) != p, person(p), entering AND NOT has(survivors, p) AND has(parts.1, p), parts.2[indexOf(parts.1, p)], 0),
+  multiIf(NOT entering AND person(p) != p, person(p), entering AND NOT has(tick_survivors, p) AND has(tick_parts.1, p), tick_parts.2[indexOf(tick_parts.1, p)], 0),
   fromUnixTimestamp64Milli({tick_at:Int64}),
   {tick_version:UInt32}
 FROM (
-  SELECT arrayJoin(bitmapToArray(bitmapAndnot(held, fresh))) AS p, false AS entering
+  SELECT arrayJoin(bitmapToArray(bitmapAndnot(tick_held, tick_fresh))) AS p, false AS entering
   UNION ALL
-  SELECT arrayJoin(bitmapToArray(bitmapAndnot(fresh, held))) AS p, true AS entering
+  SELECT arrayJoin(bitmapToArray(bitmapAndnot(tick_fresh, tick_held))) AS p, true AS entering
 )
 WHERE ${isTurn}`;
   }
@@ -320,10 +340,12 @@ WHERE ${isTurn}`;
 
 const maxPersonsAtOnce = 5_000;
 
-const peopleOf = (bitmap: string): string => `SELECT arrayJoin(bitmapToArray(${bitmap})) AS person_id`;
+/** Who may be used for the purpose, as {@link AudienceTickStore.workOutConsent} of this turn said. */
+const permitted =
+  "(SELECT groupBitmapMergeState(people) FROM audience_permit WHERE site = {site:String} AND purpose = {tick_purpose:String} AND n = {tick_turn:UInt64})";
 
 /** Of audiences that are paused too. */
-const withdrawn = `
+const withdrawn = (consent: typeof personConsent): string => `
 INSERT INTO audience_log (seq, site, audience, person, change, reason, survivor, at, version)
 SELECT {tick_first:UInt64} + row_number() OVER (ORDER BY m.audience, m.person), m.site, m.audience, m.person, 'exit', 'consent', 0,
   fromUnixTimestamp64Milli({tick_at:Int64}), a.version
@@ -331,8 +353,15 @@ FROM (SELECT site, audience, person, person(person) AS person_id FROM audience_m
   WHERE site = {site:String} AND person(person) IN {tick_persons:Array(UInt32)}) AS m
 JOIN (SELECT site, audience, version, ${bits} AS bit FROM audience WHERE site = {site:String} ORDER BY revision DESC LIMIT 1 BY audience) AS a
   ON a.audience = m.audience
-LEFT JOIN (${personConsent({ people: "SELECT arrayJoin({tick_persons:Array(UInt32)}) AS person_id" })}) AS c ON c.person_id = m.person_id
+LEFT JOIN ${consent({ people: "SELECT arrayJoin({tick_persons:Array(UInt32)}) AS person_id" })} AS c ON c.person_id = m.person_id
 WHERE NOT bitTest(c.mask, a.bit) AND (SELECT max(n) FROM audience_tick) = {tick_turn:UInt64}`;
+
+const erased = `
+INSERT INTO audience_log (seq, site, audience, person, change, reason, survivor, at, version)
+SELECT {tick_first:UInt64} + row_number() OVER (ORDER BY site, audience, person), site, audience, person, 'exit', 'erased', 0,
+  fromUnixTimestamp64Milli({tick_at:Int64}), version
+FROM audience_member FINAL
+WHERE person(person) = 0 AND (SELECT max(n) FROM audience_tick) = {tick_turn:UInt64}`;
 
 const sizes = `
 INSERT INTO audience_size (site, audience, hour, at, version, people, is_below_floor, atoms)

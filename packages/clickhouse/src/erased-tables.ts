@@ -7,6 +7,12 @@ export interface ErasedTable {
   count: string;
   /** What is done, in this order. */
   remove: readonly (Removal | RemovalOfAll)[];
+  /** Made anew from their events for identities that somebody new uses since. Where not, nothing of those is touched. */
+  isRebuilt?: true;
+  /** Every node of a cluster has all rows. */
+  isEverywhere?: true;
+  /** Stays until whoever got an audience has been told that the person left it. */
+  isTold?: true;
 }
 
 interface Removal {
@@ -36,6 +42,19 @@ const withoutBits = (table: string): readonly RemovalOfAll[] => [
 
 const users = `SELECT site, user_id FROM atom WHERE ${mine} AND user_id != ''`;
 const devices = `SELECT site, anonymous_id FROM atom WHERE ${mine} AND anonymous_id != '' AND user_id = ''`;
+const pairs = `SELECT site, anonymous_id, user_id FROM atom WHERE ${mine} AND anonymous_id != '' AND user_id != ''`;
+
+/** Ids that stand for them and nobody else: a device that somebody else logs in on is not among them. */
+const ownIds = (columns: string): string => `SELECT ${columns} FROM (
+    SELECT atom, site, concat('user:', user_id) AS node, user_id AS own FROM atom WHERE ${mine} AND user_id != ''
+    UNION ALL
+    SELECT atom, site, concat('device:', anonymous_id) AS node, anonymous_id AS own FROM atom
+    WHERE ${mine} AND anonymous_id != '' AND (site, anonymous_id) NOT IN (SELECT site, anonymous_id FROM atom WHERE NOT ${mine}))`;
+const hasNode = (node: string): string => `(site, ${node}) IN (${ownIds("site, node")})`;
+// A name of nobody in its place: what was decided about others stands.
+const nobody = (node: string): string =>
+  `concat('user:erased-', lower(hex(sipHash64Keyed((SELECT (k0, k1) FROM erasure_key ORDER BY since, k0 LIMIT 1), concat(site, '\\0', ${node})))))`;
+const renamed = (node: string): string => `if(${hasNode(node)}, ${nobody(node)}, ${node})`;
 
 /** What somebody new has said since under the same id is theirs. */
 const untilAsked = "at <= fromUnixTimestamp64Milli({until: Int64})";
@@ -62,16 +81,38 @@ export const erasedTables: { readonly [table: string]: ErasedTable } = {
     remove: [{ rows: `(site, _partition, _offset, reason) IN (SELECT site, _partition, _offset, reason FROM ${inBody})` }],
   },
   identity_edge: {
-    count: `SELECT a.atom AS atom, uniqExact(e.site, e.anonymous_id, e.user_id) AS count
-      FROM identity_edge AS e JOIN (SELECT DISTINCT site, anonymous_id, user_id, atom FROM atom WHERE ${mine} AND anonymous_id != '' AND user_id != '') AS a
-        ON a.site = e.site AND a.anonymous_id = e.anonymous_id AND a.user_id = e.user_id GROUP BY a.atom`,
+    count: `SELECT atom, uniqExact(site, anonymous_id, user_id, kind, other, rule) AS count FROM (
+      SELECT atom, site, anonymous_id, user_id, kind, other, rule FROM identity_edge WHERE ${mine}
+      UNION ALL
+      SELECT a.atom, e.site, e.anonymous_id, e.user_id, e.kind, e.other, e.rule FROM identity_edge AS e
+      JOIN (SELECT DISTINCT site, anonymous_id, user_id, atom FROM atom WHERE ${mine}) AS a
+        ON a.site = e.site AND a.anonymous_id = e.anonymous_id AND a.user_id = e.user_id WHERE e.atom = 0
+      UNION ALL
+      SELECT o.atom, e.site, e.anonymous_id, e.user_id, e.kind, e.other, e.rule FROM identity_edge AS e
+      JOIN (${ownIds("atom, site, own")}) AS o ON o.site = e.site AND o.own = e.other WHERE e.kind = 'alias'
+    ) GROUP BY atom`,
     remove: [
       {
-        rows: `(site, anonymous_id, user_id) IN (SELECT DISTINCT site, anonymous_id, user_id FROM atom WHERE ${mine} AND anonymous_id != '' AND user_id != '')`,
+        rows: `${mine} OR (atom = 0 AND (site, anonymous_id, user_id) IN (${pairs})) OR (kind = 'alias' AND (site, other) IN (${ownIds("site, own")}))`,
       },
     ],
   },
+  identity_decision: {
+    isEverywhere: true,
+    count: `SELECT o.atom AS atom, uniqExact(d.id) AS count
+      FROM (SELECT id, site, arrayJoin(arrayConcat([left, right], edges.node, edges.other)) AS node FROM identity_decision) AS d
+      JOIN (${ownIds("atom, site, node")}) AS o ON o.site = d.site AND o.node = d.node GROUP BY o.atom`,
+    remove: [
+      {
+        set: `left = ${renamed("left")}, right = ${renamed("right")}, edges = arrayFilter(edge -> NOT hasAny([edge.node, edge.other],
+          (SELECT groupArray(node) FROM (${ownIds("site, node")}))), edges)`,
+        where: `${hasNode("left")} OR ${hasNode("right")} OR hasAny(arrayConcat(edges.node, edges.other), (SELECT groupArray(node) FROM (${ownIds("site, node")})))`,
+      },
+    ],
+  },
+  import_row: { count: byAtom("import_row", "site, key, record, number"), remove: [{ rows: mine }] },
   person_flag: {
+    isEverywhere: true,
     count: `SELECT a.atom AS atom, uniqExact(f.id, f.flag, f.purpose) AS count FROM person_flag AS f
       JOIN (SELECT atom, site, user_id, if(user_id = '', anonymous_id, '') AS device FROM atom WHERE ${mine}) AS a
         ON a.site = f.site AND a.user_id = f.user_id AND a.device = f.anonymous_id
@@ -83,29 +124,81 @@ export const erasedTables: { readonly [table: string]: ErasedTable } = {
     ],
   },
   events: {
-    count: `SELECT atom, count() AS count FROM events WHERE {gone} GROUP BY atom`,
-    remove: [{ rows: "{gone}", isMarked: true }],
+    isRebuilt: true,
+    count: `SELECT atom, count() AS count FROM events WHERE ${mine} AND {gone} GROUP BY atom`,
+    remove: [
+      // What others said of their ids.
+      { set: "previous_id = ''", where: `previous_id != '' AND NOT ${mine} AND (site, previous_id) IN (${ownIds("site, own")})` },
+      { rows: `${mine} AND {gone}`, isMarked: true },
+    ],
   },
-  audience_day: { count: inBitmap("audience_day"), remove: withoutBits("audience_day") },
-  audience_size: { count: inBitmap("audience_size"), remove: withoutBits("audience_size") },
+  audience_day: {
+    isRebuilt: true, count: inBitmap("audience_day"), remove: withoutBits("audience_day") },
+  audience_size: {
+    isEverywhere: true, count: inBitmap("audience_size"), remove: withoutBits("audience_size") },
   audience_member: {
+    isEverywhere: true,
+    isTold: true,
     count: byPerson("audience_member", "site, audience"),
     remove: [{ rows: "person IN {atoms: Array(UInt32)}" }],
   },
   audience_log: {
+    isEverywhere: true,
+    isTold: true,
     count: byPerson("audience_log", "seq"),
     remove: [{ rows: "person IN {atoms: Array(UInt32)}" }],
   },
   audience_export_person: {
+    isEverywhere: true,
     count: byPerson("audience_export_person", "export_id"),
     remove: [{ rows: "person IN {atoms: Array(UInt32)}" }],
   },
   session_state: {
+    isRebuilt: true,
     count: `SELECT of_atom AS atom, uniqExact(site, start_date, session_id) AS count FROM session_state WHERE of_atom IN {atoms: Array(UInt32)} GROUP BY of_atom`,
     remove: [{ rows: "of_atom IN {atoms: Array(UInt32)}" }],
   },
-  consent_state: { count: byAtom("consent_state", "site"), remove: [{ rows: mine }] },
-  profile_state: { count: byAtom("profile_state", "site"), remove: [{ rows: mine }] },
-  trait_state: { count: byAtom("trait_state", "site, name"), remove: [{ rows: mine }] },
+  consent_state: {
+    isRebuilt: true, count: byAtom("consent_state", "site"), remove: [{ rows: mine }] },
+  atom_event: {
+    isRebuilt: true,
+    count: byAtom("atom_event", "_partition, _offset"),
+    remove: [{ rows: mine, isMarked: true }],
+  },
+  profile_state: {
+    isRebuilt: true, count: byAtom("profile_state", "site"), remove: [{ rows: mine }] },
+  trait_state: {
+    isRebuilt: true, count: byAtom("trait_state", "site, name"), remove: [{ rows: mine }] },
   atom: { count: byAtom("atom", "site, anonymous_id, user_id"), remove: [{ rows: mine }] },
+};
+
+/** Tables of which an erasure removes nothing, and why that is right. A table is here or in {@link erasedTables}. */
+export const untouchedTables: { readonly [table: string]: string } = {
+  audience: "definitions, no visitors",
+  audience_export: "who exported what and when: no visitors",
+  audience_identity: "who belonged to whom, by numbers that lead nowhere any more",
+  audience_permit: "numbers of people, worked out anew with every tick",
+  audience_tick: "no visitors",
+  audience_told: "no visitors",
+  computed_trait: "definitions, no visitors",
+  consent_log:
+    "proof of what was agreed to: a chain has no gaps. It has the number of an identity, which leads nowhere any more, and no id",
+  consent_notice: "texts of the site, no visitors",
+  consent_receipt: "numbers, and for eight days a hash of the id that withdrew",
+  consent_setting: "what was configured, no visitors",
+  erasure: "the erasures themselves: numbers and keyed hashes",
+  erasure_key: "no visitors",
+  erasure_receipt: "the receipts: numbers",
+  identity: "that these numbers are nobody: without it somebody would find them in what is loaded late",
+  identity_position: "how far the worker has settled who is one person, no visitors",
+  identity_quarantine: "numbers that lead nowhere any more",
+  ledger: "counts by site and hour, no visitors",
+  ledger_progress: "no visitors",
+  log_gap: "no visitors",
+  log_position: "numbers alone: how far the log is loaded",
+  log_source: "no visitors",
+  migration: "no visitors",
+  person_atom: "who belonged to whom, by numbers that lead nowhere any more",
+  replayed: "which records were read again: no ids of visitors",
+  retention_policy: "what was configured, no visitors",
 };

@@ -1,65 +1,342 @@
-import type { IdentityStore } from "@polder/core";
-import type { ClickHouse } from "./clickhouse.ts";
+import {
+  type IdentityDecision,
+  type IdentityEnds,
+  type IdentityPosition,
+  type IdentityStore,
+  type IdentityView,
+  type SiteAtom,
+  type SiteEdge,
+  type StoredEdge,
+} from "@polder/core";
+import type { ClickHouse, QueryOptions } from "./clickhouse.ts";
 import { reloadIdentities } from "./reload-identities.ts";
 
-/**
- * {@link IdentityStore} in SQL: the atoms themselves say who is one person, so nothing is held in memory and nothing can drift from them.
- * Reads the table of atoms about five times over; half a million atoms take about 0.3 s.
- */
+type Params = NonNullable<QueryOptions["params"]>;
+
+/** An atom is `number * 64 + partition`. */
+const residues = 64;
+/** A server takes 128 KiB a field of a form, unless told otherwise where we cannot. */
+const maxFieldBytes = 90_000;
+/** Fields of one question: beyond it there is another question. */
+const maxFields = 24;
+
+/** Identities of erased people: nobody's, from the moment in which it was written down. */
+export const erasedAtoms = `SELECT arrayJoin(arrayFilter(one -> NOT has(kept_atoms, one), atoms)) FROM erasure WHERE kind = 'person'`;
+const isThere = `atom NOT IN (${erasedAtoms})`;
+// As `createBlockedCheck` has it, for a user id whose atom belongs to its device.
+const isNoUser =
+  "(user_id = '' OR lowerUTF8(trimBoth(user_id)) IN {blocked:Array(String)} OR match(user_id, '^ *[0-]*0[0-]* *$') OR startsWith(lowerUTF8(trimBoth(user_id)), 'test@'))";
+
+const untilEnds = {
+  atoms: "atom <= {upToAtoms:Array(UInt32)}[atom % 64 + 1]",
+  edges: "toInt64(_offset) <= {upToEdges:Array(Int64)}[_partition + 1]",
+};
+
+/** {@link IdentityStore} in SQL. What is asked by ids is found over their indexes; the ends alone are read from whole columns of numbers. */
 export function createIdentityStore(clickhouse: ClickHouse): IdentityStore {
-  return {
-    async atomHeads() {
-      const rows = await clickhouse.query<{ residue: number; head: number }>(
-        "SELECT toUInt8(atom % 64) AS residue, max(atom) AS head FROM atom GROUP BY residue",
-      );
-      return new Map(rows.map(({ residue, head }) => [residue, head]));
-    },
-    async reconcilePeople(since, version) {
-      const heads = Array.from({ length: 64 }, (_, residue) => since?.get(residue) ?? 0);
-      const count = async (): Promise<number> => {
-        const [row] = await clickhouse.query<{ n: number }>(
-          "SELECT count() AS n FROM identity WHERE version = {version:UInt64}",
-          { params: { version } },
-        );
-        return row?.n ?? 0;
+  /** What is in `identity_position`, so that only what moved is written. */
+  let written = new Map<string, string>();
+
+  /** Asks once for as many ids as fit, and again for the rest. */
+  async function askInParts<Row>(lists: IdLists, sqlOf: (where: WhereIn) => string, params: Params): Promise<Row[]> {
+    const rows: Row[] = [];
+    for (const part of partsOf(lists)) {
+      const bound: { [name: string]: string[] } = {};
+      const where: WhereIn = (column, ...names) => {
+        const fields = names.flatMap((name) => (part.get(name) ?? []).map((_, index) => `${name}${index}`));
+        return fields.length === 0
+          ? "0"
+          : `(${fields.map((field) => `${column} IN {${field}:Array(String)}`).join(" OR ")})`;
       };
-      await clickhouse.command(reconcile, { params: { heads, version } });
-      return count();
+      for (const [name, fields] of part) fields.forEach((field, index) => (bound[`${name}${index}`] = field));
+      rows.push(...(await clickhouse.query<Row>(sqlOf(where), { params: { ...params, ...bound } })));
+    }
+    return rows;
+  }
+
+  const rangesOf = (since: ReadonlyMap<number, number> | undefined, upTo: ReadonlyMap<number, number>): string => {
+    // Ranges of the key, so that the old parts are left out. Numbers, so nothing to escape.
+    const ranges = [...upTo].flatMap(([partition, last]) => {
+      const first = (since?.get(partition) ?? -1) + 1;
+      return first > last ? [] : [`(_partition = ${partition} AND _offset BETWEEN ${first} AND ${last})`];
+    });
+    return ranges.length === 0 ? "0" : `(${ranges.join(" OR ")})`;
+  };
+
+  return {
+    async position() {
+      const rows = await clickhouse.query<{ what: string; key: string; value: string }>(
+        "SELECT what, key, value FROM identity_position FINAL",
+      );
+      written = new Map(rows.map(({ what, key, value }) => [`${what} ${key}`, value]));
+      const of = (what: string): [string, string][] =>
+        rows.filter((row) => row.what === what && row.value !== "").map(({ key, value }) => [key, value]);
+      const numbers = (what: string): Map<number, number> =>
+        new Map(of(what).map(([key, value]) => [Number(key), Number(value)]));
+      const [version] = of("version");
+      if (version === undefined) return undefined;
+      return {
+        atoms: numbers("atom"),
+        edges: numbers("edge"),
+        rules: new Map(of("rules")),
+        decisions: new Set(of("decision").map(([id]) => id)),
+        erasures: new Map(of("erasures").map(([site, count]) => [site, Number(count)])),
+        version: Number(version[1]),
+      };
     },
-    publishPeople: () => reloadIdentities(clickhouse),
+
+    async writePosition(position) {
+      const wanted = positionRows(position);
+      for (const [place, value] of written) if (!wanted.has(place) && value !== "") wanted.set(place, "");
+      const rows = [...wanted].filter(([place, value]) => written.get(place) !== value);
+      await clickhouse.insertRows(
+        "identity_position",
+        rows.map(([place, value]) => {
+          const [what = ""] = place.split(" ", 1);
+          return { what, key: place.slice(what.length + 1), value, version: position.version };
+        }),
+        { settings: { insert_deduplicate: 0 } },
+      );
+      for (const [place, value] of rows) written.set(place, value);
+    },
+
+    async ends() {
+      const [atoms, edges] = await Promise.all([
+        clickhouse.query<{ key: number; end: number }>(
+          "SELECT toUInt8(atom % 64) AS key, max(atom) AS end FROM atom GROUP BY key",
+        ),
+        clickhouse.query<{ key: number; end: number }>(
+          "SELECT _partition AS key, max(_offset) AS end FROM identity_edge GROUP BY key",
+        ),
+      ]);
+      const map = (rows: readonly { key: number; end: number }[]) => new Map(rows.map(({ key, end }) => [key, end]));
+      return { atoms: map(atoms), edges: map(edges) };
+    },
+
+    async countDecisions() {
+      const [row] = await clickhouse.query<{ count: number }>("SELECT uniqExact(id) AS count FROM identity_decision");
+      return row?.count ?? 0;
+    },
+
+    decisions: () => clickhouse.query<IdentityDecision>(selectDecisions("1")),
+
+    async countErasures() {
+      // Once when it is asked for, and once more when rows are gone.
+      const rows = await clickhouse.query<{ site: string; count: number }>(
+        `SELECT site, sum(n) AS count FROM (
+           SELECT site, count() AS n FROM erasure GROUP BY site
+           UNION ALL
+           SELECT site, uniqExactIf((id, round), is_done = 1) AS n FROM erasure_receipt WHERE table_name = '' GROUP BY site)
+         GROUP BY site`,
+      );
+      return new Map(rows.map(({ site, count }) => [site, count]));
+    },
+
+    freshAtoms: ({ since, upTo, after, limit }) =>
+      clickhouse.query<SiteAtom>(
+        `SELECT DISTINCT site, atom, anonymous_id AS anonymousId, user_id AS userId FROM atom
+         WHERE atom > {after:UInt32} AND atom > {since:Array(UInt32)}[atom % 64 + 1] AND ${untilEnds.atoms} AND ${isThere}
+         ORDER BY atom LIMIT {limit:UInt32} WITH TIES`,
+        { params: { after, limit, since: atomsArray(since), ...boundsOf(upTo) } },
+      ),
+
+    freshEdges: ({ since, upTo, after, limit }) =>
+      clickhouse.query<SiteEdge>(
+        `SELECT DISTINCT site, kind, anonymous_id AS anonymousId, user_id AS userId, other, _partition AS partition, _offset AS offset
+         FROM identity_edge
+         WHERE (_partition, _offset) > ({partition:Int32}, {offset:Int64}) AND ${rangesOf(since?.edges, upTo.edges)} AND ${isThere}
+         ORDER BY _partition, _offset LIMIT {limit:UInt32} WITH TIES`,
+        { params: { partition: after.partition, offset: after.offset, limit } },
+      ),
+
+    overriddenAtoms: ({ after, limit, sinceVersion, beforeVersion }) =>
+      clickhouse.query<SiteAtom>(
+        `SELECT DISTINCT site, atom, anonymous_id AS anonymousId, user_id AS userId FROM atom
+         WHERE ${isThere} AND atom IN (
+           SELECT atom FROM identity FINAL
+           WHERE atom > {after:UInt32} AND version > {sinceVersion:UInt64} AND version < {beforeVersion:UInt64} AND person != 0
+             AND (person != atom OR {sinceVersion:UInt64} > 0)
+           ORDER BY atom LIMIT {limit:UInt32})
+         ORDER BY atom`,
+        { params: { after, limit, sinceVersion, beforeVersion } },
+      ),
+
+    repeatedAtoms: ({ after, limit }) =>
+      clickhouse.query<SiteAtom>(
+        `SELECT site, last AS atom, anonymous_id AS anonymousId, user_id AS userId FROM (
+           SELECT site, anonymous_id, user_id, max(atom) AS last, uniqExact(atom) AS atoms FROM atom
+           WHERE ${isThere} AND (anonymous_id != '' OR user_id != '')
+           GROUP BY site, anonymous_id, user_id)
+         WHERE atoms > 1 AND last > {after:UInt32}
+         ORDER BY last LIMIT {limit:UInt32}`,
+        { params: { after, limit } },
+      ),
+
+    async atomsOf(site, { users, devices, blocked, limit }, view) {
+      const known = view.before === undefined ? "1" : "atom <= {knownAtoms:Array(UInt32)}[atom % 64 + 1]";
+      const rows = await askInParts<{ atom: number; anonymousId: string; userId: string; known: number }>(
+        { users, devices },
+        (isIn) => `
+          SELECT * FROM (
+            SELECT DISTINCT atom, anonymous_id AS anonymousId, user_id AS userId, ${known} AS known FROM atom
+            WHERE site = {site:String} AND ${isIn("user_id", "users")} AND ${untilEnds.atoms} AND ${isThere}
+            ORDER BY known DESC, atom LIMIT {limit:UInt32} BY userId
+          )
+          UNION ALL
+          SELECT DISTINCT atom, anonymous_id AS anonymousId, user_id AS userId, ${known} AS known FROM atom
+          WHERE site = {site:String} AND ${isIn("anonymous_id", "devices")} AND ${isNoUser} AND ${untilEnds.atoms} AND ${isThere}`,
+        {
+          site,
+          limit,
+          blocked: blocked.map((value) => value.trim().toLowerCase()),
+          ...boundsOf(view.upTo),
+          ...(view.before && { knownAtoms: atomsArray(view.before) }),
+        },
+      );
+      return rows.map(({ known: isKnown, ...atom }) => ({ ...atom, isKnown: isKnown === 1 }));
+    },
+
+    async edgesOf(site, { users, devices, contacts }, view) {
+      const hashes = (kind: string): string[] =>
+        contacts.filter((contact) => contact.startsWith(`${kind}:`)).map((contact) => contact.slice(kind.length + 1));
+      const known = view.before === undefined ? "1" : "toInt64(_offset) <= {knownEdges:Array(Int64)}[_partition + 1]";
+      const rows = await askInParts<Omit<StoredEdge, "timeBefore"> & { isKnown: number; knownTime: number }>(
+        { users, devices, emails: hashes("email"), phones: hashes("phone") },
+        (isIn) => `
+          SELECT kind, anonymous_id AS anonymousId, user_id AS userId, other, rule, toUnixTimestamp64Milli(min(e.time)) AS time,
+            max(${known}) AS isKnown, toUnixTimestamp64Milli(minIf(e.time, ${known})) AS knownTime
+          FROM identity_edge AS e
+          WHERE site = {site:String} AND ${untilEnds.edges} AND ${isThere} AND (
+            ${isIn("user_id", "users")} OR (${isIn("anonymous_id", "devices")} AND kind != 'alias')
+            OR (${isIn("other", "users", "devices")} AND kind = 'alias')
+            OR (${isIn("other", "emails")} AND kind = 'email') OR (${isIn("other", "phones")} AND kind = 'phone'))
+          GROUP BY kind, anonymousId, userId, other, rule`,
+        { site, ...boundsOf(view.upTo), ...(view.before && { knownEdges: edgesArray(view.before) }) },
+      );
+      return rows.map(({ isKnown, knownTime, ...edge }) => ({
+        ...edge,
+        ...(isKnown === 1 && { timeBefore: knownTime }),
+      }));
+    },
+
+    async plainUsers(site, users, maxDevices, view) {
+      const rows = await askInParts<{ user: string }>(
+        { users },
+        (isIn) => `
+          SELECT arrayJoin(if(kind = 'alias', [user_id, other], [user_id])) AS user FROM identity_edge
+          WHERE site = {site:String} AND ${untilEnds.edges} AND ${isThere}
+            AND (${isIn("user_id", "users")} OR (${isIn("other", "users")} AND kind = 'alias'))
+          GROUP BY user
+          HAVING ${isIn("user", "users")} AND countIf(kind = 'alias') = 0
+            AND uniqExactIf(anonymous_id, kind IN ('login', 'import')) <= {maxDevices:UInt32}`,
+        { site, maxDevices, ...boundsOf(view.upTo) },
+      );
+      return rows.map(({ user }) => user);
+    },
+
+    async personsOf(atoms) {
+      const persons = new Map<number, number>();
+      for (const part of partsOf({ atoms: atoms.map(String) })) {
+        const fields = part.get("atoms")!;
+        const where = fields.map((_, index) => `atom IN {atoms${index}:Array(UInt32)}`).join(" OR ");
+        const rows = await clickhouse.query<{ atom: number; person: number }>(
+          `SELECT atom, person FROM identity FINAL WHERE ${where}`,
+          { params: Object.fromEntries(fields.map((field, index) => [`atoms${index}`, field.map(Number)])) },
+        );
+        for (const { atom, person } of rows) persons.set(atom, person);
+      }
+      return persons;
+    },
+
+    writePersons: (rows, version) =>
+      clickhouse.insertRows(
+        "identity",
+        rows.map((row) => ({ ...row, version })),
+      ),
+
+    async hideErased(version) {
+      const rows = await clickhouse.query<{ site: string; atom: number }>(
+        `SELECT DISTINCT site, atom FROM atom
+         WHERE atom IN (${erasedAtoms}) AND atom NOT IN (SELECT atom FROM identity FINAL WHERE person = 0)`,
+      );
+      await clickhouse.insertRows(
+        "identity",
+        rows.map((row) => ({ ...row, person: 0, version })),
+      );
+      return rows.length;
+    },
+
+    publishPersons: () => reloadIdentities(clickhouse),
+
+    quarantined: () =>
+      clickhouse.query("SELECT site, atom, atoms FROM identity_quarantine FINAL WHERE is_released = 0"),
+
+    writeQuarantined: (rows, version) =>
+      clickhouse.insertRows(
+        "identity_quarantine",
+        rows.map(({ isReleased, ...row }) => ({ ...row, is_released: isReleased ? 1 : 0, version })),
+        { settings: { insert_deduplicate: 0 } },
+      ),
   };
 }
 
-// fresh: atoms that came since. users: whoever they name, and whoever was seen with their devices. devices: theirs, and all of those users'.
-// owners: devices with exactly one user. touched: every atom whose person could differ now, with all others of the same person.
-const reconcile = `
-INSERT INTO identity (site, atom, person, version)
-WITH
-  fresh AS (SELECT site, anonymous_id, user_id FROM atom WHERE atom > {heads:Array(UInt32)}[atom % 64 + 1]),
-  users AS (
-    SELECT DISTINCT site, user_id FROM atom
-    WHERE user_id != ''
-      AND ((site, user_id) IN (SELECT site, user_id FROM fresh)
-        OR (site, anonymous_id) IN (SELECT site, anonymous_id FROM fresh WHERE anonymous_id != ''))),
-  devices AS (
-    SELECT site, anonymous_id FROM fresh WHERE anonymous_id != ''
-    UNION DISTINCT
-    SELECT site, anonymous_id FROM atom WHERE anonymous_id != '' AND (site, user_id) IN (SELECT site, user_id FROM users)),
-  owners AS (
-    SELECT site, anonymous_id, any(user_id) AS owner, uniqExact(user_id) AS users_seen
-    FROM atom
-    WHERE anonymous_id != '' AND user_id != '' AND (site, anonymous_id) IN (SELECT site, anonymous_id FROM devices)
-    GROUP BY site, anonymous_id
-    HAVING users_seen = 1),
-  touched AS (
-    SELECT DISTINCT site, anonymous_id, user_id, atom FROM atom
-    WHERE (user_id != '' AND (site, user_id) IN (SELECT site, user_id FROM users))
-       OR (user_id = '' AND (site, anonymous_id) IN (SELECT site, anonymous_id FROM devices))),
-  placed AS (
-    SELECT t.site AS site, t.atom AS atom, t.user_id != '' OR o.owner != '' AS is_known,
-      multiIf(t.user_id != '', t.user_id, o.owner != '', o.owner, t.anonymous_id) AS id
-    FROM touched AS t LEFT JOIN owners AS o ON t.site = o.site AND t.anonymous_id = o.anonymous_id),
-  people AS (SELECT site, atom, min(atom) OVER (PARTITION BY site, is_known, id) AS person FROM placed)
-SELECT p.site, p.atom, p.person, {version:UInt64}
-FROM people AS p LEFT JOIN (SELECT atom, person FROM identity FINAL) AS was ON p.atom = was.atom
-WHERE p.person != if(was.person = 0, p.atom, was.person)`;
+/** Of decisions, as their type in the core has them. */
+export const selectDecisions = (where: string): string =>
+  `SELECT id, site, toUnixTimestamp64Milli(d.at) AS at, action, left, right, edges, actor, reason, undoes
+   FROM identity_decision AS d WHERE ${where} ORDER BY d.at, id LIMIT 1 BY id`;
+
+type WhereIn = (column: string, ...names: string[]) => string;
+interface IdLists {
+  [name: string]: readonly string[];
+}
+type Part = ReadonlyMap<string, readonly string[][]>;
+
+/** Lists cut into fields that a server takes, and these into questions. Nothing to ask: no question. */
+function* partsOf(lists: IdLists): Generator<Part> {
+  const fields = Object.entries(lists).flatMap(([name, ids]) => [...fieldsOf(ids)].map((field) => ({ name, field })));
+  for (let at = 0; at < fields.length; at += maxFields) {
+    const part = new Map<string, string[][]>();
+    for (const { name, field } of fields.slice(at, at + maxFields))
+      part.set(name, [...(part.get(name) ?? []), field]);
+    yield part;
+  }
+}
+
+function* fieldsOf(ids: readonly string[]): Generator<string[]> {
+  let field: string[] = [];
+  let bytes = 0;
+  for (const id of ids) {
+    const length = Buffer.byteLength(JSON.stringify(id)) + 1;
+    if (bytes + length > maxFieldBytes) {
+      yield field;
+      field = [];
+      bytes = 0;
+    }
+    field.push(id);
+    bytes += length;
+  }
+  if (field.length > 0) yield field;
+}
+
+const atomsArray = ({ atoms }: IdentityEnds): number[] =>
+  Array.from({ length: residues }, (_, residue) => atoms.get(residue) ?? 0);
+
+function edgesArray({ edges }: IdentityEnds): number[] {
+  const partitions = Math.max(residues, ...[...edges.keys()].map((partition) => partition + 1));
+  return Array.from({ length: partitions }, (_, partition) => edges.get(partition) ?? -1);
+}
+
+const boundsOf = (ends: IdentityView["upTo"]): Params => ({
+  upToAtoms: atomsArray(ends),
+  upToEdges: edgesArray(ends),
+});
+
+function positionRows({ atoms, edges, rules, decisions, erasures, version }: IdentityPosition): Map<string, string> {
+  const rows = new Map<string, string>([["version ", String(version)]]);
+  for (const [residue, atom] of atoms) rows.set(`atom ${residue}`, String(atom));
+  for (const [partition, offset] of edges) rows.set(`edge ${partition}`, String(offset));
+  for (const [site, hash] of rules) rows.set(`rules ${site}`, hash);
+  for (const id of decisions) rows.set(`decision ${id}`, "settled");
+  for (const [site, count] of erasures) rows.set(`erasures ${site}`, String(count));
+  return rows;
+}

@@ -9,6 +9,14 @@ export {
   type QueryParameter,
 } from "./clickhouse.ts";
 export { createEventStore } from "./event-store.ts";
+export { createErasureStore } from "./erasure-store.ts";
+export {
+  createPersonExport,
+  exportSections,
+  type ExportedRow,
+  type ExportSection,
+  type PersonExport,
+} from "./person-export.ts";
 export { createGapStore } from "./gap-store.ts";
 export {
   createReplayStore,
@@ -24,9 +32,11 @@ export { renderMigrations, type RenderOptions } from "./migrations/render-migrat
 export { reloadIdentities } from "./reload-identities.ts";
 export { connectionFromEnv, type Connection } from "./connection-from-env.ts";
 export { createIdentityStore } from "./identity-store.ts";
+export { createImportStore } from "./import-store.ts";
 export { freezeTables, type FrozenTable } from "./freeze-tables.ts";
 export { createRetentionStore } from "./retention-store.ts";
 export { createWithdrawalStore } from "./withdrawal-store.ts";
+export { personConsent, type PersonConsentOptions } from "./consent/person-consent.ts";
 export { createConsentRecordStore } from "./consent-record-store.ts";
 export { createConsentQueries, type ConsentQueries, type EventConsent, type FiledText } from "./queries/consent.ts";
 export { createStatusQueries } from "./queries/status.ts";
@@ -35,9 +45,46 @@ export {
   type AudienceCount,
   type NewEvents,
   type PersonId,
+  type Identifier,
   type Profile,
+  type ProfileLimits,
   type ReadQueries,
   type StoredEvent,
   type Summary,
+  type TimelineEvent,
+  type TimelinePage,
+  type TimelinePlace,
+  type TimelineQuestion,
   type Touch,
 } from "./queries/read-queries.ts";
+export {
+  AudienceError,
+  compileAudience,
+  type AudienceContext,
+  type CompiledAudience,
+} from "./audiences/compile-audience.ts";
+export {
+  audienceStates,
+  createAudienceStore,
+  type Audience,
+  type AudienceState,
+  type AudienceStore,
+  type UnreadableAudience,
+} from "./audience-store.ts";
+export {
+  createAudienceTickStore,
+  type AudienceChange,
+  type AudienceReason,
+  type AudienceTickStore,
+  type AudienceTurn,
+} from "./audience-tick-store.ts";
+export { createAudienceQueries, type AudienceQueries, type AudienceSize } from "./audience-queries.ts";
+export {
+  createAudienceExportStore,
+  exportFormats,
+  exportIdentifiers,
+  type AudienceExportStore,
+  type ExportCounts,
+  type ExportOrder,
+  type LoggedExport,
+} from "./audience-export-store.ts";

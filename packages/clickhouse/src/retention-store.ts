@@ -41,7 +41,7 @@ export function createRetentionStore({ clickhouse, cluster }: RetentionStoreOpti
 
     async forgetIdentities() {
       const gone = await clickhouse.query<{ atom: number }>(
-        "SELECT DISTINCT atom FROM identity WHERE atom NOT IN (SELECT atom FROM atom)",
+        "SELECT DISTINCT atom FROM identity FINAL WHERE person != 0 AND atom NOT IN (SELECT atom FROM atom)",
       );
       for (let at = 0; at < gone.length; at += maxAtomsAtOnce) {
         const atoms = gone.slice(at, at + maxAtomsAtOnce).map(({ atom }) => atom);

@@ -4,9 +4,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 
 import { createClickHouse, type ClickHouse } from "./clickhouse.ts";
 import { createEventStore } from "./event-store.ts";
-import { viewSelects } from "./migrations/0003-materialized-views.ts";
+import { viewSelects, type ViewTable } from "./migrations/0003-materialized-views.ts";
 import { renderMigrations, renderSql, type RenderedMigration } from "./migrations/render-migrations.ts";
-import { keptTables, retainedTables, type RetainedTable } from "./retained-tables.ts";
+import { keptTables, retainedTables } from "./retained-tables.ts";
 import { createRetentionStore } from "./retention-store.ts";
 import { silent, startTestDatabase, type TestDatabase } from "./test-support/start-test-database.ts";
 import { createWithdrawalStore } from "./withdrawal-store.ts";
@@ -30,7 +30,7 @@ const daysLeft = (row: LoadedEventRow): number => {
 };
 
 /** The states, each as what can be compared: from a table of states, or from the question that fills it. */
-const finished: { [table in Exclude<RetainedTable, "events" | "rejected" | "identity_edge">]: string } = {
+const finished: { [table in Exclude<ViewTable, "identity_edge">]: string } = {
   atom: "site, atom, any(anonymous_id), any(user_id), min(first_seen) FROM states GROUP BY site, atom",
   profile_state: `site, atom, min(first_seen), max(last_seen), sum(events), sum(page_views), sum(clicks), uniqExactMerge(sessions), maxMap(orders),
     sumMap(refunds), argMinMerge(first_touch), argMaxMerge(last_touch), argMaxMerge(device), argMaxMerge(country) FROM states GROUP BY site, atom`,

@@ -1,6 +1,8 @@
 import { viewSelects, type MoreKeys, type ViewSource } from "./migrations/0003-materialized-views.ts";
 import { weekAndClass } from "./migrations/0009-retention.ts";
+import { consentStateSelect } from "./migrations/0012-people-consent.ts";
 import { visitKeys } from "./migrations/0014-rights.ts";
+import { atomEventColumns, atomEventSelect } from "./migrations/0015-profiles.ts";
 
 /** What the view of each state adds to its question today, after all migrations. */
 export const stateKeys = {
@@ -9,7 +11,9 @@ export const stateKeys = {
   trait_state: weekAndClass,
   session_state: visitKeys,
   audience_day: weekAndClass,
-} as const satisfies { [table in keyof typeof viewSelects]?: MoreKeys };
+  consent_state: weekAndClass,
+  atom_event: { columns: [], names: [] },
+} as const satisfies { [table: string]: MoreKeys };
 
 export type StateTable = keyof typeof stateKeys;
 
@@ -21,8 +25,16 @@ const columns: { readonly [table in StateTable]: string } = {
   session_state:
     "site, start_date, session_id, day, started_at, ended_at, events, page_views, clicks, orders, atom, entry_page, exit_page, touch, device, country",
   audience_day: "site, day, dimension, value, events, atoms",
+  consent_state:
+    "site, atom, measurement, profile, personalisation, prediction, ads, by_choice, by_key, by_law, since, device, user",
+  atom_event: atomEventColumns,
+};
+const selects = {
+  ...viewSelects,
+  consent_state: consentStateSelect,
+  atom_event: (_: MoreKeys, source: ViewSource) => atomEventSelect(source),
 };
 
 /** What is counted from events, as the views count it when rows are inserted: `INSERT INTO <table> <this>` makes it anew. */
 export const stateInsert = (table: StateTable, source: ViewSource): string =>
-  `(${[columns[table], ...stateKeys[table].names].join(", ")}) ${viewSelects[table](stateKeys[table], source)}`;
+  `(${[columns[table], ...stateKeys[table].names].join(", ")}) ${selects[table](stateKeys[table], source)}`;

@@ -34,7 +34,48 @@ export {
   type RowTable,
   type StoredMessage,
 } from "./ports/event-store.ts";
-export { type IdentityStore } from "./ports/identity-store.ts";
+export {
+  type IdentityEnds,
+  type IdentityPosition,
+  type IdentityStore,
+  type IdentityView,
+  type QuarantinedPerson,
+  type SiteAtom,
+  type SiteEdge,
+  type StoredEdge,
+} from "./ports/identity-store.ts";
+export { emailHash, phoneHash } from "./people/contact-hash.ts";
+export {
+  createBlockedCheck,
+  defaultIdentityRules,
+  identityRulesHash,
+  identityRulesOf,
+  type ContactKind,
+  type IdentityRules,
+} from "./people/identity-rules.ts";
+export {
+  decidedEdges,
+  decidedNodes,
+  decisionsInForce,
+  edgeKeyText,
+  manualKey,
+  type DecisionAction,
+  type EdgeKey,
+  type IdentityDecision,
+} from "./people/identity-decision.ts";
+export {
+  createNodeReader,
+  deviceNode,
+  keysOfEdge,
+  resolvePeople,
+  userNode,
+  type EdgeOutcome,
+  type IdentityAtom,
+  type IdentityEdge,
+  type Resolution,
+  type ResolvedEdge,
+} from "./people/resolve-people.ts";
+export { fetchNeighbourhood, type Neighbourhood, type Seeds } from "./people/fetch-neighbourhood.ts";
 export { type ConsentRecordStore } from "./ports/consent-record-store.ts";
 export {
   defaultRetention,
@@ -133,6 +174,7 @@ export {
   type PropertyPath,
 } from "./audience/event-filter.ts";
 export { audienceJsonSchema, parseAudience, type AudienceFault, type AudienceResult } from "./audience/parse-audience.ts";
+export { readyMadeAudiences, type ReadyMadeAudience } from "./audience/ready-made.ts";
 export { audiencesIn, findReferenceFaults } from "./audience/references.ts";
 export { durationMs, isFixedWindow, type Duration, type FixedWindow, type Window } from "./audience/window.ts";
 export {
@@ -153,3 +195,23 @@ export {
   type ErasureSummary,
   type RequestedErasure,
 } from "./ports/erasure-store.ts";
+export { type ImportStore, type PeopleIds, type StoredImport, type StoredVersion } from "./ports/import-store.ts";
+export { importFields, importKinds, isImportKind, type ImportKind } from "./import/import-kinds.ts";
+export { parseImportMapping, type ImportMapping, type MappingResult } from "./import/import-mapping.ts";
+export { importMappingJsonSchema } from "./import/mapping-schema.ts";
+export { proposeMapping, type ProposedMapping } from "./import/propose-mapping.ts";
+export { CsvError, openCsv, type CsvFile, type CsvRow } from "./import/read-csv.ts";
+export { createRowPlanner, importContext } from "./import/plan-row.ts";
+export {
+  createImportSender,
+  ImportStoppedError,
+  type ImportSend,
+  type PostAnswer,
+} from "./import/send-import.ts";
+export {
+  runImport,
+  type ImportCounts,
+  type ImportOutcome,
+  type RefusedRow,
+} from "./import/run-import.ts";
+export { importKeyFault, importRateOf, openImport, type OpenedImport, type OpenImportResult } from "./import/open-import.ts";

@@ -9,6 +9,7 @@ export {
   type ContactKind,
   type IdentityRules,
   type PersonDecision,
+  type PersonEdge,
   type PersonEvent,
 } from "./people/person-event.ts";
 export {
@@ -21,4 +22,4 @@ export {
   uniquePeopleByDay,
 } from "./people/reference-answers.ts";
 export { readHistory, type HistoryEntry, type ReferenceModel } from "./people/reference-model.ts";
-export { edgeName, type AtomEvent } from "./people/resolve-people.ts";
+export { contactsOf, groupBy, manualEdge, nodesOf, type AtomEvent } from "./people/resolve-people.ts";

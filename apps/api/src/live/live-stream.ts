@@ -22,7 +22,9 @@ export function liveStream(options: LiveStreamOptions): ReadableStream<Uint8Arra
 
   return new ReadableStream<Uint8Array>(
     {
-      start(controller) {
+      async start(controller) {
+        const catchingUp = feed.catchUp();
+        if (catchingUp !== undefined) await catchingUp;
         let isOpen = true;
         let pulse: NodeJS.Timeout | undefined;
         const end = () => {

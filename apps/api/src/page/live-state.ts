@@ -77,8 +77,8 @@ export function reduceLive(state: LiveState, action: LiveAction): LiveState {
         ...state,
         people: new Map([...new Map([...earlier, ...changes])].slice(-maxHeldChanges)),
         joins: state.joins + 1,
-        events: state.events.map(follow),
-        waiting: state.waiting.map(follow),
+        events: state.events.map(follow).filter(isOfSomebody),
+        waiting: state.waiting.map(follow).filter(isOfSomebody),
       };
     }
     case "pulse": {
@@ -106,6 +106,9 @@ export function reduceLive(state: LiveState, action: LiveAction): LiveState {
     }
   }
 }
+
+/** Person 0 was erased; without a person it was collected without an identifier. */
+const isOfSomebody = ({ person }: LiveEvent): boolean => person !== 0;
 
 /** The person that a person is part of now: another one when they were absorbed. */
 export const personNow = (people: ReadonlyMap<number, number>, person: number): number => people.get(person) ?? person;

@@ -1,5 +1,5 @@
 import type { ReactNode } from "react";
-import type { ProfileAnswer } from "../schemas.ts";
+import type { ProfileAnswer } from "../profiles/profile-schemas.ts";
 import { countryName, eventTitle, formatAge, formatClock, formatCount, formatMoment, formatMoney } from "./format.ts";
 
 type ProfileProps = {
@@ -57,11 +57,14 @@ export function ProfilePanel({ profile, timezone, now, isFollowing, onFollow }: 
       )}
       <Part title="Known as">
         <ul className="ids">
-          {profile.identifiers.map(({ kind, value }) => (
-            <li key={kind + value}>
-              <span>{kind === "user_id" ? "user id" : "device id"}</span> <code>{value}</code>
-            </li>
-          ))}
+          {profile.identifiers
+            .filter(({ value }) => value !== "")
+            .map(({ kind, value, verification }) => (
+              <li key={kind + value}>
+                <span>{identifierWords[kind]}</span> <code>{value}</code>
+                {!verification.isConfirmed && <span className="hint">not confirmed</span>}
+              </li>
+            ))}
         </ul>
       </Part>
       <Part title="Traits">
@@ -157,6 +160,8 @@ const originWords = (origin: string): string =>
   ({ observed: "observed", declared: "declared by themselves", partner: "from a partner", third_party: "third party" })[
     origin
   ] ?? origin;
+
+const identifierWords = { user_id: "user id", anonymous_id: "device id", email: "e-mail", phone: "telephone" };
 
 function touchWords(touch: ProfileAnswer["firstTouch"]): string {
   if (touch.channel === "") return "not known";

@@ -2,6 +2,7 @@ import type { ClickHouse } from "@polder/clickhouse";
 import {
   dayOf,
   funnel,
+  groupBy,
   retention,
   revenueOf,
   uniquePeople,
@@ -17,6 +18,7 @@ export interface Answers {
   people: { [atom: number]: number };
   unique: number;
   uniqueByDay: { [day: string]: number };
+  eventsByDay: { [day: string]: number };
   profiles: { [person: number]: Profile };
   funnel: number[];
   /** By the Monday of the first week and weeks after it. */
@@ -40,10 +42,10 @@ interface Profile {
 const steps = ["Product Viewed", "Product Added", "Order Completed"] as const;
 const withinMs = 7 * 86_400_000;
 
-/** What is stored: by message id, its atom. */
+/** What is stored and may be known: by message id, its atom. */
 export async function readAtoms(clickhouse: ClickHouse, site: string): Promise<Map<string, number>> {
   const rows = await clickhouse.query<{ id: string; atom: number }>(
-    "SELECT message_id AS id, atom FROM events WHERE site = {site:String}",
+    "SELECT message_id AS id, atom FROM events WHERE site = {site:String} AND person(atom) != 0",
     { params: { site } },
   );
   if (new Set(rows.map(({ id }) => id)).size < rows.length) throw new Error("a message is stored twice");
@@ -57,8 +59,8 @@ export async function askProduct(clickhouse: ClickHouse, site: string): Promise<
     ask<{ atom: number; person: number }>(
       "SELECT DISTINCT atom, person(atom) AS person FROM atom WHERE site = {site:String} AND person != 0",
     ),
-    ask<{ day: string; people: number }>(
-      "SELECT day, people FROM audiences WHERE site = {site:String} AND dimension = 'all' AND people > 0",
+    ask<{ day: string; people: number; events: number }>(
+      "SELECT day, people, events FROM audience_days WHERE site = {site:String} AND dimension = 'all' AND people > 0",
     ),
     ask<Omit<Profile, "revenue"> & { person: number; revenue: { [currency: string]: string } }>(
       `SELECT person_id AS person, events, page_views AS pageViews, orders, revenue, devices, user_ids AS userIds, sessions, traits,
@@ -86,6 +88,7 @@ export async function askProduct(clickhouse: ClickHouse, site: string): Promise<
     people: Object.fromEntries(people.map(({ atom, person }) => [atom, person])),
     unique: profiles.length,
     uniqueByDay: Object.fromEntries(days.map((row) => [row.day, row.people])),
+    eventsByDay: Object.fromEntries(days.map((row) => [row.day, row.events])),
     profiles: Object.fromEntries(
       profiles.map(({ person, revenue, ...profile }) => [
         person,
@@ -119,6 +122,9 @@ export function askModel(model: ReferenceModel, atoms: ReadonlyMap<string, numbe
     people: Object.fromEntries([...people].map(([{ id }, person]) => [atoms.get(id)!, person])),
     unique: uniquePeople(model),
     uniqueByDay: Object.fromEntries(uniquePeopleByDay(model)),
+    eventsByDay: Object.fromEntries(
+      [...groupBy(model.events, ({ time }) => dayOf(time))].map(([day, events]) => [day, events.length]),
+    ),
     profiles: Object.fromEntries([...persons].map(([person, events]) => [person, profileOf(events)])),
     funnel: funnel(model, steps, withinMs),
     retention: Object.fromEntries(

@@ -1,4 +1,16 @@
-import { dayOf, defaultRules, readHistory, type HistoryEntry, type PersonEvent } from "@polder/testing";
+import { randomUUID } from "node:crypto";
+import {
+  contactsOf,
+  defaultRules,
+  manualEdge,
+  nodesOf,
+  readHistory,
+  type HistoryEntry,
+  type IdentityRules,
+  type PersonDecision,
+  type PersonEdge,
+  type PersonEvent,
+} from "@polder/testing";
 import fc from "fast-check";
 import { askModel, askProduct, faultsOfAtoms, readAtoms } from "./answers.test-support.ts";
 import type { Product } from "./product.test-support.ts";
@@ -18,10 +30,17 @@ export type Operation =
   | { do: "send"; events: readonly Said[] }
   | { do: "sendAgain"; which: number }
   | { do: "restart"; part: "loader" | "worker" }
-  | { do: "passTime"; days: number };
+  | { do: "passTime"; days: number }
+  | { do: "merge"; left: number; right: number }
+  /** Of the edges that were stated so far. */
+  | { do: "unmerge"; which: readonly number[] }
+  | { do: "undo"; which: number }
+  | { do: "configure"; rules: number }
+  /** The person of one of the events sent so far. Hidden, and removed at once or with the next removal. */
+  | { do: "erase"; which: number; isRemoved: boolean };
 
 const said: fc.Arbitrary<Said> = fc.record({
-  what: fc.constantFrom("page", "view", "add", "order", "refund", "identify"),
+  what: fc.constantFrom("page", "view", "add", "order", "refund", "identify", "alias", "email", "phone"),
   device: fc.integer({ min: 0, max: 4 }),
   user: fc.oneof({ weight: 2, arbitrary: fc.constant(0) }, { weight: 3, arbitrary: fc.integer({ min: 1, max: 4 }) }),
   value: fc.integer({ min: 0, max: 5 }),
@@ -39,10 +58,28 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("sendAgain"), which: fc.nat(50) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("restart"), part: fc.constantFrom("loader", "worker") }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("merge"), left: fc.nat(6), right: fc.nat(6) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant("unmerge"), which: fc.array(fc.nat(30), { minLength: 1, maxLength: 3 }) }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("undo"), which: fc.nat(5) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("configure"), rules: fc.nat(30) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("erase"), which: fc.nat(50), isRemoved: fc.boolean() }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("passTime"), days: fc.integer({ min: 1, max: 40 }) }) },
 );
 
-export const operations = fc.array(operation, { minLength: 1, maxLength: 10 });
+export const operations = (maxLength: number): fc.Arbitrary<Operation[]> =>
+  fc.array(operation, { minLength: 1, maxLength, size: "max" });
+
+/** What has happened on one site of the product. */
+interface Run {
+  product: Product;
+  site: string;
+  history: HistoryEntry[];
+  sent: PersonEvent[];
+  decisions: PersonDecision[];
+}
 
 let sites = 0;
 
@@ -51,41 +88,44 @@ let sites = 0;
  * @throws what differs, with the operation after which it did
  */
 export async function runOperations(product: Product, list: readonly Operation[]): Promise<void> {
-  const site = `site-${++sites}`;
-  const history: HistoryEntry[] = [];
-  const sent: PersonEvent[] = [];
-  for (const [step, now] of list.entries()) {
-    await carryOut(product, site, now, history, sent);
+  const run: Run = { product, site: `site-${++sites}`, history: [], sent: [], decisions: [] };
+  for (const [step, operation] of list.entries()) {
+    // Loaders ask every two seconds who was erased, and no two decisions are made at once.
+    product.passTime(3_000);
+    await carryOut(run, operation);
     await product.settle();
-    const model = readHistory(history);
-    const atoms = await readAtoms(product.clickhouse, site);
-    const faults = faultsOfAtoms(model, atoms);
-    if (faults.length > 0) throw new Error(`after step ${step + 1} (${now.do}): ${faults.join("; ")}`);
-    const [asked, expected] = [await askProduct(product.clickhouse, site), askModel(model, atoms)];
-    for (const question of Object.keys(expected) as (keyof typeof expected)[]) {
-      const [is, should] = [textOf(asked[question]), textOf(expected[question])];
-      if (is !== should)
-        throw new Error(
-          `after step ${step + 1} (${now.do}) on ${site}, ${question} is\n  ${is}\nand should be\n  ${should}`,
-        );
-    }
+    const fault = await compare(run);
+    if (fault !== undefined) throw new Error(`after step ${step + 1} (${operation.do}) on ${run.site}, ${fault}`);
   }
 }
 
-async function carryOut(
-  product: Product,
-  site: string,
-  operation: Operation,
-  history: HistoryEntry[],
-  sent: PersonEvent[],
-): Promise<void> {
+async function compare({ product: { clickhouse }, site, history }: Run): Promise<string | undefined> {
+  const model = readHistory(history);
+  const atoms = await readAtoms(clickhouse, site);
+  const faults = faultsOfAtoms(model, atoms);
+  if (faults.length > 0) return faults.join("; ");
+  const [is, should] = [await askProduct(clickhouse, site), askModel(model, atoms)];
+  const wrong = (Object.keys(should) as (keyof typeof should)[]).find(
+    (name) => textOf(is[name]) !== textOf(should[name]),
+  );
+  return wrong && `${wrong} is\n  ${textOf(is[wrong])}\nand should be\n  ${textOf(should[wrong])}`;
+}
+
+async function carryOut(run: Run, operation: Operation): Promise<void> {
+  const { product, site, history, sent, decisions } = run;
   const accept = async (events: readonly PersonEvent[]): Promise<void> => {
     await product.accept(site, events);
     history.push(...events.map((event) => ({ what: "event" as const, event })));
   };
+  const decide = async (decision: PersonDecision): Promise<void> => {
+    await product.decide(site, decision);
+    decisions.push(decision);
+    history.push({ what: "decision", decision });
+  };
+  const id = randomUUID();
   switch (operation.do) {
     case "send": {
-      const events = operation.events.flatMap((what) => toEvent(site, what, product.now(), sent.length));
+      const events = operation.events.flatMap((what) => toEvent(what, product.now(), sent.length));
       // Numbered one by one: times never tie, as they hardly do in life.
       const numbered = events.map((event, i) => ({
         ...event,
@@ -95,19 +135,76 @@ async function carryOut(
       sent.push(...numbered);
       return accept(numbered);
     }
-    case "sendAgain": {
-      const event = sent[operation.which % Math.max(sent.length, 1)];
-      return event && accept([event]);
-    }
+    case "sendAgain":
+      return accept(sent.slice(operation.which % Math.max(sent.length, 1)).slice(0, 1));
     case "restart":
       return operation.part === "loader" ? product.restartLoader() : product.restartWorker();
     case "passTime":
-      product.passTime(operation.days * dayMs);
+      return product.passTime(operation.days * dayMs);
+    case "merge": {
+      const [left, right] = [nodes[operation.left]!, nodes[operation.right]!];
+      return left === right ? undefined : decide({ id, action: "merge", left, right });
+    }
+    case "unmerge": {
+      const stated = edgesOf(run);
+      const edges = operation.which.flatMap((which) => stated[which % Math.max(stated.length, 1)] ?? []);
+      return edges.length === 0 ? undefined : decide({ id, action: "unmerge", edges });
+    }
+    case "undo": {
+      const undone = decisions.at(-1 - operation.which);
+      return undone && decide({ id, action: "undo", undoes: undone.id });
+    }
+    case "configure": {
+      const rules = { ...defaultRules, ...someRules[operation.rules % someRules.length] };
+      product.configure(site, rules);
+      history.push({ what: "rules", rules });
+      return;
+    }
+    case "erase": {
+      const atoms = await readAtoms(product.clickhouse, site);
+      const event = sent.filter((one) => atoms.has(one.id)).at(operation.which % Math.max(atoms.size, 1));
+      if (event !== undefined) {
+        await product.erase(site, atoms.get(event.id)!);
+        history.push({ what: "erasure", of: event.id, at: product.now() });
+      }
+      if (operation.isRemoved) await product.purge();
+    }
   }
 }
 
+/** Every edge that events and decisions of this run stated. */
+function edgesOf({ sent, decisions }: Run): PersonEdge[] {
+  const ofEvents = sent.flatMap((event): PersonEdge[] => {
+    const { user, device, own } = nodesOf(event, []);
+    const contacts = contactsOf(event, []).map(([kind, other]) => ({ kind, node: own ?? "", other }));
+    const alias =
+      event.type === "alias" && user ? [{ kind: "alias", node: user, other: event.previousId ?? "" } as const] : [];
+    return [...(user && device ? [{ kind: "login", node: device, other: user } as const] : []), ...alias, ...contacts];
+  });
+  const manual = decisions.flatMap((decision) =>
+    decision.action === "merge" ? manualEdge(decision.left, decision.right) : [],
+  );
+  return [...ofEvents, ...manual];
+}
+
+const nodes = ["user:u1", "user:u2", "user:u3", "device:d1", "device:d2", "device:d3", "device:d4"];
+
+const few = { max: 1, withinDays: 20 };
+const someRules: readonly Partial<IdentityRules>[] = [
+  {},
+  { trustsForms: true },
+  { aliasJoinsUsers: false },
+  { maxAtoms: 2 },
+  { unique: ["phone"], trustsForms: true },
+  { priority: ["phone", "email"], unique: ["email"] },
+  { priority: ["phone"] },
+  { blocked: [" U1", "an@shop.example"] },
+  { limits: { ...defaultRules.limits, user_id: few } },
+  { limits: { ...defaultRules.limits, email: few, phone: few }, trustsForms: true },
+];
+
 const dayMs = 86_400_000;
-const users = ["", "u1", "u2", "u3", "u3"];
+const users = ["", "u1", "u2", "u3", "null"];
 const names = {
   page: "page",
   view: "Product Viewed",
@@ -116,12 +213,7 @@ const names = {
   refund: "Order Refunded",
 };
 
-function toEvent(
-  site: string,
-  { what, device, user, value, daysAgo, isServer }: Said,
-  now: number,
-  count: number,
-): PersonEvent[] {
+function toEvent({ what, device, user, value, daysAgo, isServer }: Said, now: number, count: number): PersonEvent[] {
   const anonymousId = device === 0 ? "" : `d${device}`;
   const userId = users[user] ?? "";
   if (anonymousId === "" && userId === "") return [];

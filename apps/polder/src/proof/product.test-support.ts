@@ -1,14 +1,21 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createClickHouse, createEventStore, createIdentityStore, migrate, type ClickHouse } from "@polder/clickhouse";
-import type { LogRecord } from "@polder/core";
+import {
+  createClickHouse,
+  createErasureStore,
+  createEventStore,
+  createIdentityStore,
+  migrate,
+  type ClickHouse,
+} from "@polder/clickhouse";
+import { emailHash, phoneHash, type LogRecord } from "@polder/core";
 import { buildEventRow } from "@polder/core/contracts";
 import { startEngine } from "@polder/engine";
 import { createLmdbLog } from "@polder/lmdb";
 import { createLoader, type Loader } from "@polder/loader";
-import { dayOf, type PersonEvent } from "@polder/testing";
-import { createWorker, type Worker } from "@polder/worker";
+import { dayOf, type IdentityRules, type PersonDecision, type PersonEvent } from "@polder/testing";
+import { createEraser, createWorker, type Eraser, type Worker } from "@polder/worker";
 import { Registry } from "prom-client";
 
 const silent = { info() {}, warn() {}, error() {} };
@@ -18,7 +25,13 @@ export interface Product {
   clickhouse: ClickHouse;
   /** As a collector appends them, and until they are loaded. */
   accept(site: string, events: readonly PersonEvent[]): Promise<void>;
-  /** Until the worker finds nothing left to do. */
+  decide(site: string, decision: PersonDecision): Promise<void>;
+  configure(site: string, rules: IdentityRules): void;
+  /** Hidden when it resolves. */
+  erase(site: string, person: number): Promise<void>;
+  /** Removes the rows of those who were erased. */
+  purge(): Promise<void>;
+  /** Until the worker has looked at all that is new. */
   settle(): Promise<void>;
   restartLoader(): Promise<void>;
   /** A worker that remembers nothing. */
@@ -37,6 +50,8 @@ export async function startProduct(startsAt: number): Promise<Product> {
   let time = startsAt;
   const now = (): Date => new Date(time);
 
+  const rules = new Map<string, IdentityRules>();
+
   const startLoader = (): { loader: Loader; running: Promise<void> } => {
     const loader = createLoader({
       log,
@@ -44,12 +59,22 @@ export async function startProduct(startsAt: number): Promise<Product> {
       logger: silent,
       registry: new Registry(),
       now,
+      clock: () => time,
       lingerMs: 1,
     });
     return { loader, running: loader.run() };
   };
   const newWorker = (): Worker =>
-    createWorker({ store: createIdentityStore(clickhouse), logger: silent, registry: new Registry(), now });
+    createWorker({
+      store: createIdentityStore(clickhouse),
+      identityRules: () => rules,
+      logger: silent,
+      registry: new Registry(),
+      now,
+    });
+  const erasures = createErasureStore({ clickhouse });
+  const newEraser = (): Eraser => createEraser({ store: erasures, now, everyMs: 0, graceMs: 0 });
+  let eraser = newEraser();
   let loading = startLoader();
   let worker = newWorker();
 
@@ -74,6 +99,25 @@ export async function startProduct(startsAt: number): Promise<Product> {
       );
       await loaded();
     },
+    async decide(site, decision) {
+      const nothing = { left: "", right: "", edges: [], undoes: "" };
+      const edges =
+        decision.action !== "unmerge"
+          ? []
+          : decision.edges.map(({ kind, node, other }) => {
+              if (kind === "email") return { kind, node, other: emailHash(other) };
+              return { kind, node, other: kind === "phone" ? phoneHash(other) : other };
+            });
+      const row = { ...nothing, ...decision, edges, site, at: timeText(time), actor: "proof", reason: "to see" };
+      await clickhouse.insertRows("identity_decision", [row]);
+    },
+    configure: (site, ofSite) => void rules.set(site, ofSite),
+    async erase(site, person) {
+      await erasures.request({ site, people: [person], actor: "proof", reason: "to see", at: now() });
+    },
+    async purge() {
+      await eraser.tick();
+    },
     async settle() {
       await worker.tick();
     },
@@ -83,6 +127,7 @@ export async function startProduct(startsAt: number): Promise<Product> {
     },
     restartWorker() {
       worker = newWorker();
+      eraser = newEraser();
     },
     passTime: (ms) => void (time += ms),
     now: () => time,

@@ -4,6 +4,10 @@ import type { Parameters } from "./parameters.ts";
 // As JSON writes numbers. What has another form is a text: "12a", "0x10" and "inf" are no numbers.
 const numberForm = "'^-?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?$'";
 
+/** @returns an expression of type Nullable(Float64): a text that is no number has none. */
+export const numberOf = (text: string): string =>
+  `toFloat64OrNull(if(match(${text}, ${numberForm}), ${text}, ''))`;
+
 const operators = { greaterThan: ">", atLeast: ">=", lessThan: "<", atMost: "<=" } as const;
 
 /** @returns a condition on `text`, an expression of type String whose empty text says that there is no value. */
@@ -23,7 +27,7 @@ export function compileListComparison(texts: string, comparison: Comparison, par
 }
 
 function* valueTerms(text: string, comparison: Comparison, { bind }: Parameters): Generator<string> {
-  const number = `toFloat64OrNull(if(match(${text}, ${numberForm}), ${text}, ''))`;
+  const number = numberOf(text);
   const oneOf = (values: readonly Scalar[]): string => {
     const numbers = values.filter((value) => typeof value === "number");
     const texts = values.filter((value) => typeof value !== "number").map(String);

@@ -1,4 +1,5 @@
-import { splitPropertyPath, type EventFilter, type Window } from "@polder/core";
+import type { EventFilter, Window } from "@polder/core";
+import { numberOf } from "./compile-comparison.ts";
 import { compileEventFilters, propertyText } from "./compile-event-filter.ts";
 import { compileWindow } from "./compile-window.ts";
 import type { Parameters } from "./parameters.ts";
@@ -15,7 +16,6 @@ export interface EventMark {
   of: EventSource;
 }
 export interface EventRowsOptions {
-  site: string;
   /** In milliseconds. */
   now: number;
   marks?: readonly EventMark[];
@@ -32,6 +32,7 @@ const moment = "(events.time, events._offset)";
 /**
  * A subquery: a row an event of people, with `person_id`, `time` and `place`, which together with time says what came first.
  * Left out are bots and what has no identity; an order that was sent twice is one row.
+ * It takes the parameter `{site:String}`.
  */
 export function eventRows(source: EventSource, options: EventRowsOptions, parameters: Parameters): string {
   const names = new Set(source.names);
@@ -61,7 +62,7 @@ function otherRows(source: EventSource, options: EventRowsOptions, parameters: P
     ),
     ...(options.addend === undefined ? [] : [`${addend(options.addend, parameters)} AS addend`]),
   ];
-  return `SELECT ${columns.join(", ")} FROM events WHERE ${and(ofPeople(options), names, conditionOf(source, options, parameters))}`;
+  return `SELECT ${columns.join(", ")} FROM events WHERE ${and(ofPeople, names, conditionOf(source, options, parameters))}`;
 }
 
 function orderRows(source: EventSource, options: EventRowsOptions, parameters: Parameters): string {
@@ -101,7 +102,7 @@ function orderRows(source: EventSource, options: EventRowsOptions, parameters: P
       ? []
       : ["property" in options.addend ? "events.addend AS addend" : `${addend(options.addend, parameters)} AS addend`]),
   ];
-  const all = and(ofPeople(options), `events.name = '${orderName}'`);
+  const all = and(ofPeople, `events.name = '${orderName}'`);
   const window = windowOf(source, options, parameters);
   // Only orders with a copy in the window can have their first one there.
   const candidates =
@@ -111,7 +112,7 @@ function orderRows(source: EventSource, options: EventRowsOptions, parameters: P
 ) AS events WHERE ${and("events.fits", ...filtersOf(source.where, "amount", parameters), ...window)}`;
 }
 
-const ofPeople = (_options: EventRowsOptions): string =>
+const ofPeople =
   "events.site = {site:String} AND events.bot = '' AND events.atom != 0";
 
 const conditionOf = (source: EventSource, options: EventRowsOptions, parameters: Parameters): string =>
@@ -146,8 +147,6 @@ function addend(of: EventRowsOptions["addend"] & {}, parameters: Parameters): st
   // Whole millionths add up to the same whatever the order; fractions of floating point do not.
   return `ifNull(toInt128(round(${numberOf(text)} * 1000000)), toInt128(0))`;
 }
-
-const numberOf = (text: string): string => text;
 
 const and = (...conditions: string[]): string => {
   const stated = conditions.filter((condition) => condition !== "");

@@ -1,5 +1,8 @@
-import { devicesOfPeople, never } from "./devices-of-people.ts";
 import { askedPurposes } from "../migrations/0012-people-consent.ts";
+import { devicesOfPeople } from "./devices-of-people.ts";
+import { flagsOfPeople } from "./flags-of-people.ts";
+import { isOneOf } from "./is-one-of.ts";
+import { joinedAt } from "./joined-at.ts";
 
 export interface PersonConsentOptions {
   /** A subquery with one column of person ids: only these are asked about. */
@@ -13,9 +16,11 @@ const maskOf = (holds: (bit: number) => string): string =>
 const ads = 5;
 /** measurement and profile: a contract and the law do not ask whether the visitor agrees. */
 const heldByLaw = 6;
+/** A moment that never comes: of what joins two devices and is not known. */
+const never = "18446744073709551615";
 const dayMs = 86_400_000;
 
-const time = (mask: string): string => `intDiv(${mask}, 128)`;
+const time = (mask: string): string => `bitShiftRight(${mask}, 7)`;
 const refuses = (mask: string, bit: number): string => `bitTest(${mask}, ${bit})`;
 const restsOnYes = (mask: string): string => `bitTest(${mask}, 6)`;
 const allows = (mask: string, bit: number): string => `(${mask} > 0 AND NOT ${refuses(mask, bit)})`;
@@ -28,12 +33,12 @@ const seenWithout = (bit: number, isByYes: boolean): string => {
   return `greatest(${of("by_choice")}, ${of("by_choice_anywhere")})`;
 };
 
+/** Of a device: when it last said no (`denied`), when it said the yes that holds (`granted`), and whether it allows the purpose. */
 const deviceVerdict = (bit: number): string => {
-  const [said, anywhere] = [`said${bit}`, `anywhere${bit}`];
-  const yes = `yes${bit}`;
+  const [said, anywhere, yes] = [`said${bit}`, `anywhere${bit}`, `yes${bit}`];
   const signal = bit === ads ? `if(${yes} > 0, greatest(without${bit}, taken${bit}), without${bit})` : `without${bit}`;
-  return `multiIf(bitTest(${anywhere}, 0), intDiv(${anywhere}, 2), bitTest(${said}, 0), intDiv(${said}, 2), 0) AS no${bit},
-    if(bitTest(${said}, 0), 0, intDiv(${said}, 2)) AS ${yes},
+  return `multiIf(bitTest(${anywhere}, 0), bitShiftRight(${anywhere}, 1), bitTest(${said}, 0), bitShiftRight(${said}, 1), 0) AS no${bit},
+    if(bitTest(${said}, 0), 0, bitShiftRight(${said}, 1)) AS ${yes},
     ${seenWithout(bit, false)} AS without${bit},
     ${seenWithout(bit, true)} AS taken${bit},
     multiIf(no${bit} > 0, no${bit}, ${signal} > ${yes}, ${signal}, 0) AS denied${bit},
@@ -44,45 +49,60 @@ const deviceVerdict = (bit: number): string => {
       OR (${allows("by_key", bit)} AND (NOT ${restsOnYes("by_key")} OR ${fresh(time("by_key"))})))) AS allows${bit}`;
 };
 
-const since = (users: string): string => `if(empty(${users}), 0, arrayMin(user -> user.2, ${users}))`;
+const verdicts = (people: string | undefined): string => `(
+    SELECT *,
+    ${each(deviceVerdict)}
+    FROM (
+      SELECT *, (SELECT if(argMax(grant_days, n) = 0, 365, argMax(grant_days, n)) * ${dayMs} FROM consent_setting WHERE site = {site:String}) AS term
+      FROM ${devicesOfPeople(people)}
+    ))`;
 
-// Devices of the same user have been together since the later of the two was first seen with that user; others since all that joins the person.
-const together = `arrayMin(arrayPushBack(
-        arrayFlatten(arrayMap(a -> arrayMap(b -> if(a.1 = b.1, greatest(a.2, b.2), ${never}), y.users), x.users)),
-        greatest(${since("x.users")}, ${since("y.users")}, if(accounts <= 1 AND (x.named = 0 OR y.named = 0), 0, joined))))`;
+// Two devices of one user have been together since the later of them was first seen with that user; else since all was there that joins the person.
+const together = `greatest(x.since, y.since, if(x.user = y.user AND x.user > 0 OR accounts < 2 AND (x.named = 0 OR y.named = 0), 0, if(joined_ms = 0, ${never}, joined_ms)))`;
 
 const overruled = (bit: number): string =>
-  `if(bitTest(disputed, ${bit}), arrayAll(x -> x.denied${bit} = 0 OR arrayExists(
-      y -> y.granted${bit} > x.denied${bit} AND y.granted${bit} > ${together}, devices), devices), 0)`;
+  `arrayAll(x -> x.denied${bit} = 0 OR arrayExists(
+      y -> y.granted${bit} > x.denied${bit} AND y.granted${bit} > ${together}, devices), devices)`;
+
+/** Above 0: one of its choices is a no, or its last event was not allowed something. */
+const hasNo = `bitAnd(s.by_choice, 62) + ${askedPurposes.map((purpose) => `bitAnd(s.${purpose}, 1)`).join(" + ")}`;
 
 /**
  * What every person of a site may be used for at a moment: a subquery with the columns `person_id` UInt32, one row each and never 0, and `mask` UInt8, bits
  * as in `consent_mask`. It takes the parameters `{site:String}` and `{now:Int64}`, in milliseconds since 1970. The rule is that of `consentOfPerson` in
  * `@polder/core`, flags included. Whoever is not among the rows may be used for nothing.
  */
-export const personConsent = ({ people }: PersonConsentOptions = {}): string => `(
-SELECT person_id, toUInt8(bitAnd(bitXor(63, off), bitOr(1, bitOr(bitAnd(held, ${heldByLaw}),
-  bitAnd(allowed, bitOr(bitXor(62, bitAnd(62, denied)), ${maskOf(overruled)})))))) AS mask
+export function personConsent({ people }: PersonConsentOptions = {}): string {
+  // Few have a device that says no beside another, and only theirs have to be compared one by one.
+  const disputing = `SELECT person(s.atom) AS person_id FROM consent_state AS s
+    WHERE s.site = {site:String}${people === undefined ? "" : ` AND ${isOneOf(people)("person(s.atom)")}`}
+    GROUP BY person_id HAVING max(${hasNo}) > 0 AND min(if(s.device = 0, toUInt64(s.atom), s.device)) != max(if(s.device = 0, toUInt64(s.atom), s.device))`;
+  return `(
+SELECT
+  state.person_id AS person_id,
+  toUInt8(bitAnd(bitXor(63, flags.off), bitOr(1, bitOr(bitAnd(held, ${heldByLaw}), bitAnd(allowed, bitOr(bitXor(62, denied), dispute.overruled)))))) AS mask
 FROM (
   SELECT
     person_id,
-    ${never} AS joined,
-    groupBitOr(off) AS off,
     groupBitOr(${maskOf((bit) => `allows${bit}`)}) AS allowed,
     groupBitOr(${maskOf((bit) => allows("by_law", bit))}) AS held,
-    groupBitOr(${maskOf((bit) => `denied${bit} > 0`)}) AS denied,
-    ${maskOf((bit) => `max(denied${bit}) > 0 AND max(granted${bit}) > max(denied${bit})`)} AS disputed,
-    length(groupUniqArrayArray(arrayMap(user -> user.1, users))) AS accounts,
-    groupArray(tuple(users, named, ${each((bit) => `denied${bit}, granted${bit}`, ", ")})::Tuple(
-      users Array(Tuple(UInt64, UInt64)), named UInt8, ${each((bit) => `denied${bit} UInt64, granted${bit} UInt64`, ", ")})) AS devices
-  FROM (
-    SELECT *,
-    ${each(deviceVerdict)}
-    FROM (
-      SELECT *, (SELECT if(argMax(grant_days, n) = 0, 365, argMax(grant_days, n)) * ${dayMs} FROM consent_setting WHERE site = {site:String}) AS term
-      FROM ${devicesOfPeople(people)}
-    )
-  )
-  ${people === undefined ? "" : `WHERE person_id IN (${people})`}
+    groupBitOr(${maskOf((bit) => `denied${bit} > 0`)}) AS denied
+  FROM ${verdicts(people)}
   GROUP BY person_id
-))`;
+) AS state
+LEFT JOIN (
+  SELECT of_devices.person_id AS person_id, ${maskOf(overruled)} AS overruled
+  FROM (
+    SELECT
+      person_id,
+      if(max(last_user) = 0, 0, if(minIf(first_user, first_user > 0) = max(last_user), 1, 2)) AS accounts,
+      groupArray(tuple(if(first_user = last_user, first_user, 0), since_ms, named, ${each((bit) => `denied${bit}, granted${bit}`, ", ")})::Tuple(
+        user UInt64, since UInt64, named UInt8, ${each((bit) => `denied${bit} UInt64, granted${bit} UInt64`, ", ")})) AS devices
+    FROM ${verdicts(disputing)}
+    GROUP BY person_id
+    HAVING ${each((bit) => `(max(denied${bit}) > 0 AND max(granted${bit}) > max(denied${bit}))`, " OR ")}
+  ) AS of_devices
+  LEFT JOIN ${joinedAt(disputing)} AS joins ON joins.person_id = of_devices.person_id
+) AS dispute ON dispute.person_id = state.person_id
+LEFT JOIN ${flagsOfPeople} AS flags ON flags.person_id = state.person_id)`;
+}

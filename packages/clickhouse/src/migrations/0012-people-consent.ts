@@ -1,4 +1,5 @@
-import { retainedUntil9, retentionView, weekAndClass } from "./0009-retention.ts";
+import { retentionView, weekAndClass } from "./0009-retention.ts";
+import { retainedUntil11 } from "./0011-identity.ts";
 import type { MoreKeys, ViewSource } from "./0003-materialized-views.ts";
 import type { Migration } from "./render-migrations.ts";
 
@@ -33,7 +34,9 @@ export const consentStateSelect = (
   ${lastMask("by_choice", "'consent', 'opt_out', 'notice'", "consent")},
   ${lastMask("by_key", "'consent_elsewhere', 'legitimate_interest'", "consent_elsewhere")},
   ${lastMask("by_law", "'contract', 'legal_obligation'", "")},
-  min(events.time) AS first_seen${more.columns.map((column) => `,\n  ${column}`).join("")}
+  if(any(anonymous_id) = '', toDateTime64(0, 3, 'UTC'), min(events.time)) AS since,
+  max(cityHash64(anonymous_id, if(anonymous_id = '', user_id, ''))) AS device,
+  max(if(user_id = '', 0, cityHash64(user_id))) AS user${more.columns.map((column) => `,\n  ${column}`).join("")}
 FROM ${source.from} AS events
 WHERE atom != 0 AND bot = ''${source.and}
 GROUP BY site, atom${more.names.map((name) => `, ${name}`).join("")}`;
@@ -45,7 +48,9 @@ const columns = [
   "by_choice",
   "by_key",
   "by_law",
-  "first_seen",
+  "since",
+  "device",
+  "user",
   ...weekAndClass.names,
 ].join(", ");
 
@@ -70,7 +75,9 @@ ${choiceColumns}
   by_choice SimpleAggregateFunction(max, UInt64) COMMENT 'Last event by choice or regime (consent, opt_out, notice): ${maskLayout}',
   by_key SimpleAggregateFunction(max, UInt64) COMMENT 'Last event on a basis of its key that a no undoes (consent_elsewhere, legitimate_interest): as by_choice',
   by_law SimpleAggregateFunction(max, UInt64) COMMENT 'Last event on a contract or the law: as by_choice',
-  first_seen SimpleAggregateFunction(min, DateTime64(3, 'UTC')) COMMENT 'Time of the first event: of an identity with both ids, when they were first seen together',
+  since SimpleAggregateFunction(min, DateTime64(3, 'UTC')) COMMENT 'When the device was first seen with this user; 1970-01-01 for a user without a device',
+  device SimpleAggregateFunction(max, UInt64) COMMENT 'Hash of the anonymous id, or of the user id where there is none: whose choices are one; 0 after a withdrawal',
+  user SimpleAggregateFunction(max, UInt64) COMMENT 'Hash of the user id; 0 when none, and after a withdrawal',
   week Date COMMENT 'Monday of the week in which the events arrived, in UTC',
   is_known UInt8 COMMENT '1: events with a user id; 0: anonymous ones'
 )
@@ -102,7 +109,7 @@ ORDER BY (site, user_id, anonymous_id, at)
 SETTINGS {dedup}, default_compression_codec = 'ZSTD(1)'
 COMMENT 'Who may not be used, or not for what, by their own wish: append-only, the last row of an identifier, flag and purpose holds';
 
-${retentionView([...retainedUntil9, { table: "consent_state", week: "week", isKnown: "is_known" }])}
+${retentionView([...retainedUntil11, { table: "consent_state", week: "week", isKnown: "is_known" }])}
 `,
   fill: `
 INSERT INTO {db}.consent_state (${columns})

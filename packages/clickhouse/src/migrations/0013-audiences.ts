@@ -1,3 +1,4 @@
+import { retainedUntil9, retentionView } from "./0009-retention.ts";
 import type { Migration } from "./render-migrations.ts";
 
 /** Reasons in `audience_log`, in the order in which the first that holds is given. */
@@ -97,6 +98,17 @@ ORDER BY atom
 SETTINGS {dedup}
 COMMENT 'The table identity as audiences saw it last: read it with FINAL';
 
+CREATE TABLE IF NOT EXISTS {db}.audience_permit {on_cluster} (
+  site LowCardinality(String) COMMENT 'Id of the site',
+  purpose LowCardinality(String) COMMENT 'Purpose',
+  n UInt64 COMMENT 'The turn: the greatest holds',
+  people AggregateFunction(groupBitmap, UInt32) COMMENT 'Numbers of the people who may be used for it'
+)
+ENGINE = {engine_everywhere ReplacingMergeTree(n)}
+ORDER BY (site, purpose)
+SETTINGS {dedup}
+COMMENT 'Who may be used for what, as audiences saw it last';
+
 -- Whose turn it is to work audiences out: who adds the next number, by its token, and nobody before.
 CREATE TABLE IF NOT EXISTS {db}.audience_tick {on_cluster} (
   what LowCardinality(String) COMMENT 'audiences',
@@ -145,7 +157,8 @@ COMMENT 'What was exported, when, by whom and for what, without whom it was abou
 CREATE TABLE IF NOT EXISTS {db}.audience_export_person {on_cluster} (
   export_id String COMMENT 'Id of the export',
   person UInt32 COMMENT 'Number of the person',
-  verdict LowCardinality(String) COMMENT 'exported, or why not',
+  verdict LowCardinality(String) COMMENT 'permitted or consent (may not be used for the purpose); and exported for those of the permitted with an identifier',
+  mask UInt8 COMMENT 'What the person may be used for, as in consent_mask',
   at DateTime('UTC') DEFAULT now() COMMENT 'When it was decided: the row goes after an hour at most'
 )
 ENGINE = {engine_everywhere MergeTree()}
@@ -246,5 +259,12 @@ FROM {db}.audience_size AS z FINAL
 LEFT JOIN (SELECT site, audience, max(is_anonymous) AS is_anonymous FROM {db}.audience GROUP BY site, audience) AS a
   ON a.site = z.site AND a.audience = z.audience
 COMMENT 'Size of each audience over time: one row an hour in which it changed';
+
+${retentionView([
+  ...retainedUntil9,
+  { table: "consent_state", week: "week", isKnown: "is_known" },
+  { table: "audience_log", week: "toMonday(at)", isKnown: "1" },
+  { table: "audience_size", week: "toMonday(hour)", isKnown: "1" },
+])}
 `,
 };

@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS {db}.erasure {on_cluster} (
   round UInt16 COMMENT '1: as it was asked for; one more each time that something of the person came to light afterwards',
   kind LowCardinality(String) COMMENT 'person: everything; traits: the named traits, the person goes on',
   person UInt32 COMMENT 'Number of the person when it was asked',
-  atoms Array(UInt32) COMMENT 'Numbers of the identities: of kind person they are nobody any more',
+  atoms Array(UInt32) COMMENT 'Numbers of the identities: of kind person those that are not in kept_atoms are nobody any more',
   kept_atoms Array(UInt32) COMMENT 'Of these, those that somebody new has begun to use since: they lose what happened before the erasure, and go on',
   keys Array(UInt64) COMMENT 'Keyed hashes (SipHash, the key is in erasure_key) of the ids: what happened before requested_at under one of them is refused',
   traits Array(String) COMMENT 'With kind traits: names of the traits',

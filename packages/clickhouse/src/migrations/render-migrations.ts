@@ -9,9 +9,12 @@ import { consentChoices } from "./0007-consent-choices.ts";
 import { lossLedger } from "./0008-loss-ledger.ts";
 import { retention } from "./0009-retention.ts";
 import { loading } from "./0010-loading.ts";
+import { identity } from "./0011-identity.ts";
 import { peopleConsent } from "./0012-people-consent.ts";
 import { audiences } from "./0013-audiences.ts";
 import { rights } from "./0014-rights.ts";
+import { profiles } from "./0015-profiles.ts";
+import { imports } from "./0016-imports.ts";
 
 /** SQL as written in this folder: statements that each end with a semicolon at the end of a line, with the places below to fill in. */
 export interface Migration {
@@ -50,9 +53,12 @@ export const migrations: readonly Migration[] = [
   lossLedger,
   retention,
   loading,
+  identity,
   peopleConsent,
   audiences,
   rights,
+  profiles,
+  imports,
 ];
 
 export const renderMigrations = (options: RenderOptions): RenderedMigration[] =>

@@ -1,37 +1,13 @@
 import type { ClickHouse } from "../clickhouse.ts";
-import { selectEvent, toStoredEvent, type EventSelection } from "./event-columns.ts";
-import type { StoredEvent } from "./read-queries.ts";
+import type { TimelineEvent, TimelinePage, TimelineQuestion } from "./read-queries.ts";
 
-/** The place of an event in the timeline of its person. Unique, and the same for ever: nothing that comes in later changes it. */
-export interface TimelinePlace {
-  /** Milliseconds since 1970. */
-  time: number;
-  partition: number;
-  offset: number;
-}
-
-export interface TimelineQuestion {
-  /** Events before this place; the newest when left out. */
-  before?: TimelinePlace | undefined;
-  limit: number;
-  type?: string | undefined;
-  name?: string | undefined;
-}
-
-export type TimelineEvent = StoredEvent & { messageId: string; properties: { readonly [name: string]: unknown } };
-
-export interface TimelinePage {
-  /** Newest first. */
-  events: TimelineEvent[];
-  /** Where the next page begins; undefined when this is the last. */
-  next: TimelinePlace | undefined;
-}
-
-type Row = EventSelection & { messageId: string; properties: string };
+type Row = Omit<TimelineEvent, "choices" | "properties"> & {
+  choices: [purpose: string, state: string][];
+  properties: string;
+};
 
 /**
  * By place and not by number: what arrives between two pages, late or new, moves nothing, so no event comes twice and none that was there is left out.
- * `ofPerson` is a condition on `events` with the parameters given.
  */
 export async function readTimeline(
   clickhouse: ClickHouse,
@@ -40,41 +16,46 @@ export async function readTimeline(
   { before, limit, type, name }: TimelineQuestion,
 ): Promise<TimelinePage> {
   const conditions = [
-    "site = {site:String} AND atom IN {atoms:Array(UInt32)} AND bot = ''",
+    "e.site = {site:String} AND e.atom IN {atoms:Array(UInt32)}",
     ...(before === undefined
       ? []
       : [
-          // The day lets whole granules be passed over: it is at most a day from the time in UTC, in whichever zone.
-          "day <= toDate(fromUnixTimestamp64Milli({time:Int64}, 'UTC')) + 1",
-          "(events.time, _partition, _offset) < (fromUnixTimestamp64Milli({time:Int64}, 'UTC'), {partition:UInt16}, {offset:UInt64})",
+          // On its own so that the index can be asked.
+          "e.time <= fromUnixTimestamp64Milli({time:Int64}, 'UTC')",
+          "(e.time, e._offset, e._partition) < (fromUnixTimestamp64Milli({time:Int64}, 'UTC'), {offset:UInt64}, {partition:UInt16})",
         ]),
-    ...(type === undefined ? [] : ["events.type = {type:String}"]),
-    ...(name === undefined ? [] : ["events.name = {name:String}"]),
+    ...(type === undefined ? [] : ["e.type = {type:String}"]),
+    ...(name === undefined ? [] : ["e.name = {name:String}"]),
   ];
   const rows = await clickhouse.query<Row>(
-    `SELECT ${selectEvent}, message_id AS messageId, toJSONString(events.properties) AS properties
-     FROM events WHERE ${conditions.join(" AND ")}
-     ORDER BY events.time DESC, _partition DESC, _offset DESC LIMIT {limit:UInt32}`,
+    `SELECT e._partition AS partition, e._offset AS offset, toUnixTimestamp64Milli(e.time) AS time, e.type AS type, e.name AS name, e.atom AS atom,
+       session_id AS sessionId, url_host AS urlHost, url_path AS urlPath, page_title AS pageTitle, page_group AS pageGroup, channel, country, device, browser, os,
+       origin, partner, consent_mask AS consentMask, basis, order_id AS orderId, toString(e.amount) AS amount, currency,
+       arrayZip(\`choice.purpose\`, \`choice.state\`) AS choices, toJSONString(e.properties) AS properties
+     FROM atom_event AS e WHERE ${conditions.join(" AND ")}
+     ORDER BY e.time DESC, e._offset DESC, e._partition DESC LIMIT 1 BY e._partition, e._offset LIMIT {limit:UInt32}`,
     {
       params: {
         site,
         atoms,
         limit: limit + 1,
-        ...(before === undefined ? {} : before),
+        ...(before === undefined ? {} : { ...before }),
         ...(type === undefined ? {} : { type }),
         ...(name === undefined ? {} : { name }),
       },
     },
   );
   const events = rows.slice(0, limit).map((row) => ({
-    ...toStoredEvent(row),
-    messageId: row.messageId,
+    ...row,
+    choices: row.choices.map(([purpose, state]) => ({ purpose, state })),
     properties: JSON.parse(row.properties) as TimelineEvent["properties"],
   }));
   const last = events.at(-1);
-  const next =
-    rows.length > limit && last !== undefined
-      ? { time: last.time, partition: last.partition, offset: last.offset }
-      : undefined;
-  return { events, next };
+  return {
+    events,
+    next:
+      rows.length > limit && last !== undefined
+        ? { time: last.time, partition: last.partition, offset: last.offset }
+        : undefined,
+  };
 }

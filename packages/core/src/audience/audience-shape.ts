@@ -6,19 +6,19 @@ import {
   numberComparisonFields,
   numberComparisonShape,
 } from "./comparison.ts";
-import { eventFiltersShape, propertyPathShape } from "./event-filter.ts";
+import { eventFiltersShape, addendPathShape } from "./event-filter.ts";
 import type { FormsShape, ObjectShape, Shape } from "./shape.ts";
 import { durationShape, windowShape } from "./window.ts";
 
 const maxConditions = 50;
 const name = { type: "text", isNotEmpty: true, maxLength: limits.maxNameLength } as const;
-const currency: Shape = {
+export const currencyShape: Shape = {
   type: "text",
   about: "The currency, as EUR: nothing is added up across currencies.",
   check: (text) => (/^[A-Z]{3}$/.test(text) ? undefined : "must be the three capitals of a currency, as EUR."),
 };
 
-const eventNames: Shape = {
+export const eventNamesShape: Shape = {
   type: "list",
   about: "Name of the event, or a list of names of which any counts. `*`: whatever happened.",
   min: 1,
@@ -46,11 +46,11 @@ const sum: ObjectShape = {
       noun: "what is added up",
       about: "What is added up: `amount`, or the property of each event that is a number.",
       forms: () => ({
-        property: { type: "object", about: "A property.", fields: { property: propertyPathShape } },
+        property: { type: "object", about: "A property.", fields: { property: addendPathShape } },
       }),
       orText: "amount",
     },
-    currency,
+    currency: currencyShape,
     ...numberComparisonFields,
   },
   required: ["of"],
@@ -78,7 +78,7 @@ const event: ObjectShape = {
   type: "object",
   about: "Something happened: at least once, or as often, as much, first or last as stated.",
   fields: {
-    event: eventNames,
+    event: eventNamesShape,
     where: eventFiltersShape,
     within: { ...windowShape, about: "Only events in this window. Absent: ever." },
     count: { ...numberComparisonShape, about: "How many such events there are: zero when there are none." },
@@ -105,7 +105,7 @@ const sequence: ObjectShape = {
         type: "object",
         name: "step",
         about: "A step.",
-        fields: { event: eventNames, where: eventFiltersShape },
+        fields: { event: eventNamesShape, where: eventFiltersShape },
         required: ["event"],
       },
     },

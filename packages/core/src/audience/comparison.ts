@@ -25,10 +25,23 @@ export type NumberComparison = Pick<
 > & { is?: number; isNot?: number };
 
 const maxItems = 1_000;
+/** A server takes 128 KiB of one value of a statement. */
+const maxListLength = 30_000;
 export const maxTextLength = 1_000;
 const text = { type: "text", maxLength: maxTextLength, isNotEmpty: true } as const;
 const number = { type: "number", min: -1e15, max: 1e15 } as const;
 const scalar = { type: "scalar", maxLength: maxTextLength } as const;
+
+const scalars = {
+  type: "list",
+  min: 1,
+  max: maxItems,
+  of: { ...scalar, about: "A value." },
+  check: (items: readonly unknown[]) =>
+    items.reduce<number>((length, item) => length + String(item).length, 0) > maxListLength
+      ? `has more than ${maxListLength} characters in all: use a trait or a property that says the same in fewer values.`
+      : undefined,
+} as const;
 
 const numberFields = {
   greaterThan: { ...number, about: "More than this number." },
@@ -41,20 +54,8 @@ const numberFields = {
 export const comparisonFields: ObjectShape["fields"] = {
   is: { ...scalar, about: "Equal to this. Texts compare letter by letter, numbers as numbers." },
   isNot: { ...scalar, about: "There, and not equal to this." },
-  in: {
-    type: "list",
-    about: "Equal to one of these.",
-    min: 1,
-    max: maxItems,
-    of: { ...scalar, about: "A value." },
-  },
-  notIn: {
-    type: "list",
-    about: "There, and equal to none of these.",
-    min: 1,
-    max: maxItems,
-    of: { ...scalar, about: "A value." },
-  },
+  in: { ...scalars, about: "Equal to one of these." },
+  notIn: { ...scalars, about: "There, and equal to none of these." },
   contains: { ...text, about: "Holds this text. Capitals count." },
   startsWith: { ...text, about: "Begins with this text. Capitals count." },
   endsWith: { ...text, about: "Ends with this text. Capitals count." },

@@ -61,13 +61,20 @@ const columnFilter: ObjectShape = {
   needsOneOf: comparisonNames,
 };
 
-/** Also where a property is added up. */
-export const propertyPathShape: Shape = {
+const propertyPathShape: Shape = {
   type: "text",
   about: "Name of the property. `address.city` goes into an object, `products[].sku` looks at each item of a list.",
   isNotEmpty: true,
   maxLength: 200,
   check: checkPropertyPath,
+};
+
+/** Of a property that is added up. */
+export const addendPathShape: Shape = {
+  ...propertyPathShape,
+  about: "Name of the property. `address.city` goes into an object.",
+  check: (path) =>
+    path.includes("[]") ? "cannot go through a list: add up a property of the event." : checkPropertyPath(path),
 };
 
 const propertyFilter: ObjectShape = {

@@ -69,14 +69,18 @@ function chainFault(start: string, audiences: Known["audiences"], id: string | u
       fault ??= `leads back to where it came from: ${[...(id === undefined ? [] : [id]), ...via].join(" → ")}. An audience cannot stand on itself.`;
       return 0;
     }
+    if (via.length > maxChain)
+      fault ??= `stands on more than ${maxChain} audiences, one on another: ${via.join(" → ")}.`;
     const found = depths.get(name);
-    if (found !== undefined) return found;
+    if (found !== undefined && chain.length + found <= maxChain) return found;
     const definition = audiences.get(name);
     const below = definition === undefined ? [] : audiencesIn(definition);
     const depth = 1 + Math.max(0, ...below.map((next) => (fault === undefined ? depthOf(next, via) : 0)));
     depths.set(name, depth);
     if (definition === undefined) fault ??= `leads to ${via.join(" → ")}, which is not there.`;
-    if (depth > maxChain) fault ??= `stands on more than ${maxChain} audiences, one on another: ${via.join(" → ")} ….`;
+    // Found through a shorter way before, it may be too deep by this one.
+    if (via.length + depth - 1 > maxChain)
+      fault ??= `stands on more than ${maxChain} audiences, one on another: ${via.join(" → ")} ….`;
     return depth;
   };
   depthOf(start, []);

@@ -9,5 +9,7 @@ declare module "csv-parse" {
     skip_empty_lines: boolean;
     max_record_size: number;
     info: boolean;
+    skip_records_with_error: boolean;
+    on_skip: (error: (Error & { code: string; readonly [key: string]: unknown }) | undefined) => void;
   }): Transform;
 }

@@ -13,10 +13,10 @@ export async function* decodeText(
   onDecided: (encoding: ImportEncoding) => void,
 ): AsyncGenerator<string> {
   let held: Uint8Array = new Uint8Array();
-  let decoder: TextDecoder | undefined;
+  let decoder: Decoder | undefined;
   let isBegun = false;
   const decide = (encoding: ImportEncoding): void => {
-    decoder = new TextDecoder(encoding);
+    decoder = decoderOf(encoding);
     onDecided(encoding);
   };
   if (stated !== undefined) decide(stated);
@@ -49,7 +49,7 @@ export async function* decodeText(
   if (decoder === undefined) {
     decide((isBegun ? undefined : markedEncoding(held)) ?? (isUtf8(held, true) ? "utf-8" : "windows-1252"));
     yield decoder!.decode(held);
-  } else yield (decoder as TextDecoder).decode();
+  } else yield decoder.decode();
 }
 
 function firstNotAscii(bytes: Uint8Array): number {
@@ -57,8 +57,24 @@ function firstNotAscii(bytes: Uint8Array): number {
   return -1;
 }
 
-// No byte of ASCII is part of something longer.
-const ascii = new TextDecoder("windows-1252");
+interface Decoder {
+  decode(bytes?: Uint8Array, options?: { stream: boolean }): string;
+}
+
+const ascii = new TextDecoder("utf-8");
+
+// What Windows has from 0x80 to 0x9f. Node's own decoder of that name leaves out these.
+const windowsSigns = "€\u0081‚ƒ„…†‡ˆ‰Š‹Œ\u008dŽ\u008f\u0090‘’“”•–—˜™š›œ\u009džŸ";
+
+function decoderOf(encoding: ImportEncoding): Decoder {
+  if (encoding !== "windows-1252") return new TextDecoder(encoding);
+  return {
+    decode: (bytes = new Uint8Array()) =>
+      Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+        .toString("latin1")
+        .replaceAll(/[\u0080-\u009f]/g, (sign) => windowsSigns[sign.charCodeAt(0) - 0x80] ?? sign),
+  };
+}
 
 function markedEncoding([first, second, third, fourth]: Uint8Array): ImportEncoding | undefined {
   if (first === 0xef && second === 0xbb && third === 0xbf) return "utf-8";

@@ -43,9 +43,9 @@ function offsetAt(ms: number, timezone: string): number {
   const quarter = Math.floor(ms / quarterMs);
   let offset = zone.offsets.get(quarter);
   if (offset === undefined) {
-    const part: { [type: string]: number } = {};
-    for (const { type, value } of zone.formatter.formatToParts(quarter * quarterMs)) part[type] = Number(value);
-    const shown = Date.UTC(part.year!, part.month! - 1, part.day!, part.hour!, part.minute!);
+    const parts = zone.formatter.formatToParts(quarter * quarterMs);
+    const read = (wanted: string): number => Number(parts.find(({ type }) => type === wanted)?.value);
+    const shown = Date.UTC(read("year"), read("month") - 1, read("day"), read("hour"), read("minute"));
     offset = shown - quarter * quarterMs;
     if (zone.offsets.size >= maxQuartersPerZone) zone.offsets.clear();
     zone.offsets.set(quarter, offset);

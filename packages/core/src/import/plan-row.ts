@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { EventContext, Json, JsonObject, PolderEvent } from "@polder/protocol";
+import type { EventContext, Json, JsonObject } from "@polder/protocol";
 import type { ImportKind } from "./import-kinds.ts";
 import { personFields, targetOf, type ImportMapping, type Target } from "./import-mapping.ts";
 import type { CsvRow } from "./read-csv.ts";
@@ -33,6 +33,21 @@ export interface RowFault {
 /** What a row states of one thing: the person, the order, the ticket. Tells its versions apart. */
 export type RecordKind = "contact" | "order" | "return" | "ticket" | "ticket-closed" | "call";
 
+/** What a row states, on the wire but for its context, which is the same for all of an import. */
+export interface ImportEvent {
+  type: "identify" | "track";
+  messageId: string;
+  /** ISO 8601 UTC. */
+  timestamp: string;
+  userId?: string;
+  anonymousId?: string;
+  /** track */
+  event?: string;
+  properties?: JsonObject;
+  /** identify */
+  traits?: JsonObject;
+}
+
 /** An event as a row states it, before it is known whether it was stated before. */
 export interface PlannedEvent {
   line: number;
@@ -49,8 +64,8 @@ export interface PlannedEvent {
   time: number;
   /** Decimal text, never negative; of orders and returns. */
   amount?: string;
-  /** Without `messageId`, `timestamp` and `context`, which are given when it is sent. */
-  event: Omit<PolderEvent, "messageId" | "timestamp" | "context">;
+  /** Its id and its time are given when it is known which version it is. */
+  event: Omit<ImportEvent, "messageId" | "timestamp">;
   /** Name of the event that tells of a correction; undefined: it is stated again under its own name. */
   updated?: string;
 }
@@ -71,8 +86,8 @@ export interface RowPlannerOptions {
 /** What was read of a row. */
 interface Cells {
   own: Map<string, string | number>;
-  traits: JsonObject;
-  properties: JsonObject;
+  traits: { [name: string]: string | number | boolean };
+  properties: { [name: string]: string | number | boolean };
   amount: Money | undefined;
 }
 
@@ -213,7 +228,7 @@ function keep(cells: Cells, { to }: Target, value: string | number | boolean | M
   else setOwn(cells.properties, to.property, typeof value === "object" ? Number(value.amount) : value);
 }
 
-const plainOf = (trait: string, value: string | number | boolean | Money): Json => {
+const plainOf = (trait: string, value: string | number | boolean | Money): string | number | boolean => {
   if (typeof value === "object") return value.amount;
   return trait === "createdAt" && typeof value === "number" ? isoOf(value) : value;
 };
@@ -221,7 +236,7 @@ const plainOf = (trait: string, value: string | number | boolean | Money): Json 
 const isoOf = (ms: number): string => new Date(ms).toISOString();
 
 /** Plain assignment would run the setter of `__proto__`. */
-function setOwn(target: JsonObject, name: string, value: Json): void {
+function setOwn<V extends Json>(target: { [name: string]: V }, name: string, value: V): void {
   Object.defineProperty(target, name, { value, enumerable: true, configurable: true, writable: true });
 }
 
@@ -255,7 +270,8 @@ function planOf(kind: ImportKind, line: number, cells: Cells, context: PlanConte
     events.push({
       ...base,
       record: "contact",
-      key: digest(["contact", userId === "" ? anonymousId : `u:${userId}`]),
+      // What has a time of its own is told apart by it: nothing of it can be older or newer.
+      key: digest(["contact", userId === "" ? anonymousId : `u:${userId}`, isTimed ? time : ""]),
       fixed: "-",
       content: digest(["contact", ids, sorted(traits), origin, isTimed ? time : ""]),
       event: { type: "identify", ...ids, traits },
@@ -267,7 +283,7 @@ function planOf(kind: ImportKind, line: number, cells: Cells, context: PlanConte
     events.push({
       ...base,
       record: "contact",
-      key: digest(["contact", `u:${userId}`]),
+      key: digest(["contact", `u:${userId}`, isTimed ? time : ""]),
       fixed: "-",
       content: digest(["contact", ids, {}, origin, isTimed ? time : ""]),
       event: { type: "identify", ...ids, traits: {} },
@@ -370,9 +386,12 @@ const digest = (value: unknown): string =>
 
 const hexDigest = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 32);
 
+/** Of how rows become events: events of another version are told apart by it. */
+const importVersion = "1";
+
 /** What all events of an import have in common. The name of the library makes the ids in them edges of kind import. */
-export const importContext = (mapping: ImportMapping, version: string): EventContext => ({
-  library: { name: "polder-import", version },
+export const importContext = (mapping: ImportMapping): EventContext => ({
+  library: { name: "polder-import", version: importVersion },
   origin: mapping.origin,
   ...(mapping.partner !== undefined && { partner: mapping.partner }),
 });

@@ -96,6 +96,8 @@ async function* chain(first: string, rest: AsyncGenerator<string>): AsyncGenerat
 async function* parseRows(texts: AsyncIterable<string>, separator: string, skipped: number): AsyncGenerator<CsvRow> {
   // Nobody who does not import pays for it.
   const [{ parse }, { Readable, pipeline }] = await Promise.all([import("csv-parse"), import("node:stream")]);
+  // A stream that fails forgets what it has read already: the fault is kept until all before it has been given out.
+  let broken: { code: string; afterRecords: number } | undefined;
   const parser = parse({
     delimiter: separator,
     record_delimiter: ["\r\n", "\n", "\r"],
@@ -104,37 +106,56 @@ async function* parseRows(texts: AsyncIterable<string>, separator: string, skipp
     skip_empty_lines: true,
     max_record_size: maxRowCharacters,
     info: true,
+    skip_records_with_error: true,
+    on_skip: (error) => {
+      broken ??= { code: error?.code ?? "", afterRecords: Number(error?.["records"] ?? 0) };
+    },
   });
-  // What goes wrong is told by the iteration below.
-  pipeline(Readable.from(texts), parser, () => undefined);
-  let lastLine = skipped;
+  let failure: unknown;
+  pipeline(Readable.from(texts), parser, (error) => (failure = error ?? undefined));
+  let line = skipped + 1;
+  let records = 0;
+  // It counts a line break of two characters twice when it is in a cell.
+  let countedTwice = 0;
   try {
-    for await (const { record, info } of parser as AsyncIterable<{ record: string[]; info: { lines: number } }>) {
-      const endLine = info.lines + skipped;
-      lastLine = endLine;
-      if (record.some((cell) => cell.trim() !== ""))
-        yield { line: endLine - breaksIn(record), cells: record };
+    for await (const { record, info } of parser as AsyncIterable<CsvRecord>) {
+      if (broken?.afterRecords === records) break;
+      records++;
+      const { breaks, pairs } = breaksIn(record);
+      countedTwice += pairs;
+      const endLine = info.lines + skipped - countedTwice;
+      line = endLine + 1;
+      if (record.some((cell) => cell.trim() !== "")) yield { line: endLine - breaks, cells: record };
     }
   } catch (error) {
-    throw toCsvError(error, lastLine + 1);
+    throw failure ?? error;
   }
+  if (broken !== undefined) throw toCsvError(broken.code, line);
 }
 
-const breaksIn = (cells: readonly string[]): number => {
-  let breaks = 0;
-  for (const cell of cells)
-    if (cell.includes("\n") || cell.includes("\r")) breaks += cell.match(/\r\n|\n|\r/g)?.length ?? 0;
-  return breaks;
-};
+interface CsvRecord {
+  record: string[];
+  info: { lines: number };
+}
 
-function toCsvError(error: unknown, line: number): unknown {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  if (code === "CSV_QUOTE_NOT_CLOSED")
-    return new CsvError(line, `A quote opens on line ${line} or after it and is never closed: nothing from there on was read.`);
+function breaksIn(cells: readonly string[]): { breaks: number; pairs: number } {
+  let [breaks, pairs] = [0, 0];
+  for (const cell of cells)
+    for (const found of cell.includes("\n") || cell.includes("\r") ? (cell.match(/\r\n|\n|\r/g) ?? []) : []) {
+      breaks++;
+      if (found.length === 2) pairs++;
+    }
+  return { breaks, pairs };
+}
+
+function toCsvError(code: string, line: number): CsvError {
+  const rest = "nothing from there on was read.";
   if (code === "CSV_MAX_RECORD_SIZE")
     return new CsvError(
       line,
-      `The row that begins on line ${line} is longer than ${maxRowCharacters.toLocaleString("en")} characters, as after a quote that is never closed: nothing from there on was read.`,
+      `The row that begins on line ${line} is longer than ${maxRowCharacters.toLocaleString("en")} characters, as after a quote that is never closed: ${rest}`,
     );
-  return error;
+  return code === "CSV_QUOTE_NOT_CLOSED"
+    ? new CsvError(line, `In the row that begins on line ${line} a quote opens that is never closed: ${rest}`)
+    : new CsvError(line, `The row that begins on line ${line} cannot be read (${code}): ${rest}`);
 }

@@ -34,6 +34,8 @@ export interface NeighbourhoodOptions {
 
 /** How many users of a device are looked at to find two that are surely different people. */
 const usersLookedAt = 8;
+/** A user id of more identities than this, and than a person may have, is not somebody: devices beyond it are not looked at. */
+const leastAtomsOfCrowd = 5_000;
 
 /**
  * All that the people of these seeds depend on, and nothing beyond: `resolvePeople` says the same of their identities as it would with everything.
@@ -42,15 +44,15 @@ const usersLookedAt = 8;
 export async function fetchNeighbourhood(seeds: Seeds, options: NeighbourhoodOptions): Promise<Neighbourhood> {
   const { store, site, rules, decisions, view } = options;
   const nodes = createNodeReader(rules);
+  const manyAtoms = Math.max(rules.maxAtoms, leastAtomsOfCrowd);
   const { revoked, manual } = decidedEdges(decisions);
   const decided = decidedNodes(decisions);
   const byManual = new Map<string, string[]>();
-  for (const { key } of manual.values())
-    for (const [one, other] of [
-      [key.node, key.other],
-      [key.other, key.node],
-    ] as const)
-      byManual.set(one, [...(byManual.get(one) ?? []), other]);
+  for (const { key } of manual.values()) {
+    if (!nodes.isNode(key.node) || !nodes.isNode(key.other)) continue;
+    byManual.set(key.node, [...(byManual.get(key.node) ?? []), key.other]);
+    byManual.set(key.other, [...(byManual.get(key.other) ?? []), key.node]);
+  }
 
   const atoms = new Map<number, IdentityAtom>();
   const edges = new Map<string, StoredEdge>();
@@ -74,13 +76,15 @@ export async function fetchNeighbourhood(seeds: Seeds, options: NeighbourhoodOpt
         ? []
         : store.atomsOf(
             site,
-            { users, devices, blocked: [...builtInBlocked, ...rules.blocked], limit: 2 * rules.maxAtoms + 2 },
+            { users, devices, blocked: [...builtInBlocked, ...rules.blocked], limit: 2 * manyAtoms + 2 },
             view,
           ),
       store.edgesOf(site, { users, devices, contacts }, view),
     ]);
     const knownAtoms = new Map<string, number>();
     for (const { isKnown, ...atom } of foundAtoms) {
+      // Asked for by a user id that stands for nobody: it belongs to its device.
+      if (!seen.has(nodes.ofAtom(atom.anonymousId, atom.userId) ?? "")) continue;
       atoms.set(atom.atom, atom);
       if (isKnown && atom.userId !== "") knownAtoms.set(atom.userId, (knownAtoms.get(atom.userId) ?? 0) + 1);
     }
@@ -95,13 +99,16 @@ export async function fetchNeighbourhood(seeds: Seeds, options: NeighbourhoodOpt
 
     for (const user of users) {
       const node = userNode(user);
-      // With more identities than a person may have it is quarantined, and with it whoever belongs to it, whatever else is new.
-      if ((knownAtoms.get(user) ?? 0) > rules.maxAtoms && !decided.nodes.has(node)) continue;
       const place = around.get(node);
       for (const other of byManual.get(node) ?? []) visit(other);
       for (const previous of place?.previous ?? []) visit(previous);
       for (const contact of place?.contacts ?? []) visit(contact);
-      if (!isCut(node, place?.logins, rules.limits.user_id)) for (const device of place?.loginPlaces ?? []) visit(device);
+      // It was quarantined before and still is, and with it whoever belongs to it: for all of them nothing is new.
+      const isCrowd = (knownAtoms.get(user) ?? 0) > manyAtoms && !decided.nodes.has(node);
+      // An alias may be a device that logs in, too, which these times do not know of.
+      const isKnown = (place?.previous.size ?? 0) === 0;
+      if (!isCrowd && !(isKnown && isCut(node, place?.logins, rules.limits.user_id)))
+        for (const device of place?.loginPlaces ?? []) visit(device);
     }
     for (const contact of contacts) {
       const place = around.get(contact);
@@ -197,9 +204,6 @@ function groupEdges(
         at(key.node).previous.add(previous);
         at(previous).previous.add(key.node);
       }
-      if (device === undefined) continue;
-      addFirst(at(key.node).logins.first, device, edge.time);
-      if (edge.timeBefore !== undefined) addFirst(at(key.node).logins.before, device, edge.timeBefore);
     } else {
       tie(key.node, key.other, edge);
       tie(key.other, key.node, edge);

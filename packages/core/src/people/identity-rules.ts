@@ -43,6 +43,11 @@ export const defaultIdentityRules: IdentityRules = {
   maxAtoms: 1_000,
 };
 
+/** What each of these sites has configured. */
+export const identityRulesOf = (
+  sites: readonly { id: string; identity: IdentityRules }[],
+): ReadonlyMap<string, IdentityRules> => new Map(sites.map(({ id, identity }) => [id, identity]));
+
 /** What broken templates and tests send in place of an id. Compared trimmed, in small letters. */
 export const builtInBlocked = [
   "",

@@ -130,6 +130,8 @@ export interface NodeReader {
   /** To whom an identity belongs before anything joins it; undefined: to itself alone. */
   ofAtom(anonymousId: string, userId: string): string | undefined;
   isBlockedContact(kind: ContactKind, hash: string): boolean;
+  /** Whether a node that was written down, as in a decision, is one by these rules. */
+  isNode(node: string): boolean;
 }
 
 export function createNodeReader(rules: Pick<IdentityRules, "blocked">): NodeReader {
@@ -141,6 +143,7 @@ export function createNodeReader(rules: Pick<IdentityRules, "blocked">): NodeRea
     device,
     ofAtom: (anonymousId, userId) => user(userId) ?? device(anonymousId),
     isBlockedContact: isBlockedHash,
+    isNode: (node) => !isBlockedId(node.slice(node.indexOf(":") + 1)),
   };
 }
 
@@ -270,16 +273,19 @@ function readEdges<E extends IdentityEdge>({ atoms, edges, decisions, rules }: R
       skip(edge, revoked.has(edgeKeyText(key)) ? "revoked" : isBlocked ? "blocked" : "nothing_to_join");
     }
   }
-  for (const { key, decision } of manual.values())
+  for (const { key, decision } of manual.values()) {
+    const isTie = nodes.isNode(key.node) && nodes.isNode(key.other);
+    const outcome = isTie ? "followed" : "blocked";
     read.push({
-      edge: { kind: "manual", key, left: key.node, right: key.other, outcome: "followed", decision },
+      edge: { kind: "manual", key, left: key.node, right: key.other, outcome, decision },
       left: key.node,
       right: key.other,
-      isStrong: true,
+      isStrong: isTie,
       isLogin: false,
       isContact: false,
       isConfirmed: false,
     });
+  }
   judgeByLimits(read, rules);
   judgeByConfirmation(read, rules);
   return read;

@@ -1,5 +1,7 @@
 /** The part of the store that forgets people. */
 export interface ErasureStore {
+  /** People by what was given: a user id before an anonymous id before a number, unless `by` says which. Ids of nobody are not in the answer. */
+  findPeople(site: string, ids: readonly string[], by: "any" | "person" | "user" | "anonymous"): Promise<Map<string, number>>;
   /**
    * Writes down that these people, or these traits of them, are to be erased. People are hidden when it resolves: no view and no question knows
    * them. Numbers that nobody of the site has are left out.
@@ -47,8 +49,9 @@ export interface RequestedErasure {
   /** The number that was given. */
   asked: number;
   person: number;
+  kind: ErasureKind;
   identities: number;
-  /** Names of the traits that go; empty: everything goes. */
+  /** With kind traits: the names of those that go. */
   traits: string[];
 }
 
@@ -61,7 +64,7 @@ export interface Erasure {
   round: number;
   kind: ErasureKind;
   atoms: readonly number[];
-  /** Of these, those under which somebody new goes on. */
+  /** Of these, those that somebody new has begun to use since: they lose what happened before the erasure, and go on. */
   keptAtoms: readonly number[];
   traits: readonly string[];
   /** When it was asked for, in milliseconds since 1970. */

@@ -15,8 +15,8 @@ export interface IdentityPosition extends IdentityEnds {
   rules: ReadonlyMap<string, string>;
   /** Ids of the decisions that it knew. */
   decisions: ReadonlySet<string>;
-  /** Erased identities that it knew, by site: how many. */
-  erased: ReadonlyMap<string, number>;
+  /** By site, how many steps of erasures it knew. */
+  erasures: ReadonlyMap<string, number>;
   /** The greatest version that was written. */
   version: number;
 }
@@ -51,8 +51,8 @@ export interface IdentityStore {
   /** Of all sites. */
   decisions(): Promise<IdentityDecision[]>;
   countDecisions(): Promise<number>;
-  /** Erased identities by site, how many. */
-  countErased(): Promise<ReadonlyMap<string, number>>;
+  /** By site, steps of erasures: it grows when one is asked for, and when one is carried out. */
+  countErasures(): Promise<ReadonlyMap<string, number>>;
 
   /** Identities beyond `since` (all when undefined), in the order of their numbers, after the number `after`: at most `limit`. */
   freshAtoms(range: { since: IdentityEnds; upTo: IdentityEnds; after: number; limit: number }): Promise<SiteAtom[]>;
@@ -63,8 +63,14 @@ export interface IdentityStore {
     after: { partition: number; offset: number };
     limit: number;
   }): Promise<SiteEdge[]>;
-  /** Identities with a person other than themselves, or whose ids are those of another one too: in the order of their numbers. */
-  overriddenAtoms(range: { after: number; limit: number; sinceVersion: number }): Promise<SiteAtom[]>;
+  /** Identities that have a person other than themselves, or had one, written between these versions. In the order of their numbers. */
+  overriddenAtoms(range: {
+    after: number;
+    limit: number;
+    sinceVersion: number;
+    beforeVersion: number;
+  }): Promise<SiteAtom[]>;
+  /** Identities with the same ids as another one. In the order of their numbers. */
   repeatedAtoms(range: { after: number; limit: number }): Promise<SiteAtom[]>;
 
   /** Identities that belong to these users or devices. Of a user with more than `limit` only that many, those that were known before first. */

@@ -26,7 +26,7 @@ export interface StoredImport {
   /** Undefined: it was cut off, or goes on. */
   finishedAt: number | undefined;
   actor: string;
-  file: string;
+  fileName: string;
   origin: string;
   partner: string;
   /** The lawful basis of the key that it came with. */

@@ -1,5 +1,5 @@
 import type { PersonDecision, PersonEvent } from "./person-event.ts";
-import { edgeName } from "./resolve-people.ts";
+import { manualEdge } from "./resolve-people.ts";
 import type { HistoryEntry } from "./reference-model.ts";
 
 export interface GeneratedPeople {
@@ -116,7 +116,7 @@ export function generatePeople({ seed, visitors, until, days, prefix = "" }: Gen
           decide(time + 1, {
             id: `${prefix}d${n}-`,
             action: "unmerge",
-            edges: [edgeName("manual", ...inOrder(left, right))],
+            edges: [manualEdge(left, right)],
           });
       }
     } else {
@@ -148,8 +148,6 @@ export function generatePeople({ seed, visitors, until, days, prefix = "" }: Gen
   }
   return { history: arrivals.toSorted((a, b) => a.at - b.at).map(({ entry }) => entry), truth };
 }
-
-const inOrder = (left: string, right: string): [string, string] => (left < right ? [left, right] : [right, left]);
 
 /** Numbers from 0 to 1, the same ones for the same seed. */
 function createRandom(seed: number): () => number {

@@ -5,7 +5,6 @@ import { generatePeople } from "./generate-people.ts";
 import { defaultRules, type IdentityRules, type PersonDecision, type PersonEvent } from "./person-event.ts";
 import { funnel, retention, revenueOf, uniquePeople, uniquePeopleByDay } from "./reference-answers.ts";
 import { readHistory, type HistoryEntry } from "./reference-model.ts";
-import { edgeName } from "./resolve-people.ts";
 
 const until = Date.UTC(2026, 10, 23);
 const dayMs = 86_400_000;
@@ -131,7 +130,7 @@ describe("who is one person", () => {
   });
 
   it("not what was taken apart by hand, however often it is stated again", () => {
-    const edges = [edgeName("login", "device:a1", "user:u1")];
+    const edges = [{ kind: "login", node: "device:a1", other: "user:u1" }] as const;
     expect(
       people(event("a1"), event("a1/u1"), decision({ id: "d1", action: "unmerge", edges }), event("a1/u1")),
     ).toEqual(["a1", "a1/u1"]);

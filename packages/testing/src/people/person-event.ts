@@ -57,9 +57,18 @@ export const defaultRules: IdentityRules = {
   maxAtoms: 1_000,
 };
 
-/** What somebody decided about two ids. Nodes are `user:<id>` and `device:<id>`. */
+/** That two ids belong together, whatever event said so. Nodes are `user:<id>` and `device:<id>`. */
+export interface PersonEdge {
+  kind: "login" | "alias" | "manual" | ContactKind;
+  /** login: the device; alias: the user; email, phone: who states it; manual: the smaller one. */
+  node: string;
+  /** login: the user; alias: the previous id; email, phone: the value as it is compared; manual: the other node. */
+  other: string;
+}
+
+/** What somebody decided about who is one person, in the order in which it was decided. */
 export type PersonDecision =
   | { id: string; action: "merge"; left: string; right: string }
-  /** Takes edges back, by name; see `edgeName`. */
-  | { id: string; action: "unmerge"; edges: readonly string[] }
+  /** These edges hold no more, also when events state them again. */
+  | { id: string; action: "unmerge"; edges: readonly PersonEdge[] }
   | { id: string; action: "undo"; undoes: string };

@@ -29,6 +29,7 @@ export function readHistory(history: readonly HistoryEntry[]): ReferenceModel {
   let rules = defaultRules;
   const seen = new Set<string>();
   const refused = new Set<string>();
+  const ownOf = (event: PersonEvent): string => nodesOf(event, rules.blocked).own ?? keyOf(event);
   const erasures: { at: number; nodes: ReadonlySet<string>; keys: ReadonlySet<string> }[] = [];
 
   for (const entry of history) {
@@ -36,9 +37,8 @@ export function readHistory(history: readonly HistoryEntry[]): ReferenceModel {
     if (entry.what === "decision") decisions.push(entry.decision);
     if (entry.what === "event" && !seen.has(entry.event.id)) {
       const { event } = entry;
-      const key = JSON.stringify([event.anonymousId, event.userId]);
-      const own = nodesOf(event, rules.blocked).own ?? key;
-      if (erasures.some(({ at, nodes }) => event.time <= at && nodes.has(own))) {
+      const key = keyOf(event);
+      if (erasures.some(({ at, nodes }) => event.time < at && nodes.has(ownOf(event)))) {
         refused.add(event.id);
         continue;
       }
@@ -50,10 +50,14 @@ export function readHistory(history: readonly HistoryEntry[]): ReferenceModel {
       const person = people.get(events.find(({ id }) => id === entry.of)?.atom ?? "");
       const isErased = ({ atom }: AtomEvent) => people.get(atom) === person;
       const gone = events.filter(isErased);
-      const keys = new Set(gone.map(({ anonymousId, userId }) => JSON.stringify([anonymousId, userId])));
-      const nodes = new Set(
-        gone.map((event) => nodesOf(event, rules.blocked).own ?? JSON.stringify([event.anonymousId, event.userId])),
-      );
+      const keys = new Set(gone.map(keyOf));
+      const nodes = new Set(gone.map(ownOf));
+      // A device that nobody else was seen with says who it is also where it only ever came with a user.
+      for (const event of gone) {
+        const { device } = nodesOf(event, rules.blocked);
+        if (device && events.every((other) => other.anonymousId !== event.anonymousId || isErased(other)))
+          nodes.add(device);
+      }
       erasures.push({ at: entry.at, nodes, keys });
       events = events.filter((event) => !isErased(event));
       decisions = decisions.filter((decision) => !namesOneOf(decision, nodes));
@@ -69,10 +73,10 @@ export function readHistory(history: readonly HistoryEntry[]): ReferenceModel {
   return { events, decisions, rules, people, eventsOf, refused };
 }
 
+const keyOf = ({ anonymousId, userId }: PersonEvent): string => JSON.stringify([anonymousId, userId]);
+
 /** Who comes back after an erasure is somebody new: what was decided about the ids before holds no more. */
 function namesOneOf(decision: PersonDecision, nodes: ReadonlySet<string>): boolean {
   if (decision.action === "merge") return nodes.has(decision.left) || nodes.has(decision.right);
-  return (
-    decision.action === "unmerge" && decision.edges.some((edge) => edge.split(" ").some((node) => nodes.has(node)))
-  );
+  return decision.action === "unmerge" && decision.edges.some(({ node, other }) => nodes.has(node) || nodes.has(other));
 }

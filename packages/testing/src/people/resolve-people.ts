@@ -1,4 +1,4 @@
-import type { ContactKind, IdentityRules, Limit, PersonDecision, PersonEvent } from "./person-event.ts";
+import type { ContactKind, IdentityRules, Limit, PersonDecision, PersonEdge, PersonEvent } from "./person-event.ts";
 
 /** An event with the identity that it came under: (anonymous id, user id), and which of them where an erasure lies between. */
 export interface AtomEvent extends PersonEvent {
@@ -23,24 +23,27 @@ const nobody = "null undefined none nan anonymous guest unknown true false 0 -1"
   .concat("", "[object object]");
 
 /** What the latest decision about each edge leaves of it. Decisions that were undone never were. */
-export function decidedEdges(decisions: readonly PersonDecision[]) {
+function decidedEdges(decisions: readonly PersonDecision[]) {
   const undone = new Set<string>();
   for (const decision of decisions.toReversed())
     if (decision.action === "undo" && !undone.has(decision.id)) undone.add(decision.undoes);
-  const merged = new Map<string, readonly [string, string]>();
+  const manual = new Map<string, PersonEdge>();
   const revoked = new Set<string>();
   for (const decision of decisions) {
     if (undone.has(decision.id)) continue;
-    if (decision.action === "unmerge") for (const edge of decision.edges) revoked.add(edge);
+    if (decision.action === "unmerge") for (const edge of decision.edges) revoked.add(nameOf(edge));
     if (decision.action !== "merge") continue;
-    const [left, right] = [decision.left, decision.right].toSorted() as [string, string];
-    revoked.delete(edgeName("manual", left, right));
-    merged.set(edgeName("manual", left, right), [left, right]);
+    const edge = manualEdge(decision.left, decision.right);
+    revoked.delete(nameOf(edge));
+    manual.set(nameOf(edge), edge);
   }
-  return { revoked, merged: [...merged].filter(([name]) => !revoked.has(name)).map(([, nodes]) => nodes) };
+  return { revoked, manual: [...manual].filter(([name]) => !revoked.has(name)).map(([, edge]) => edge) };
 }
 
-export const edgeName = (kind: string, left: string, right: string): string => `${kind} ${left} ${right}`;
+export const manualEdge = (left: string, right: string): PersonEdge =>
+  left < right ? { kind: "manual", node: left, other: right } : { kind: "manual", node: right, other: left };
+
+const nameOf = ({ kind, node, other }: PersonEdge): string => JSON.stringify([kind, node, other]);
 
 /** The nodes that an event's ids make, and the one that its atom belongs to. */
 export function nodesOf(
@@ -65,29 +68,27 @@ export function resolvePeople(
   const nodes = events.map((event) => nodesOf(event, blocked));
   const nodeOfAtom = new Map(events.map(({ atom }, i) => [atom, nodes[i]!.own ?? `alone:${atom}`]));
   const known = new Set(nodes.flatMap(({ user, device }) => [user, device]));
-  const { revoked, merged } = decidedEdges(decisions);
+  const { revoked, manual } = decidedEdges(decisions);
+  const holds = (kind: PersonEdge["kind"], node: string, other: string) => !revoked.has(nameOf({ kind, node, other }));
 
   // Every edge: logins (device to user), strong ones, and contacts.
   const logins: Tie[] = [];
-  const strong: (readonly [string, string])[] = [...merged];
+  const strong = manual.map(({ node, other }): readonly [string, string] => [node, other]);
   const contacts: ContactTie[] = [];
   for (const [i, event] of events.entries()) {
     const { user, device, own } = nodes[i]!;
     const { time } = event;
-    const isStated = (kind: string, left: string, right: string) => !revoked.has(edgeName(kind, left, right));
-    if (user && device && isStated(event.library?.startsWith("polder-import") ? "import" : "login", device, user))
-      logins.push({ node: device, hub: user, time });
-    if (event.type === "alias" && user) {
-      const previous = nodesOf({ userId: event.previousId ?? "", anonymousId: event.previousId ?? "" }, blocked);
-      if (previous.user && isStated("alias", event.previousId!, user)) {
-        if (known.has(previous.user) && rules.aliasJoinsUsers) strong.push([previous.user, user]);
-        if (known.has(previous.device)) logins.push({ node: previous.device!, hub: user, time });
-      }
+    if (user && device && holds("login", device, user)) logins.push({ node: device, hub: user, time });
+    const { previousId = "" } = event;
+    if (event.type === "alias" && user && holds("alias", user, previousId)) {
+      const previous = nodesOf({ userId: previousId, anonymousId: previousId }, blocked);
+      if (previous.user && known.has(previous.user) && rules.aliasJoinsUsers) strong.push([previous.user, user]);
+      if (previous.device && known.has(previous.device)) logins.push({ node: previous.device, hub: user, time });
     }
     if (own === undefined) continue;
     const rule = !["consent", "opt_out", "notice"].includes(event.basis) ? "server" : user ? "login" : "form";
     for (const [kind, value] of contactsOf(event, blocked))
-      if (isStated(kind, own, value))
+      if (holds(kind, own, value))
         contacts.push({ kind, node: own, hub: value, time, rule, device: event.anonymousId });
   }
   const isConfirmed = ({ kind, hub, rule, device }: ContactTie) =>
@@ -150,7 +151,7 @@ function isBlocked(value: string, more: readonly string[]): boolean {
 }
 
 /** E-mail addresses and phone numbers that an event states, as they are compared. */
-function contactsOf({ traits = {} }: PersonEvent, blocked: readonly string[]): [ContactKind, string][] {
+export function contactsOf({ traits = {} }: PersonEvent, blocked: readonly string[]): [ContactKind, string][] {
   const phone = (text: string) => {
     const digits = text.replaceAll(/\D/g, "");
     return text.startsWith("+") ? `+${digits}` : digits.replace(/^00/, "+");

@@ -1,0 +1,37 @@
+import type { Context } from "hono";
+import { resolver } from "hono-openapi";
+import type * as v from "valibot";
+import { answerError } from "./errors.ts";
+import { errorAnswer } from "./schemas.ts";
+
+/** Of every answer with personal data: in no cache. */
+export const private_ = { "cache-control": "no-store" };
+
+/** For the OpenAPI document: an answer of this form. */
+export const answers = (description: string, schema: v.GenericSchema) => ({
+  description,
+  content: { "application/json": { schema: resolver(schema) } },
+});
+
+/** For the OpenAPI document: the errors that a route may answer. */
+export const failures = (...statuses: (keyof typeof failureDescriptions)[]) =>
+  Object.fromEntries(statuses.map((status) => [status, answers(failureDescriptions[status], errorAnswer)]));
+
+const failureDescriptions = {
+  400: "A parameter is not of its form",
+  401: "The token is missing or wrong",
+  404: "No such site, or nothing of that name",
+  409: "Something changed meanwhile: ask again",
+  415: "The body is not application/json",
+  503: "ClickHouse does not answer",
+};
+
+/** The hook of a validator: what is not of its form is answered with 400 and what was wrong. */
+export function refuseForm(
+  result: { success: boolean; error?: readonly { message: string }[] },
+  context: Context,
+): Response | undefined {
+  return result.success
+    ? undefined
+    : answerError(context, "invalid_request", result.error?.map(({ message }) => message).join("; "));
+}

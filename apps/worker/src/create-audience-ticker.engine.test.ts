@@ -1,0 +1,294 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  compileAudience,
+  createAudienceStore,
+  createAudienceTickStore,
+  createClickHouse,
+  createEventStore,
+  migrate,
+  reloadIdentities,
+  type personConsent,
+  type Audience,
+  type AudienceTickStore,
+  type ClickHouse,
+} from "@polder/clickhouse";
+import type { AudienceDefinition, Withdrawal } from "@polder/core";
+import { buildEventRow, rowBytes, type LoadedEventRow } from "@polder/core/contracts";
+import { startEngine, type Engine } from "@polder/engine";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { createAudienceTicker, type AudienceTicker } from "./create-audience-ticker.ts";
+
+const logger = { info() {}, warn: console.warn, error: console.error };
+const folder = mkdtempSync(join(tmpdir(), "polder-audiences-"));
+const noon = Date.parse("2026-11-22T12:00:00Z");
+const minute = 60_000;
+const day = 86_400_000;
+let engine: Engine;
+let clickhouse: ClickHouse;
+let nowMs: number;
+let nextOffset = 0;
+let workers = 0;
+
+beforeAll(async () => {
+  engine = await startEngine({ dataPath: folder, logger });
+  clickhouse = createClickHouse({ url: engine.url, ...engine.admin, database: "polder", logger });
+  await migrate(clickhouse);
+});
+afterAll(async () => {
+  await clickhouse?.close();
+  await engine?.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+beforeEach(async () => {
+  nowMs = noon;
+  const tables = await clickhouse.query<{ name: string }>(
+    `SELECT name FROM system.tables WHERE database = 'polder' AND endsWith(engine, 'MergeTree') AND name != 'migration' AND total_rows > 0`,
+  );
+  for (const { name } of tables) await clickhouse.command(`TRUNCATE TABLE ${name}`);
+  await reloadIdentities(clickhouse);
+});
+
+const textOf = (at: number): string => new Date(at).toISOString().slice(0, -1).replace("T", " ");
+
+/** Events of identities, each a page view at a moment unless told otherwise. */
+async function happened(...rows: (Partial<LoadedEventRow> & { at?: number })[]): Promise<void> {
+  const events = rows.map(({ at = nowMs, ...row }) => {
+    const offset = nextOffset++;
+    return buildEventRow({
+      message_id: `message-${offset}`,
+      anonymous_id: `device-${row.atom ?? 64}`,
+      session_id: `session-${row.atom ?? 64}`,
+      _offset: offset,
+      time: textOf(at),
+      received_at: textOf(at),
+      day: textOf(at).slice(0, 10),
+      consent_mask: 63,
+      ...row,
+    });
+  });
+  expect(await createEventStore({ clickhouse }).insert("events", `test-${nextOffset}`, rowBytes(events))).toEqual({ ok: true });
+}
+
+let identityVersion = 1;
+/** From now on these atoms belong to these people; 0: to nobody any more. */
+async function belongs(...pairs: [atom: number, person: number][]): Promise<void> {
+  identityVersion++;
+  await clickhouse.insertRows(
+    "identity",
+    pairs.map(([atom, person]) => ({ site: "shop", atom, person, version: identityVersion })),
+  );
+  await reloadIdentities(clickhouse);
+}
+
+const viewed: AudienceDefinition = { people: { event: "page", within: { days: 7 } } };
+
+async function define(audience: Partial<Audience> & { audience: string }): Promise<void> {
+  const saved = await createAudienceStore(clickhouse).save({
+    site: "shop",
+    revision: 1,
+    version: 1,
+    name: audience.audience,
+    definition: viewed,
+    isAnonymous: false,
+    purpose: "profile",
+    state: "active",
+    everySeconds: 10,
+    sizeFloor: 50,
+    expiresAt: undefined,
+    at: nowMs,
+    actor: "test",
+    reason: "",
+    ...audience,
+  });
+  expect(saved).toBe(true);
+}
+
+/** The rule of consent has tests of its own, and takes its time: here everybody may be used for what all of their events allow. */
+const consent: typeof personConsent = ({ people } = {}) => `(
+  SELECT person(atom) AS person_id, groupBitAnd(consent_mask) AS mask FROM events
+  WHERE site = {site:String} AND atom != 0 AND person(atom) != 0${people === undefined ? "" : ` AND person(atom) IN (${people})`} GROUP BY person_id)`;
+
+const newTicker = (change: (ticks: AudienceTickStore) => AudienceTickStore = (ticks) => ticks): AudienceTicker =>
+  createAudienceTicker({
+    store: createAudienceStore(clickhouse),
+    ticks: change(createAudienceTickStore({ clickhouse, consent })),
+    compile: compileAudience,
+    sites: () => [{ id: "shop", timezone: "Europe/Amsterdam" }],
+    workerId: `worker-${++workers}`,
+    now: () => new Date(nowMs),
+    logger,
+  });
+
+/** The next tick that is due. */
+async function tick(ticker: AudienceTicker, after = 10_000): Promise<number> {
+  nowMs += after;
+  return ticker.tick();
+}
+
+const log = async (audience = "viewers"): Promise<string[]> =>
+  (
+    await clickhouse.query<{ person: number; change: string; reason: string; survivor: number }>(
+      "SELECT person, change, reason, survivor FROM audience_log WHERE audience = {audience:String} ORDER BY seq",
+      { params: { audience } },
+    )
+  ).map(({ person, change, reason, survivor }) => `${change} ${person} ${reason}${survivor === 0 ? "" : ` ${survivor}`}`);
+
+const members = async (audience = "viewers"): Promise<number[]> =>
+  (
+    await clickhouse.query<{ person_id: number }>(
+      "SELECT person_id FROM audience_members WHERE audience = {audience:String} ORDER BY person_id",
+      { params: { audience } },
+    )
+  ).map(({ person_id: person }) => person);
+
+describe("a tick", () => {
+  it("lets people in, and lets them go when a window has slid over them, without any event", async () => {
+    await define({ audience: "viewers" });
+    await happened({ atom: 64 }, { atom: 128, at: nowMs - 6 * day }, { atom: 192, at: nowMs - 8 * day });
+    const ticker = newTicker();
+    expect(await tick(ticker)).toBe(2);
+    expect(await log()).toEqual(["enter 64 enter", "enter 128 enter"]);
+    expect(await tick(ticker)).toBe(0);
+    expect(await tick(ticker, day)).toBe(1);
+    expect(await log()).toEqual(["enter 64 enter", "enter 128 enter", "exit 128 exit"]);
+    expect(await members()).toEqual([64]);
+    expect(await clickhouse.query("SELECT people, restated FROM audience_sizes ORDER BY hour")).toEqual([
+      { people: 2, restated: 2 },
+      { people: 1, restated: 1 },
+    ]);
+  });
+
+  it("works out what is due and nothing else", async () => {
+    await define({ audience: "often" });
+    await define({ audience: "seldom", everySeconds: 60 });
+    const ticker = newTicker();
+    await tick(ticker);
+    await happened({ atom: 64 });
+    expect(await ticker.tick()).toBe(0);
+    expect(await tick(ticker, 9_999)).toBe(0);
+    expect(await tick(ticker, 1)).toBe(1);
+    expect(await members("seldom")).toEqual([]);
+    expect(await tick(ticker, 39_999)).toBe(0);
+    expect(await members("seldom")).toEqual([]);
+    expect(await tick(ticker, 10_001)).toBe(1);
+    expect(await members("seldom")).toEqual([64]);
+  });
+});
+
+describe("the reason", () => {
+  it("of a merge is told with the survivor, who comes in for it", async () => {
+    await define({ audience: "viewers" });
+    await happened({ atom: 64, at: nowMs - 8 * day }, { atom: 128 });
+    const ticker = newTicker();
+    await tick(ticker);
+    await belongs([128, 64]);
+    await tick(ticker);
+    expect(await log()).toEqual(["enter 128 enter", "exit 128 merged 64", "enter 64 merged"]);
+    expect(await members()).toEqual([64]);
+  });
+
+  it("of a split names who somebody had been part of, on either side", async () => {
+    await define({ audience: "viewers" });
+    await happened({ atom: 64, at: nowMs - 8 * day }, { atom: 128 }, { atom: 192 });
+    await belongs([128, 64]);
+    const ticker = newTicker();
+    await tick(ticker);
+    await belongs([128, 128]);
+    await tick(ticker);
+    expect(await log()).toEqual(["enter 64 enter", "enter 192 enter", "exit 64 split", "enter 128 split 64"]);
+    expect(await members()).toEqual([128, 192]);
+    // Nobody was split since.
+    await tick(ticker, 7 * day);
+    expect((await log()).slice(4)).toEqual(["exit 128 exit", "exit 192 exit"]);
+  });
+
+  it("is erased for who is nobody any more, who is in no view from that moment on", async () => {
+    await define({ audience: "viewers" });
+    await happened({ atom: 64 }, { atom: 128 });
+    const ticker = newTicker();
+    await tick(ticker);
+    await belongs([64, 0]);
+    expect(await members()).toEqual([128]);
+    await ticker.onErased();
+    expect(await log()).toEqual(["enter 64 enter", "enter 128 enter", "exit 64 erased"]);
+    await tick(ticker);
+    expect(await log()).toHaveLength(3);
+    expect(await clickhouse.query("SELECT people, restated FROM audience_sizes")).toEqual([{ people: 1, restated: 1 }]);
+  });
+
+  it("is consent for who may not be used any more, and nobody comes in who may not", async () => {
+    await define({ audience: "viewers", purpose: "ads" });
+    await happened({ atom: 64 }, { atom: 128, consent_mask: 31 });
+    const ticker = newTicker();
+    await tick(ticker);
+    expect(await log()).toEqual(["enter 64 enter"]);
+    await happened({ atom: 64, consent_mask: 31 });
+    await tick(ticker);
+    expect(await log()).toEqual(["enter 64 enter", "exit 64 consent"]);
+  });
+
+  it("is definition when another version lets people in and out, and after it enter and exit again", async () => {
+    await define({ audience: "viewers" });
+    await happened({ atom: 64 }, { atom: 128, name: "Clicked", type: "track" });
+    const ticker = newTicker();
+    await tick(ticker);
+    const clicked: AudienceDefinition = { people: { event: "Clicked" } };
+    await define({ audience: "viewers", revision: 2, version: 2, definition: clicked });
+    await tick(ticker);
+    expect(await log()).toEqual(["enter 64 enter", "exit 64 definition", "enter 128 definition"]);
+    await happened({ atom: 192, name: "Clicked", type: "track" });
+    await tick(ticker);
+    expect((await log()).slice(3)).toEqual(["enter 192 enter"]);
+  });
+
+  it("is definition for all who leave an audience that is archived", async () => {
+    await define({ audience: "viewers" });
+    await happened({ atom: 64 });
+    const ticker = newTicker();
+    await tick(ticker);
+    await define({ audience: "viewers", revision: 2, state: "archived" });
+    await tick(ticker);
+    expect(await log()).toEqual(["enter 64 enter", "exit 64 definition"]);
+    await happened({ atom: 128 });
+    expect(await tick(ticker)).toBe(0);
+  });
+});
+
+describe("an audience that is paused", () => {
+  it("stays as it is, but for who is merged, erased or may not be used any more", async () => {
+    await define({ audience: "viewers" });
+    await happened({ atom: 64 }, { atom: 128 }, { atom: 192 }, { atom: 256 }, { atom: 320 });
+    const ticker = newTicker();
+    await tick(ticker);
+    await define({ audience: "viewers", revision: 2, state: "paused" });
+    await happened({ atom: 384 }, { atom: 192, consent_mask: 3 });
+    await belongs([128, 64], [256, 0]);
+    await tick(ticker, 30 * day);
+    expect((await log()).slice(5)).toEqual(["exit 128 merged 64", "exit 192 consent", "exit 256 erased"]);
+    expect(await members()).toEqual([64, 320]);
+  });
+});
+
+describe("an anonymous audience", () => {
+  it("has nobody in it, tells no size below its floor, and ends with its time", async () => {
+    await define({ audience: "crowd", isAnonymous: true, sizeFloor: 3, expiresAt: nowMs + day });
+    await happened({ atom: 64 }, { atom: 128 });
+    const ticker = newTicker();
+    await tick(ticker);
+    const size = () => clickhouse.query("SELECT people, is_below_floor, bitmapCardinality(atoms) AS atoms FROM audience_size FINAL");
+    expect(await size()).toEqual([{ people: 0, is_below_floor: 1, atoms: 0 }]);
+    await happened({ atom: 192 });
+    await tick(ticker);
+    expect(await size()).toEqual([{ people: 3, is_below_floor: 0, atoms: 0 }]);
+    expect(await log("crowd")).toEqual([]);
+    expect(await members("crowd")).toEqual([]);
+    await tick(ticker, day);
+    expect(await size()).toEqual([]);
+    const [last] = (await createAudienceStore(clickhouse).revisions("shop", "crowd")).slice(-1);
+    expect(last).toMatchObject({ revision: 2, version: 1, state: "archived", actor: "polder" });
+    expect(await tick(ticker)).toBe(0);
+    expect(await size()).toEqual([]);
+  });
+});

@@ -1,0 +1,37 @@
+import type { ErasureStore } from "@polder/core";
+import { createAnnouncedRemoval } from "./create-announced-removal.ts";
+
+export interface EraserOptions {
+  store: Pick<ErasureStore, "openErasures" | "begin" | "carryOut">;
+  now: () => Date;
+  /** Between two looks for what is to be erased, in milliseconds. Hidden it is at once; what came meanwhile goes together. */
+  everyMs?: number;
+  /** From what is announced to its removal, in milliseconds: loaders look every two seconds which identities end. */
+  graceMs?: number;
+  /** People in one round. */
+  maxErasures?: number;
+}
+
+export interface Eraser {
+  /** Begins a round when one is due, or ends it when its time has come. Returns how many identities are gone. */
+  tick(): Promise<number>;
+}
+
+/** Removes the rows of those who were erased, and of what comes to light of them later. */
+export function createEraser({
+  store,
+  now,
+  everyMs = 20_000,
+  graceMs = 6_000,
+  maxErasures = 5_000,
+}: EraserOptions): Eraser {
+  return createAnnouncedRemoval({
+    now,
+    open: (limit) => store.openErasures(limit, now),
+    begin: (erasures) => store.begin(erasures, now),
+    carryOut: (erasures) => store.carryOut(erasures, now),
+    everyMs,
+    graceMs,
+    maxItems: maxErasures,
+  });
+}

@@ -1,0 +1,105 @@
+import { parseAudience, type AudienceDefinition } from "@polder/core";
+import { rowBytes } from "@polder/core/contracts";
+import { checkAsyncProperty } from "@polder/testing";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { personConsent } from "../consent/person-consent.ts";
+import { reloadIdentities } from "../reload-identities.ts";
+import { startTestDatabase, type TestDatabase } from "../test-support/start-test-database.ts";
+import { compileAudience } from "./compile-audience.ts";
+import { evaluateAudience, type World } from "./evaluate-audience.test-support.ts";
+import {
+  atomsPerWorld,
+  randomAudiences,
+  randomDefinition,
+  randomNow,
+  randomWorld,
+  timezone,
+  type RandomWorld,
+} from "./random-audience.test-support.ts";
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await startTestDatabase();
+});
+afterAll(() => database?.stop());
+
+describe("the members of random audiences of random events", () => {
+  let worlds = 0;
+
+  /** Every world is a site of its own with atoms of its own: nothing has to be emptied between two. */
+  const load = async ({ events, people }: RandomWorld): Promise<World> => {
+    worlds += 1;
+    const site = `world-${worlds}`;
+    const base = worlds * atomsPerWorld;
+    const numberOf = (atom: number): number => (atom === 0 ? 0 : base + atom);
+    const persons = new Map(
+      people.map((person, atom) => [
+        numberOf(atom),
+        // Atom 0 is nobody: who was joined to it stays alone.
+        person === "erased" ? 0 : person === 0 ? numberOf(atom) : numberOf(person),
+      ]),
+    );
+    const rows = events.map((row) => ({ ...row, site, atom: numberOf(row.atom) }));
+    await database.clickhouse.insertBytes("events", rowBytes(rows), {
+      settings: { input_format_try_infer_dates: 0, input_format_try_infer_datetimes: 0 },
+    });
+    const overrides = [...persons].filter(([atom, person]) => atom !== person);
+    await database.clickhouse.insertRows(
+      "identity",
+      overrides.map(([atom, person]) => ({ site, atom, person, version: 1 })),
+    );
+    await reloadIdentities(database.clickhouse);
+    const masks = await database.clickhouse.query<{ person_id: number; mask: number }>(
+      `SELECT person_id, mask FROM ${personConsent()}`,
+      { params: { site, now: randomNow } },
+    );
+    const maskOf = new Map(masks.map(({ person_id, mask }) => [person_id, mask]));
+    return {
+      site,
+      now: randomNow,
+      events: rows,
+      audiences: randomAudiences,
+      personOf: (atom) => persons.get(atom) ?? atom,
+      maskOf: (person) => maskOf.get(person) ?? 0,
+    };
+  };
+
+  const membersOf = async (definition: AudienceDefinition, { site, now }: World): Promise<number[]> => {
+    const { sql, params } = compileAudience(definition, {
+      site,
+      now: new Date(now),
+      timezone,
+      audiences: randomAudiences,
+      computedTraits: new Map(),
+    });
+    const rows = await database.clickhouse.query<{ person_id: number }>(sql, { params });
+    return rows.map(({ person_id }) => person_id).toSorted((a, b) => a - b);
+  };
+
+  it("are those that reading the events one after another finds", async () => {
+    let members = 0;
+    let others = 0;
+    await checkAsyncProperty(
+      fc.asyncProperty(
+        randomWorld,
+        fc.array(randomDefinition, { minLength: 1, maxLength: 8, size: "max" }),
+        async (random, definitions) => {
+          const world = await load(random);
+          const found = await Promise.all(definitions.map((definition) => membersOf(definition, world)));
+          for (const [index, definition] of definitions.entries()) {
+            expect(parseAudience(structuredClone(definition))).toEqual({ ok: true, definition });
+            const expected = evaluateAudience(definition, world);
+            expect(found[index], JSON.stringify(definition)).toEqual(expected);
+            members += expected.length;
+            others += evaluateAudience({ people: { not: definition.people } }, world).length;
+          }
+        },
+      ),
+      25,
+    );
+    // Neither everybody nor nobody: else the comparison would say little.
+    expect(members).toBeGreaterThan(100);
+    expect(others).toBeGreaterThan(100);
+  });
+});

@@ -1,0 +1,68 @@
+import { findReferenceFaults, type AudienceDefinition, type AudienceFault } from "@polder/core";
+import { compileCondition, type ConditionContext } from "./compile-condition.ts";
+import { createParameters, type BoundParameters } from "./parameters.ts";
+import { createPeopleSets, type PeopleSet } from "./people-sets.ts";
+
+export interface AudienceContext {
+  site: string;
+  now: Date;
+  /** IANA zone of the site's days. */
+  timezone: string;
+  /** By id: those that a definition may name. */
+  audiences: ReadonlyMap<string, AudienceDefinition>;
+  /** By name. */
+  computedTraits: ReadonlyMap<string, unknown>;
+}
+export interface CompiledAudience {
+  sql: string;
+  params: BoundParameters;
+}
+
+/** The definition names what is not there, stands on itself, or is too large for one statement. */
+export class AudienceError extends Error {
+  readonly faults: readonly AudienceFault[];
+
+  constructor(faults: readonly AudienceFault[]) {
+    super(faults.map(({ path, message }) => `${path} ${message}`).join("\n"));
+    this.name = "AudienceError";
+    this.faults = faults;
+  }
+}
+
+/** A server reads 256 KiB of a statement, and whoever asks puts something around it. */
+const maxStatementLength = 200_000;
+
+/**
+ * A definition that {@link parseAudience} has let through as one SELECT with one column, `person_id` UInt32: every
+ * person of the site that the definition holds for at `now`, once, never 0.
+ * @throws {AudienceError}
+ */
+export function compileAudience(definition: AudienceDefinition, context: AudienceContext): CompiledAudience {
+  const faults = findReferenceFaults(definition, context);
+  if (faults.length > 0) throw new AudienceError(faults);
+  const now = context.now.getTime();
+  const parameters = createParameters({ site: context.site, now });
+  const sets = createPeopleSets();
+  const compiled = new Map<string, PeopleSet>();
+  const conditionContext: ConditionContext = {
+    now,
+    timezone: context.timezone,
+    parameters,
+    sets,
+    audience: (id) => {
+      const set = compiled.get(id) ?? compileCondition(context.audiences.get(id)!.people, conditionContext);
+      compiled.set(id, set);
+      return set;
+    },
+    computedTrait: (name) => {
+      throw new Error(`Computed trait ${name}`);
+    },
+  };
+  const set = compileCondition(definition.people, conditionContext);
+  const sql = sets.select(set);
+  if (sql.length > maxStatementLength)
+    throw new AudienceError([
+      { path: "people", message: "is too large, with all the audiences that it stands on: use fewer conditions." },
+    ]);
+  return { sql, params: parameters.all };
+}

@@ -1,0 +1,458 @@
+import { buildEventRow, rowBytes, type LoadedEventRow } from "@polder/core/contracts";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+import type { ClickHouse } from "./clickhouse.ts";
+import { createErasureStore } from "./erasure-store.ts";
+import { erasedTables, untouchedTables } from "./erased-tables.ts";
+import { createEventStore } from "./event-store.ts";
+import { createReadQueries } from "./queries/create-read-queries.ts";
+import { stateInsert, stateKeys, type StateTable } from "./state-selects.ts";
+import { startTestDatabase, type TestDatabase } from "./test-support/start-test-database.ts";
+
+const states = Object.keys(stateKeys).filter((table) => table !== "atom") as StateTable[];
+const requestedAt = new Date("2026-11-22T21:00:00Z");
+const later = (seconds: number) => (): Date => new Date(requestedAt.getTime() + seconds * 1000);
+const order = { site: "shop", actor: "office", reason: "asked by letter", at: requestedAt };
+
+let database: TestDatabase;
+let clickhouse: ClickHouse;
+let offset = 0;
+let inserts = 0;
+
+beforeAll(async () => {
+  database = await startTestDatabase();
+  clickhouse = database.clickhouse;
+  for (const table of states) await clickhouse.command(`CREATE TABLE ${table}_again AS ${table}`);
+});
+afterAll(() => database?.stop());
+
+const ask = <Row = { [column: string]: unknown }>(sql: string): Promise<Row[]> => clickhouse.query<Row>(sql);
+const open = (store = createErasureStore({ clickhouse })) => store;
+
+async function load(rows: readonly LoadedEventRow[]): Promise<void> {
+  const store = createEventStore({ clickhouse });
+  expect(await store.insert("events", `insert-${(inserts += 1)}`, rowBytes(rows))).toEqual({ ok: true });
+}
+
+/** Everything of one person says who it is in each of its texts: a device that logs in, an order, traits, a choice. */
+function historyOf(name: string, device: number, user: number): LoadedEventRow[] {
+  const at = (minute: number): string => `2026-11-22 20:${String(minute).padStart(2, "0")}:00.000`;
+  const row = (minute: number, over: Partial<LoadedEventRow>): LoadedEventRow =>
+    buildEventRow({
+      _offset: offset++,
+      message_id: `${name}-message-${offset}`,
+      anonymous_id: `${name}-device`,
+      session_id: `${name}-visit`,
+      time: at(minute),
+      received_at: at(minute),
+      session_start: at(0),
+      consent_mask: 62,
+      atom: device,
+      ...over,
+    });
+  const known = { atom: user, user_id: `${name}-user` };
+  return [
+    row(1, { utm_campaign: "autumn", channel: "mail", country: "BE" }),
+    row(2, { type: "consent", name: "consent", "choice.purpose": ["profile", "ads"], "choice.state": ["granted", "denied"], consent_id: `${name}-choice` }),
+    row(3, {
+      ...known,
+      type: "identify",
+      name: "identify",
+      "traits.name": ["email", "newsletter", "city"],
+      "traits.value": [`${name}@shop.example`, "weekly", `${name}ville`],
+      "traits.class": ["identity", "descriptive", "descriptive"],
+      "traits.purpose": ["profile", "profile", "profile"],
+      "traits.personal": [1, 0, 0],
+    }),
+    row(4, { ...known, type: "track", name: "Order Completed", order_id: `${name}-order`, amount: "12.5", currency: "EUR" }),
+    row(5, { ...known, type: "track", name: "Order Refunded", order_id: `${name}-order`, amount: "-2.5", currency: "EUR" }),
+  ];
+}
+
+async function join(atoms: readonly number[], person: number): Promise<void> {
+  await clickhouse.insertRows("identity", atoms.map((atom) => ({ site: "shop", atom, person, version: 1 })));
+  await clickhouse.command("SYSTEM RELOAD DICTIONARY identity_dict");
+}
+
+/** As numbers and texts; what was taken out of a count altogether is as if it had never been there. */
+async function read(table: string): Promise<unknown[]> {
+  const columns = await clickhouse.query<{ name: string; type: string }>(
+    "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = {table: String} ORDER BY position",
+    { params: { table } },
+  );
+  const values = columns.map(({ name, type }) => {
+    if (type.startsWith("AggregateFunction(groupBitmap")) return `arraySort(bitmapToArray(\`${name}\`))`;
+    if (type.startsWith("AggregateFunction")) return `finalizeAggregation(\`${name}\`)`;
+    return type.startsWith("JSON") ? `toString(\`${name}\`)` : `\`${name}\``;
+  });
+  const left = table.startsWith("audience_day") ? "WHERE events != 0 OR bitmapCardinality(atoms) != 0" : "";
+  return clickhouse.query(`SELECT tuple(${values.join(", ")}) AS row FROM ${table} FINAL ${left} ORDER BY toString(row)`);
+}
+
+/** The law: every state is what a recompute from the events that are left gives. */
+async function expectStatesToBeWhatEventsSay(): Promise<void> {
+  for (const table of states) {
+    await clickhouse.command(`TRUNCATE TABLE ${table}_again`);
+    await clickhouse.command(
+      `INSERT INTO ${table}_again ${stateInsert(table, { from: "events", and: "" })} SETTINGS insert_deduplicate = 0`,
+    );
+    await clickhouse.command(`OPTIMIZE TABLE ${table} FINAL`);
+    expect(await read(table), table).toEqual(await read(`${table}_again`));
+  }
+}
+
+/** Tables and views in which a text is, however deep. */
+async function placesOf(text: string, kind: "tables" | "views"): Promise<string[]> {
+  const isView = kind === "views" ? "engine = 'View'" : "endsWith(engine, 'MergeTree') AND NOT endsWith(name, '_again')";
+  const tables = await ask<{ name: string }>(
+    `SELECT name FROM system.tables WHERE database = currentDatabase() AND ${isView} ORDER BY name`,
+  );
+  const found: string[] = [];
+  for (const { name } of tables) {
+    const columns = await clickhouse.query<{ name: string; type: string }>(
+      "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = {name: String}",
+      { params: { name } },
+    );
+    const texts = columns.map(({ name: column, type }) =>
+      type.startsWith("AggregateFunction(groupBitmap") ? "''" : `toString(${type.startsWith("AggregateFunction") ? `finalizeAggregation(\`${column}\`)` : `\`${column}\``})`,
+    );
+    const [row] = await clickhouse.query<{ count: number }>(
+      `SELECT countIf(position(concat(${texts.join(", ' ', ")}, ''), {text: String}) > 0) AS count FROM ${name}`,
+      { params: { text } },
+    );
+    if (row!.count > 0) found.push(name);
+  }
+  return found;
+}
+
+async function erase(people: readonly number[], more: object = {}): Promise<string[]> {
+  const requested = await open().request({ ...order, people, ...more });
+  await finish();
+  return requested.map(({ id }) => id);
+}
+
+async function finish(store = open(), now = later(10)): Promise<void> {
+  for (let round = 0; round < 5; round++) {
+    const erasures = await store.openErasures(1_000, now);
+    if (erasures.length === 0) return;
+    await store.begin(erasures, now);
+    await store.carryOut(erasures, now);
+  }
+  throw new Error("there is always something left to erase");
+}
+
+it("knows every table: it is emptied, or there is a reason why not", async () => {
+  const tables = await ask<{ name: string }>(
+    "SELECT name FROM system.tables WHERE database = currentDatabase() AND endsWith(engine, 'MergeTree') AND NOT endsWith(name, '_again') ORDER BY name",
+  );
+  const known = [...Object.keys(erasedTables), ...Object.keys(untouchedTables)].toSorted();
+  expect(known).toEqual(tables.map(({ name }) => name));
+  // What says who somebody is may be in no table of which nothing is removed.
+  const ids = await ask(
+    `SELECT table, name FROM system.columns
+     WHERE database = currentDatabase() AND name IN ('anonymous_id', 'user_id', 'previous_id', 'body', 'left', 'right', 'session_id', 'ip', 'click_id')
+       AND table IN (${Object.keys(untouchedTables).map((table) => `'${table}'`).join(", ")})`,
+  );
+  expect(ids).toEqual([]);
+});
+
+describe("right after the call, before anything was removed, an erased person", () => {
+  const queries = () => createReadQueries(clickhouse);
+  beforeAll(async () => {
+    await load([...historyOf("zedekia", 64, 128), ...historyOf("amy", 192, 256)]);
+    await join([128], 64);
+    await join([256], 192);
+    expect(await placesOf("zedekia", "views")).toContain("events_v");
+    const [erasure] = await open().request({ ...order, people: [64] });
+    expect(erasure).toMatchObject({ person: 64, identities: 2, kind: "person" });
+  });
+
+  it("is in no view", async () => {
+    expect(await placesOf("zedekia", "views")).toEqual([]);
+    const counts = await ask("SELECT dimension, people FROM audience_days WHERE day = '2026-11-22' AND dimension IN ('all', 'campaign') ORDER BY dimension");
+    expect(counts).toEqual([
+      { dimension: "all", people: 1 },
+      { dimension: "campaign", people: 1 },
+    ]);
+    for (const view of ["events_v", "people", "sessions", "page_views", "orders", "consent_choices"])
+      expect(await ask(`SELECT DISTINCT person_id FROM ${view}`), view).toEqual([{ person_id: 192 }]);
+    expect(await placesOf("amy", "views")).toEqual(expect.arrayContaining(["events_v", "orders", "people", "sessions"]));
+  });
+
+  it("answers no question of the API", async () => {
+    const limits = { timeline: 50, sessions: 20, devices: 20, choices: 20, now: requestedAt.getTime() };
+    const ids = [
+      { by: "user", value: "zedekia-user" },
+      { by: "anonymous", value: "zedekia-device" },
+      { by: "any", value: "64" },
+      { by: "any", value: "128" },
+      { by: "person", value: 64 },
+      { by: "person", value: 128 },
+    ] as const;
+    for (const id of ids) {
+      expect(await queries().findPerson("shop", id), JSON.stringify(id)).toBeUndefined();
+      expect(await queries().profile("shop", id, limits), JSON.stringify(id)).toBeUndefined();
+      expect(await queries().timeline("shop", id, { limit: 50 }), JSON.stringify(id)).toBeUndefined();
+    }
+    expect((await open().findPeople("shop", ["zedekia-user", "zedekia-device", "64", "amy-user"], "any")).size).toBe(1);
+    expect(await queries().findPerson("shop", { by: "user", value: "amy-user" })).toBe(192);
+    const before = new Map([[0, -1]]);
+    const live = await queries().newEvents(before, 100);
+    expect(live.events.filter(({ person }) => person !== 192)).toEqual([]);
+    expect(live.count).toBe(5);
+    expect((await queries().audiences("shop", "2026-11-22", 10)).every(({ people }) => people <= 1)).toBe(true);
+    const span = { now: Date.parse("2026-11-22T20:30:00Z"), since: Date.parse("2026-11-22T20:00:00Z") };
+    const summary = await queries().summary("shop", "2026-11-22", span);
+    expect(summary.people).toBe(1);
+    expect(summary.seconds.reduce((sum, { count }) => sum + count, 0)).toBe(5);
+  });
+
+  it("is gone from every table when it is carried out, with a receipt, and nothing else is", async () => {
+    await finish();
+    expect(await placesOf("zedekia", "tables")).toEqual([]);
+    expect(await placesOf("amy", "tables")).toEqual(expect.arrayContaining(["atom", "events", "identity_edge", "trait_state"]));
+    await expectStatesToBeWhatEventsSay();
+    const [{ id } = { id: "" }] = await open().list({ limit: 10 });
+    const receipt = await open().receipt(id);
+    expect(receipt).toMatchObject({ state: "done", actor: "office", reason: "asked by letter", identities: 2, person: 64 });
+    expect(receipt!.keys).toHaveLength(3);
+    const [{ tables } = { tables: [] }] = receipt!.rounds;
+    expect(tables.filter(({ remaining }) => remaining !== 0)).toEqual([]);
+    const rows = Object.fromEntries(tables.map(({ table, rows: count }) => [table, count]));
+    expect(rows).toMatchObject({ events: 5, atom: 2, profile_state: 2, trait_state: 3, session_state: 2, consent_state: 2 });
+    expect(await open().openErasures(10, later(20))).toEqual([]);
+  });
+
+  it("leaves counts as if they had never been", async () => {
+    expect(await ask("SELECT dimension, value, events, people FROM audience_days WHERE dimension IN ('all', 'erasure') ORDER BY day")).toEqual([
+      { dimension: "all", value: "all", events: 5, people: 1 },
+    ]);
+    await clickhouse.command("OPTIMIZE TABLE audience_day FINAL");
+    expect(await ask("SELECT count() AS n FROM audience_day WHERE toInt64(events) < 0")).toEqual([{ n: 0 }]);
+  });
+});
+
+describe("an erasure", () => {
+  it("cut off at any step, again and again, goes on and comes to the same", async () => {
+    const [device, user] = [160 * 64, 161 * 64] as const;
+    await load([...historyOf("cut", device, user), ...historyOf("ann", 162 * 64, 163 * 64)]);
+    await join([user], device);
+    const [erasure] = await open().request({ ...order, people: [device] });
+    const cuts: number[] = [];
+    let isDone = false;
+    for (let failsAt = 1; !isDone; failsAt++) {
+      let writes = 0;
+      // In turns it is not done, and done without an answer.
+      const failing =
+        <Given extends unknown[]>(work: (...given: Given) => Promise<void>) =>
+        async (...given: Given): Promise<void> => {
+          const isCut = ++writes === failsAt;
+          if (isCut && failsAt % 2 === 0) throw new Error("cut off");
+          await work(...given);
+          if (isCut) throw new Error("cut off");
+        };
+      const store = createErasureStore({
+        clickhouse: { ...clickhouse, command: failing(clickhouse.command), insertRows: failing(clickhouse.insertRows) },
+      });
+      isDone = await finish(store).then(
+        () => true,
+        (error: Error) => {
+          expect(error.message).toBe("cut off");
+          cuts.push(failsAt);
+          return false;
+        },
+      );
+    }
+    expect(cuts.length).toBeGreaterThan(12);
+    expect((await open().receipt(erasure!.id))?.state).toBe("done");
+    await expectStatesToBeWhatEventsSay();
+    expect(await placesOf("cut-", "tables")).toEqual([]);
+    expect(await ask("SELECT count() AS n FROM events WHERE anonymous_id = 'ann-device'")).toEqual([{ n: 5 }]);
+  }, 240_000);
+
+  it("goes on beside loading: nothing of others is lost or counted twice, and what comes under its numbers goes in a further round", async () => {
+    await load(historyOf("bob", 40_000 * 64, 40_001 * 64));
+    await join([40_001 * 64], 40_000 * 64);
+    const [erasure] = await open().request({ ...order, people: [40_000 * 64] });
+    let n = 0;
+    let writes = 0;
+    const beside = async (): Promise<void> => {
+      if (++writes % 2 === 0) return;
+      const atom = (50_000 + n++) * 64;
+      // Of somebody else; and of a loader that had them in its hands all the time.
+      await load(historyOf(`other${n}`, atom, atom + 32));
+      if (n === 2 || n === 5) await load(historyOf("bob", 40_000 * 64, 40_001 * 64));
+    };
+    const store = createErasureStore({
+      clickhouse: {
+        ...clickhouse,
+        async command(...given) {
+          await beside();
+          await clickhouse.command(...given);
+        },
+        async insertRows(...given) {
+          await beside();
+          await clickhouse.insertRows(...given);
+        },
+      },
+    });
+    const erasures = await store.openErasures(10, later(10));
+    await store.begin(erasures, later(10));
+    await store.carryOut(erasures, later(10));
+    expect(n).toBeGreaterThan(5);
+    await finish();
+    const receipt = await open().receipt(erasure!.id);
+    expect(receipt?.state).toBe("done");
+    expect(receipt?.rounds.length).toBeGreaterThan(1);
+    expect(await placesOf("bob-", "tables")).toEqual([]);
+    expect(await ask("SELECT uniqExact(anonymous_id) AS people, count() AS events FROM events WHERE startsWith(anonymous_id, 'other')")).toEqual([
+      { people: n, events: 5 * n },
+    ]);
+    await expectStatesToBeWhatEventsSay();
+  }, 120_000);
+
+  it("is carried out again on what a restore brings back, and on what was loaded under another number; who came back since stays", async () => {
+    const [device, user, again, back] = [60_000, 60_001, 60_002, 60_003].map((number) => number * 64) as [number, number, number, number];
+    const history = historyOf("cleo", device, user);
+    await load(history);
+    await join([user], device);
+    const [id] = await erase([device]);
+    expect(await placesOf("cleo-", "tables")).toEqual([]);
+    const since = { time: "2026-11-22 21:05:00.000", received_at: "2026-11-22 21:05:01.000" };
+    const returned = historyOf("cleo", back, back).map((row) => ({ ...row, user_id: "", ...since, message_id: `new-${row._offset}` }));
+    await load(returned);
+    expect(await open().openErasures(10, later(20))).toEqual([]);
+    // The same rows, as a backup has them; one that a loader stored without having heard of it; and one in the rows of who came back.
+    await load(history);
+    await load([{ ...history[0]!, _offset: offset++, atom: again, message_id: "late" }]);
+    await load([{ ...history[0]!, _offset: offset++, atom: back, message_id: "later" }]);
+    await finish(open(), later(30));
+    expect((await open().receipt(id!))?.rounds.map(({ isDone }) => isDone)).toEqual([true, true]);
+    expect(await ask("SELECT DISTINCT atom FROM events WHERE anonymous_id = 'cleo-device'")).toEqual([{ atom: back }]);
+    expect(await ask("SELECT count() AS n FROM events WHERE anonymous_id = 'cleo-device'")).toEqual([{ n: returned.length }]);
+    expect(await ask(`SELECT person_id FROM people WHERE person_id = ${back}`)).toEqual([{ person_id: back }]);
+    await expectStatesToBeWhatEventsSay();
+    expect(await open().openErasures(10, later(40))).toEqual([]);
+  }, 60_000);
+
+  it("takes what others and tables without a number say of the person, and leaves the device to who else logs in on it", async () => {
+    const [device, user, other, shared] = [70_000, 70_001, 70_002, 70_003].map((number) => number * 64) as [number, number, number, number];
+    await load([
+      ...historyOf("dora", device, user),
+      ...historyOf("eve", other, other).map((row) => ({ ...row, user_id: "eve-user" })),
+      // Who else logs in on the second device of dora.
+      buildEventRow({ _offset: offset++, message_id: "tablet-1", atom: shared, anonymous_id: "tablet", user_id: "dora-user" }),
+      buildEventRow({ _offset: offset++, message_id: "tablet-2", atom: other + 1, anonymous_id: "tablet", user_id: "eve-user" }),
+      buildEventRow({ _offset: offset++, message_id: "alias", type: "alias", name: "alias", atom: other, anonymous_id: "", user_id: "eve-user", previous_id: "dora-device" }),
+      buildEventRow({ _offset: offset++, message_id: "alias-2", type: "alias", name: "alias", atom: other, anonymous_id: "", user_id: "eve-user", previous_id: "tablet" }),
+    ]);
+    await join([user, shared], device);
+    await join([other + 1], other);
+    const rejected = { site: "shop", received_at: "2026-11-22 20:30:00.000", reason: "invalid_time", _partition: 0 };
+    await clickhouse.insertRows("rejected", [
+      { ...rejected, _offset: 1, body: '{"type":"track","anonymousId":"dora-device","event":"x"' },
+      { ...rejected, _offset: 2, body: '{"traits": {"email": "dora@shop.example"}}' },
+      { ...rejected, _offset: 3, body: '{"anonymousId":"eve-device","event":"dora-user"}' },
+    ]);
+    const flag = { site: "shop", at: "2026-11-22 20:40:00.000", flag: "restrict", is_set: 1, actor: "a", reason: "r" };
+    await clickhouse.insertRows("person_flag", [
+      { ...flag, id: "f1", user_id: "dora-user" },
+      { ...flag, id: "f2", anonymous_id: "dora-device" },
+      { ...flag, id: "f3", user_id: "eve-user" },
+      { ...flag, id: "f4", user_id: "dora-user", at: "2026-11-22 22:00:00.000" },
+    ]);
+    const decision = { site: "shop", at: "2026-11-22 20:40:00.000", actor: "a", reason: "r", left: "", right: "", undoes: "" };
+    await clickhouse.insertRows("identity_decision", [
+      { ...decision, id: "d1", action: "dismiss", left: "user:dora-user", right: "user:eve-user" },
+      { ...decision, id: "d2", action: "unmerge", edges: [
+        { kind: "login", node: "device:dora-device", other: "user:dora-user" },
+        { kind: "login", node: "device:tablet", other: "user:eve-user" },
+      ] },
+    ]);
+    const [id] = await erase([device]);
+    // What was decided after it is about who came back.
+    await clickhouse.command("DELETE FROM person_flag WHERE id = 'f4'");
+    expect(await placesOf("dora", "tables")).toEqual(["rejected"]);
+    expect(await ask("SELECT _offset AS at FROM rejected")).toEqual([{ at: 3 }]);
+    expect(await ask("SELECT id FROM person_flag")).toEqual([{ id: "f3" }]);
+    expect(await ask("SELECT startsWith(left, 'user:erased-') AS isGone, right FROM identity_decision WHERE id = 'd1'")).toEqual([
+      { isGone: 1, right: "user:eve-user" },
+    ]);
+    expect(await ask("SELECT edges.node AS nodes FROM identity_decision WHERE id = 'd2'")).toEqual([{ nodes: ["device:tablet"] }]);
+    expect(await ask("SELECT message_id AS id, previous_id AS previous FROM events WHERE startsWith(message_id, 'alias') ORDER BY id")).toEqual([
+      { id: "alias", previous: "" },
+      { id: "alias-2", previous: "tablet" },
+    ]);
+    expect(await ask("SELECT user_id AS user FROM events WHERE anonymous_id = 'tablet'")).toEqual([{ user: "eve-user" }]);
+    // Of the shared device only what dora did is refused.
+    const { keys, hashKey } = await createEventStore({ clickhouse }).erasedIds(undefined);
+    expect(hashKey).toHaveLength(4);
+    const tables = new Map((await open().receipt(id!))!.rounds[0]!.tables.map(({ table, rows }) => [table, rows]));
+    expect([tables.get("rejected"), tables.get("person_flag"), tables.get("identity_decision")]).toEqual([2, 2, 2]);
+    expect(keys.size).toBeGreaterThan(0);
+    await expectStatesToBeWhatEventsSay();
+  }, 60_000);
+
+  it("stays in an audience until those who were told of it have heard, but not for ever", async () => {
+    const atom = 80_000 * 64;
+    await load([buildEventRow({ _offset: offset++, message_id: "member", atom, anonymous_id: "fay-device" })]);
+    const member = { site: "shop", audience: "buyers", person: atom, version: 1 };
+    const at = "2026-11-22 20:50:00.000";
+    await clickhouse.insertRows("audience_member", [{ ...member, since: at, seq: 1, has_left: 0 }]);
+    await clickhouse.insertRows("audience_log", [{ ...member, seq: 1, change: "enter", reason: "enter", survivor: 0, at }]);
+    const [erasure] = await open().request({ ...order, people: [atom] });
+    const carryOut = async (seconds: number): Promise<string | undefined> => {
+      const erasures = await open().openErasures(10, later(seconds));
+      await open().begin(erasures, later(seconds));
+      await open().carryOut(erasures, later(seconds));
+      return (await open().receipt(erasure!.id))?.state;
+    };
+    expect(await carryOut(10)).toBe("begun");
+    expect(await placesOf("fay-", "tables")).toEqual(["atom"]);
+    // The worker has let go of them.
+    await clickhouse.insertRows("audience_member", [{ ...member, since: "2026-11-22 21:00:20.000", seq: 2, has_left: 1 }]);
+    await clickhouse.insertRows("audience_log", [
+      { ...member, seq: 2, change: "exit", reason: "erased", survivor: 0, at: "2026-11-22 21:00:20.000" },
+    ]);
+    expect(await carryOut(30)).toBe("begun");
+    expect(await ask("SELECT count() AS n FROM audience_log")).toEqual([{ n: 2 }]);
+    expect(await carryOut(141)).toBe("done");
+    expect(await ask("SELECT (SELECT count() FROM audience_log) + (SELECT count() FROM audience_member) AS n")).toEqual([{ n: 0 }]);
+  }, 60_000);
+});
+
+describe("chosen traits", () => {
+  it("go from the person, from events and from what ties people together; contact data goes and the newsletter stays", async () => {
+    const [device, user] = [90_000 * 64, 90_001 * 64] as const;
+    await load(historyOf("gus", device, user));
+    await join([user], device);
+    const people = { ...order, people: [device] };
+    const [requested] = await open().request({ ...people, part: { class: "identity", keep: ["newsletter"] } });
+    expect(requested).toMatchObject({ kind: "traits", traits: ["email"], identities: 2 });
+    // Nobody is hidden for it.
+    expect(await ask(`SELECT count() AS n FROM people WHERE person_id = ${device}`)).toEqual([{ n: 1 }]);
+    await finish();
+    expect(await placesOf("gus@shop.example", "tables")).toEqual([]);
+    expect(await ask(`SELECT traits FROM people WHERE person_id = ${device}`)).toEqual([
+      { traits: { city: "gusville", newsletter: "weekly" } },
+    ]);
+    expect(await ask(`SELECT DISTINCT kind FROM identity_edge WHERE atom IN (${device}, ${user})`)).toEqual([{ kind: "login" }]);
+    const receipt = await open().receipt(requested!.id);
+    expect(receipt).toMatchObject({ state: "done", traits: ["email"], keys: [] });
+    expect(receipt!.rounds[0]!.tables).toEqual([
+      { table: "events", rows: 1, remaining: 0 },
+      { table: "identity_edge", rows: 1, remaining: 0 },
+      { table: "trait_state", rows: 1, remaining: 0 },
+    ]);
+    await expectStatesToBeWhatEventsSay();
+
+    // Loaded late it goes again; stated since, it stays.
+    const late = historyOf("gus", device, user)[2]!;
+    await load([{ ...late, message_id: "gus-late" }]);
+    await load([{ ...late, _offset: offset++, message_id: "gus-new", time: "2026-11-22 21:10:00.000", "traits.value": ["gus@new.example", "weekly", "gusville"] }]);
+    await finish(open(), later(60));
+    expect(await placesOf("gus@shop.example", "tables")).toEqual([]);
+    expect(await ask(`SELECT traits['email'] AS email FROM people WHERE person_id = ${device}`)).toEqual([{ email: "gus@new.example" }]);
+    await expectStatesToBeWhatEventsSay();
+  }, 60_000);
+});

@@ -1,0 +1,471 @@
+import { randomUUID } from "node:crypto";
+import {
+  createBlockedCheck,
+  createErasedKeys,
+  defaultIdentityRules,
+  keysToErase,
+  type ErasedPart,
+  type Erasure,
+  type ErasureStore,
+} from "@polder/core";
+
+import type { ClickHouse } from "./clickhouse.ts";
+import { erasedTables } from "./erased-tables.ts";
+import {
+  isGone,
+  isMarker,
+  readBounds,
+  subtractCounts,
+  subtracted,
+  type Bounds,
+} from "./erasure-correction.ts";
+import { readErasureKey } from "./erasure-key.ts";
+import { findLate, findLateTraits, type LateIdentity } from "./erasure-late.ts";
+import { createErasureReceipts, keyOf, type CountsOf, type Progress } from "./erasure-receipts.ts";
+import { createTraitErasure } from "./erasure-traits.ts";
+import { reloadIdentities } from "./reload-identities.ts";
+import { createTableRewriter, slices, unique } from "./rewrite-tables.ts";
+import { stateInsert, type StateTable } from "./state-selects.ts";
+
+export interface ErasureStoreOptions {
+  clickhouse: ClickHouse;
+  /** Name of the cluster: what is removed is removed from every shard. */
+  cluster?: string;
+  /** Whether an id stands for nobody. Default: the built-in ones. */
+  isBlockedId?: (site: string, id: string) => boolean;
+}
+
+/** Above every version that is worked out from edges: nobody comes back by it. */
+const lastVersion = "18446744073709551615";
+const maxLateAtOnce = 5_000;
+/** How long a change of an audience takes to whoever is told of it, at most. */
+const toldWithinMs = 120_000;
+const maxWaitMs = 600_000;
+const tables = Object.keys(erasedTables);
+
+interface Group {
+  erasures: readonly Erasure[];
+  atoms: readonly number[];
+  /** Of these, those that somebody new uses since. */
+  kept: readonly number[];
+  /** What is told of more than one request in one statement happened before the last of them. */
+  until: number;
+}
+
+/** {@link ErasureStore} in SQL. What is done to each table is in `erased-tables.ts`. */
+export function createErasureStore({ clickhouse, cluster, ...options }: ErasureStoreOptions): ErasureStore {
+  const builtIn = createBlockedCheck(defaultIdentityRules);
+  const isBlockedId = options.isBlockedId ?? ((_site: string, id: string) => builtIn.isBlockedId(id));
+  const rewriter = createTableRewriter(clickhouse, cluster, (table) => erasedTables[table]?.isEverywhere !== true);
+  const receipts = createErasureReceipts(clickhouse);
+  const traits = createTraitErasure(clickhouse, rewriter);
+
+  /** From now on they are nobody. */
+  async function hide(identities: readonly { site: string; atom: number }[]): Promise<void> {
+    if (identities.length === 0) return;
+    const rows = identities.map(({ site, atom }) => ({ site, atom, person: 0, version: lastVersion }));
+    await clickhouse.insertRows("identity", rows, { settings: { insert_deduplicate: 0 } });
+    await reloadIdentities(clickhouse, cluster);
+  }
+
+  /** Those of them whom questions still know. */
+  async function stillKnown(erasures: readonly Erasure[]): Promise<{ site: string; atom: number }[]> {
+    const known: { site: string; atom: number }[] = [];
+    const siteOf = new Map(erasures.flatMap(({ site, atoms, keptAtoms }) => without(atoms, keptAtoms).map((atom) => [atom, site])));
+    for (const atoms of slices([...siteOf.keys()])) {
+      const rows = await clickhouse.query<{ atom: number }>(
+        "SELECT atom FROM (SELECT arrayJoin({atoms: Array(UInt32)}) AS atom) WHERE person(atom) != 0",
+        { params: { atoms } },
+      );
+      for (const { atom } of rows) known.push({ atom, site: siteOf.get(atom)! });
+    }
+    return known;
+  }
+
+  /** Rows of one table by identity. Of those that somebody new uses only what is made anew is looked at, and of that the events. */
+  async function countIn(table: string, { atoms, kept, until }: Group, bounds: Bounds): Promise<Map<number, number>> {
+    const found = new Map<number, number>();
+    const isCounted = table === "events" ? atoms : without(atoms, kept);
+    for (const some of slices(isCounted)) {
+      const rows = await clickhouse.query<{ atom: number; count: number }>(
+        erasedTables[table]!.count.replaceAll("{gone}", isGone),
+        { params: { ...bounds, kept, until, atoms: some } },
+      );
+      for (const { atom, count } of rows) found.set(atom, count);
+    }
+    return found;
+  }
+
+  /** Who is in an audience, or left one a moment ago: of that others have to hear first. Not for ever: nobody may be working audiences out. */
+  async function notTold({ erasures }: Group, now: Date): Promise<number[]> {
+    const recent = erasures.filter(({ at }) => now.getTime() - at < maxWaitMs);
+    const waiting: number[] = [];
+    for (const atoms of slices(unique(recent.flatMap((erasure) => erasure.atoms)))) {
+      const rows = await clickhouse.query<{ person: number }>(
+        `SELECT person FROM audience_member FINAL WHERE has_left = 0 AND person IN {atoms: Array(UInt32)}
+         UNION DISTINCT
+         SELECT person FROM audience_log WHERE person IN {atoms: Array(UInt32)} AND at > fromUnixTimestamp64Milli({since: Int64})`,
+        { params: { atoms, since: now.getTime() - toldWithinMs } },
+      );
+      waiting.push(...rows.map(({ person }) => person));
+    }
+    return waiting;
+  }
+
+  async function removeFrom(table: string, group: Group, bounds: Bounds, now: Date): Promise<void> {
+    const { remove, isRebuilt, isTold } = erasedTables[table]!;
+    const { kept, until } = group;
+    const atoms = isTold ? without(group.atoms, await notTold(group, now)) : group.atoms;
+    for (const some of slices(isRebuilt ? atoms : without(atoms, kept))) {
+      const params = { ...bounds, kept, until, atoms: some };
+      for (const step of remove) {
+        if ("set" in step) await rewriter.alter(table, `UPDATE ${step.set} WHERE ${step.where}`, params);
+        else if (step.isMarked) await rewriter.mark(table, step.rows.replaceAll("{gone}", isGone), params);
+        else await rewriter.alter(table, `DELETE WHERE ${step.rows}`, params);
+      }
+    }
+    if (isRebuilt && kept.length > 0 && table !== "events") await makeAnew(table as StateTable, kept);
+  }
+
+  /** From the events that are left. Nothing else is loaded under these numbers: loaders have given out others. */
+  async function makeAnew(table: StateTable, kept: readonly number[]): Promise<void> {
+    for (const atoms of slices(kept)) {
+      const from = "(SELECT * FROM events WHERE atom IN {atoms: Array(UInt32)})";
+      const insert = stateInsert(table, { from, and: "" });
+      // The events of a day were taken out of its counts one by one; who they are of, as a whole.
+      const sql =
+        table === "audience_day"
+          ? insert.replace("count() AS events", "toUInt64(0) AS events")
+          : insert;
+      await clickhouse.command(`INSERT INTO ${table} ${sql}`, {
+        params: { atoms },
+        settings: { insert_deduplicate: 0, distributed_foreground_insert: 1 },
+        isLong: true,
+      });
+    }
+  }
+
+  /** Counts by day are made right while the events that say how are still there, and that is written down before the first of them goes. */
+  async function correct(group: Group, progress: ReadonlyMap<string, Progress>, now: () => Date): Promise<Bounds> {
+    const bounds = await readBounds(clickhouse);
+    const there = await subtracted(clickhouse, group.erasures.map(keyOf));
+    const open = group.erasures.filter((erasure) => !there.has(keyOf(erasure)));
+    const { atoms, kept } = groupOf(open);
+    if (open.length > 0) {
+      const markers = open.map((erasure) => ({ site: erasure.site, marker: keyOf(erasure) }));
+      await subtractCounts(clickhouse, markers, atoms, { ...bounds, kept, until: group.until }, now());
+    }
+    await receipts.write(
+      group.erasures.map((erasure) => ({
+        erasure,
+        rows: progress.get(keyOf(erasure))?.rows ?? nothing,
+        bounds,
+        isCorrected: true,
+      })),
+      now(),
+    );
+    return bounds;
+  }
+
+  async function erase(group: Group, bounds: Bounds, progress: ReadonlyMap<string, Progress>, now: () => Date): Promise<void> {
+    const left = new Map<string, Map<number, number>>();
+    for (const table of tables) {
+      // What leads from an identity to its rows goes when nothing else is left.
+      const mayGo = table !== "atom" || [...left.values()].every((found) => found.size === 0);
+      const there = await countIn(table, group, bounds);
+      // Rewriting takes its time even where there is nothing. Of events, and of who goes on, it is not only those that are counted.
+      const isThere = there.size > 0 || group.kept.length > 0 || table === "events";
+      if (mayGo && isThere) await removeFrom(table, group, bounds, now());
+      left.set(table, mayGo && isThere ? await countIn(table, group, bounds) : there);
+    }
+    await rewriter.alter("audience_day", `DELETE WHERE ${isMarker}`, { markers: group.erasures.map(keyOf) });
+    await writeRounds(await loadedSince(group), group.erasures, now);
+    await receipts.write(
+      group.erasures.map((erasure) => {
+        const remaining = countsOf(erasure, left);
+        const isDone = [...remaining.values()].every((count) => count === 0);
+        return { erasure, rows: progress.get(keyOf(erasure))?.rows ?? nothing, left: remaining, isDone };
+      }),
+      now(),
+    );
+  }
+
+  /** What was loaded under their numbers while they were removed: for the next round. */
+  async function loadedSince({ erasures, atoms, kept }: Group): Promise<LateIdentity[]> {
+    const late: LateIdentity[] = [];
+    for (const some of slices(without(atoms, kept))) {
+      const rows = await clickhouse.query<{ atom: number }>(
+        "SELECT DISTINCT atom FROM events WHERE atom IN {atoms: Array(UInt32)}",
+        { params: { atoms: some } },
+      );
+      for (const { atom } of rows)
+        for (const { site, id, atoms: own } of erasures)
+          if (own.includes(atom)) late.push({ site, id, atom, isKept: false });
+    }
+    return late;
+  }
+
+  /** One more round for each erasure of which something came to light. */
+  async function writeRounds(late: readonly LateIdentity[], done: readonly Pick<Erasure, "id">[], now: () => Date): Promise<void> {
+    const ids = unique(late.map(({ id }) => id)).filter((id) => done.some((erasure) => erasure.id === id));
+    if (ids.length === 0) return;
+    const before = await clickhouse.query<{ id: string; round: number }>(
+      "SELECT id, max(round) AS round FROM erasure WHERE id IN {ids: Array(String)} GROUP BY id",
+      { params: { ids } },
+    );
+    const first = await clickhouse.query<object & { id: string }>(
+      `SELECT site, id, kind, person, traits, toString(requested_at) AS requested_at, actor, reason FROM erasure WHERE round = 1 AND id IN {ids: Array(String)}`,
+      { params: { ids } },
+    );
+    const rows = first.map((row) => ({
+      ...row,
+      round: (before.find(({ id }) => id === row.id)?.round ?? 1) + 1,
+      atoms: unique(late.filter(({ id, isKept }) => id === row.id).map(({ atom }) => atom)),
+      kept_atoms: unique(late.filter(({ id, isKept }) => id === row.id && isKept).map(({ atom }) => atom)),
+      keys: [],
+      at: timeText(now()),
+    }));
+    await clickhouse.insertRows("erasure", rows, {
+      settings: {
+        insert_deduplicate: 1,
+        deduplicate_insert: "enable",
+        insert_deduplication_token: rows.map(({ id, round }) => `${id}/${round}`).join(),
+      },
+    });
+  }
+
+  const openRounds = (limit: number): Promise<Erasure[]> =>
+    clickhouse.query<Erasure>(
+      `SELECT e.site AS site, e.id AS id, e.round AS round, e.kind AS kind, e.atoms AS atoms, e.kept_atoms AS keptAtoms, e.traits AS traits,
+         toUnixTimestamp64Milli(e.requested_at) AS requestedAt, toUnixTimestamp64Milli(e.at) AS at
+       FROM erasure AS e
+       LEFT JOIN (SELECT id, round, is_done FROM erasure_receipt FINAL WHERE table_name = '') AS r ON r.id = e.id AND r.round = e.round
+       WHERE r.is_done = 0 ORDER BY e.at, e.site, e.id, e.round LIMIT {limit: UInt32}`,
+      { params: { limit } },
+    );
+
+  async function traitNames(person: number, site: string, { traits: names = [], class: ofClass, keep = [] }: ErasedPart): Promise<string[]> {
+    const found =
+      ofClass === undefined
+        ? []
+        : await clickhouse.query<{ name: string }>(
+            `SELECT name FROM (SELECT name, argMaxMerge(last).3 AS class FROM trait_state WHERE site = {site: String} AND person(atom) = {person: UInt32} GROUP BY name)
+             WHERE class = {class: String}`,
+            { params: { site, person, class: ofClass } },
+          );
+    return unique([...names, ...found.map(({ name }) => name)].filter((name) => !keep.includes(name))).toSorted();
+  }
+
+  return {
+    async findPeople(site, ids, by) {
+      const numbers = ids.filter((id) => /^[1-9]\d{0,9}$/.test(id) && Number(id) < 2 ** 32).map(Number);
+      const found = new Map<string, number>();
+      for (const some of slices(ids.filter((id) => id !== ""), 1_000)) {
+        const rows = await clickhouse.query<{ id: string; person: number }>(peopleByIds, {
+          params: { site, by, ids: some, numbers: numbers.filter((number) => some.includes(String(number))) },
+        });
+        for (const { id, person } of rows) found.set(id, person);
+      }
+      return found;
+    },
+
+    async request({ site, people, part, actor, reason, at }) {
+      const asked = await clickhouse.query<{ asked: number; person: number }>(
+        "SELECT asked, person(asked) AS person FROM (SELECT arrayJoin({people: Array(UInt32)}) AS asked) WHERE person != 0",
+        { params: { people } },
+      );
+      const persons = unique(asked.map(({ person }) => person));
+      if (persons.length === 0) return [];
+      const found = await clickhouse.query<IdentityRow>(identitiesOf, { params: { site, persons } });
+      const key = createErasedKeys(await readErasureKey(clickhouse));
+      const byPerson = new Map<number, IdentityRow[]>();
+      for (const row of found) byPerson.set(row.person, [...(byPerson.get(row.person) ?? []), row]);
+      const rows: object[] = [];
+      const requested = [];
+      for (const [person, identities] of byPerson) {
+        const id = randomUUID();
+        const atoms = unique(identities.map(({ atom }) => atom)).toSorted((a, b) => a - b);
+        const keys = keysToErase(
+          identities.map(({ anonymousId, userId, peopleOfDevice, peopleOfUser }) => ({
+            site,
+            anonymousId,
+            userId,
+            isOnlyUserOfDevice: peopleOfDevice <= 1 && !isBlockedId(site, anonymousId),
+            isOwnUserId: peopleOfUser <= 1 && !isBlockedId(site, userId),
+          })),
+          key,
+        );
+        const names = part === undefined ? [] : await traitNames(person, site, part);
+        const kind = part === undefined ? ("person" as const) : ("traits" as const);
+        const moment = timeText(at);
+        rows.push({
+          site,
+          id,
+          round: 1,
+          kind,
+          person,
+          atoms,
+          kept_atoms: [],
+          keys: kind === "person" ? keys.map(String) : [],
+          traits: names,
+          requested_at: moment,
+          at: moment,
+          actor,
+          reason,
+        });
+        const number = asked.find((one) => one.person === person)!.asked;
+        requested.push({ id, asked: number, person, kind, identities: atoms.length, traits: names });
+      }
+      await clickhouse.insertRows("erasure", rows, { settings: { insert_deduplicate: 0 } });
+      if (part === undefined) await hide(found.map(({ atom }) => ({ site, atom })));
+      return requested;
+    },
+
+    async openErasures(limit, now) {
+      const open = await openRounds(limit);
+      if (open.length > 0) return open;
+      const late = await findLate(clickhouse, maxLateAtOnce);
+      const lateTraits = await findLateTraits(clickhouse, maxLateAtOnce);
+      if (late.length + lateTraits.length === 0) return [];
+      await writeRounds([...late, ...lateTraits], [...late, ...lateTraits], now);
+      return openRounds(limit);
+    },
+
+    async begin(erasures, now) {
+      const people = erasures.filter(({ kind }) => kind === "person");
+      await hide(await stillKnown(people));
+      const progress = await receipts.progressOf(erasures);
+      const fresh = erasures.filter((erasure) => !progress.has(keyOf(erasure)));
+      const counts = new Map<string, Map<number, number>>();
+      const group = groupOf(fresh.filter(({ kind }) => kind === "person"));
+      if (group.erasures.length > 0) {
+        const bounds = await readBounds(clickhouse);
+        for (const table of tables) counts.set(table, await countIn(table, group, bounds));
+      }
+      const lines = [];
+      for (const erasure of fresh)
+        lines.push({
+          erasure,
+          rows: erasure.kind === "person" ? countsOf(erasure, counts) : await traits.count(erasure),
+        });
+      await receipts.write(lines, now());
+    },
+
+    async carryOut(erasures, now) {
+      const progress = await receipts.progressOf(erasures);
+      let gone = 0;
+      for (const group of groupsOf(erasures.filter(({ kind }) => kind === "person"))) {
+        const byBounds = new Map<string, { bounds: Bounds; erasures: Erasure[] }>();
+        const add = (erasure: Erasure, bounds: Bounds): void => {
+          const key = JSON.stringify(bounds);
+          const same = byBounds.get(key);
+          if (same === undefined) byBounds.set(key, { bounds, erasures: [erasure] });
+          else same.erasures.push(erasure);
+        };
+        const isOpen = (erasure: Erasure): boolean => progress.get(keyOf(erasure))?.bounds === undefined;
+        const open = group.filter(isOpen);
+        if (open.length > 0) {
+          const bounds = await correct(groupOf(open), progress, now);
+          for (const erasure of open) add(erasure, bounds);
+        }
+        for (const erasure of group) {
+          const bounds = progress.get(keyOf(erasure))?.bounds;
+          if (bounds !== undefined) add(erasure, bounds);
+        }
+        for (const { bounds, erasures: some } of byBounds.values()) await erase(groupOf(some), bounds, progress, now);
+        gone += groupOf(group).atoms.length;
+      }
+      const ofTraits = erasures.filter(({ kind }) => kind === "traits");
+      await traits.remove(ofTraits);
+      const lines = [];
+      for (const erasure of ofTraits) {
+        const left = await traits.count(erasure);
+        const isDone = [...left.values()].every((count) => count === 0);
+        lines.push({ erasure, rows: progress.get(keyOf(erasure))?.rows ?? nothing, left, isDone });
+      }
+      await receipts.write(lines, now());
+      if (gone > 0) for (const table of markedTables) await rewriter.sweep(table);
+      return gone;
+    },
+
+    receipt: receipts.receipt,
+    list: receipts.list,
+  };
+}
+
+interface IdentityRow {
+  atom: number;
+  person: number;
+  anonymousId: string;
+  userId: string;
+  peopleOfDevice: number;
+  peopleOfUser: number;
+}
+
+// A device that several customers used: whose atom came first, its visits without a customer before all.
+const peopleByIds = `
+SELECT id, argMin(whose, rank) AS person FROM (
+  SELECT user_id AS id, person(atom) AS whose, (1, 0, atom) AS rank FROM atom
+  WHERE {by: String} IN ('any', 'user') AND site = {site: String} AND user_id IN {ids: Array(String)}
+  UNION ALL
+  SELECT anonymous_id, person(atom), (2, user_id != '', atom) FROM atom
+  WHERE {by: String} IN ('any', 'anonymous') AND site = {site: String} AND anonymous_id IN {ids: Array(String)}
+  UNION ALL
+  SELECT toString(atom), person(atom), (3, 0, atom) FROM atom
+  WHERE {by: String} IN ('any', 'person') AND site = {site: String} AND atom IN {numbers: Array(UInt32)}
+) WHERE whose != 0 GROUP BY id`;
+
+/** With whether others are seen with the same device or the same user id. */
+const identitiesOf = `
+WITH mine AS (
+  SELECT DISTINCT atom, person(atom) AS person, anonymous_id, user_id FROM atom
+  WHERE site = {site: String} AND person(atom) IN {persons: Array(UInt32)})
+SELECT m.atom AS atom, m.person AS person, m.anonymous_id AS anonymousId, m.user_id AS userId, d.people AS peopleOfDevice, u.people AS peopleOfUser
+FROM mine AS m
+LEFT JOIN (
+  SELECT anonymous_id, uniqExact(person(atom)) AS people FROM atom
+  WHERE site = {site: String} AND person(atom) != 0 AND anonymous_id IN (SELECT anonymous_id FROM mine) GROUP BY anonymous_id
+) AS d ON d.anonymous_id = m.anonymous_id
+LEFT JOIN (
+  SELECT user_id, uniqExact(person(atom)) AS people FROM atom
+  WHERE site = {site: String} AND person(atom) != 0 AND user_id IN (SELECT user_id FROM mine) GROUP BY user_id
+) AS u ON u.user_id = m.user_id
+ORDER BY person, atom`;
+
+const markedTables = tables.filter((table) =>
+  erasedTables[table]!.remove.some((step) => "isMarked" in step && step.isMarked),
+);
+
+const nothing: CountsOf = new Map();
+
+const timeText = (time: Date): string => time.toISOString().slice(0, -1).replace("T", " ");
+
+const without = (atoms: readonly number[], others: readonly number[]): number[] => {
+  const left = new Set(others);
+  return atoms.filter((atom) => !left.has(atom));
+};
+
+function groupOf(erasures: readonly Erasure[]): Group {
+  return {
+    erasures,
+    atoms: unique(erasures.flatMap(({ atoms }) => atoms)),
+    kept: unique(erasures.flatMap(({ keptAtoms }) => keptAtoms)),
+    until: Math.max(0, ...erasures.map(({ requestedAt }) => requestedAt)),
+  };
+}
+
+/** First rounds together; of later ones those that were asked for at one moment, since that moment tells what goes from what stays. */
+function groupsOf(erasures: readonly Erasure[]): Erasure[][] {
+  const groups = new Map<number, Erasure[]>();
+  for (const erasure of erasures) {
+    const key = erasure.round === 1 ? 0 : erasure.requestedAt;
+    groups.set(key, [...(groups.get(key) ?? []), erasure]);
+  }
+  return [...groups.values()];
+}
+
+function countsOf({ atoms }: Erasure, counts: ReadonlyMap<string, ReadonlyMap<number, number>>): Map<string, number> {
+  return new Map(
+    tables.map((table) => [table, atoms.reduce((sum, atom) => sum + (counts.get(table)?.get(atom) ?? 0), 0)]),
+  );
+}

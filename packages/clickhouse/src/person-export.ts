@@ -1,0 +1,177 @@
+import { purposesOf } from "@polder/protocol";
+
+import type { ClickHouse } from "./clickhouse.ts";
+
+/** In the order in which they come. */
+export const exportSections = [
+  "identifiers",
+  "traits",
+  "consent",
+  "restrictions",
+  "audiences",
+  "recipients",
+  "erasures",
+  "refused",
+  "events",
+] as const;
+export type ExportSection = (typeof exportSections)[number];
+
+/** One thing that is stored of a person. Empty text: does not apply. */
+export interface ExportedRow {
+  section: ExportSection;
+  /** When, in UTC as `2026-11-22T20:15:00.123Z`. */
+  time: string;
+  name: string;
+  value: string;
+  /** Where it came from: observed, declared, partner or third_party. */
+  origin: string;
+  /** Why it may be kept: consent, contract, … */
+  basis: string;
+  /** What it may be used for. */
+  purposes: string[];
+  /** Who got it. */
+  recipient: string;
+  /** What else is stored of it. */
+  details: { readonly [name: string]: unknown };
+}
+
+export interface PersonExport {
+  /**
+   * Everything that is stored of a person, as it is read: nothing is collected in memory. Undefined when there is nobody with this number. An
+   * absorbed number stands for its survivor.
+   */
+  read(site: string, person: number): Promise<AsyncIterable<ExportedRow> | undefined>;
+}
+
+export function createPersonExport(clickhouse: ClickHouse): PersonExport {
+  return {
+    async read(site, asked) {
+      const rows = await clickhouse.query<{ atom: number }>(
+        `SELECT DISTINCT atom FROM atom WHERE site = {site: String} AND person(atom) = person({asked: UInt32}) AND person(atom) != 0`,
+        { params: { site, asked } },
+      );
+      if (rows.length === 0) return undefined;
+      const atoms = rows.map(({ atom }) => atom);
+      return readAll(clickhouse, { site, atoms, person: asked });
+    },
+  };
+}
+
+type Params = { site: string; atoms: number[]; person: number };
+type Found = Partial<Omit<ExportedRow, "section" | "details">> & { details?: object };
+
+async function* readAll(clickhouse: ClickHouse, params: Params): AsyncGenerator<ExportedRow> {
+  for (const section of exportSections) {
+    if (section === "events") {
+      yield* readEvents(clickhouse, params);
+      continue;
+    }
+    for await (const row of clickhouse.stream<Found>(questions[section], { params })) yield toRow(section, row);
+  }
+}
+
+const toRow = (section: ExportSection, { details = {}, ...row }: Found): ExportedRow => ({
+  section,
+  time: "",
+  name: "",
+  value: "",
+  origin: "",
+  basis: "",
+  purposes: [],
+  recipient: "",
+  ...row,
+  details: stated(details),
+});
+
+interface EventColumns {
+  time: string;
+  name: string;
+  type: string;
+  origin: string;
+  basis: string;
+  consent_mask: number;
+  [column: string]: unknown;
+}
+
+async function* readEvents(clickhouse: ClickHouse, params: Params): AsyncGenerator<ExportedRow> {
+  const sql = `SELECT * EXCEPT (site, atom, _partition, _offset, is_known) FROM events AS e WHERE ${mine} ORDER BY e.time, e._offset`;
+  for await (const { time, name, type, origin, basis, consent_mask: mask, ...rest } of clickhouse.stream<EventColumns>(
+    sql,
+    { params },
+  )) {
+    const row = { time: isoText(time), name, value: type, origin, basis, purposes: purposesOf(mask) };
+    yield toRow("events", { ...row, details: rest });
+  }
+}
+
+const isoText = (time: string): string => `${time.replace(" ", "T")}Z`;
+
+/** Without what says nothing: empty texts and lists, and 1970. */
+const stated = (columns: object): { [name: string]: unknown } =>
+  Object.fromEntries(
+    Object.entries(columns).filter(
+      ([, value]) =>
+        value !== "" &&
+        value !== "1970-01-01 00:00:00.000" &&
+        !(typeof value === "object" && value !== null && Object.keys(value).length === 0),
+    ),
+  );
+
+const mine = "site = {site: String} AND atom IN {atoms: Array(UInt32)}";
+const iso = (time: string): string => `concat(replaceOne(toString(${time}), ' ', 'T'), 'Z')`;
+const pair = (names: readonly string[]): string =>
+  `CAST((${names.join(", ")}), 'Tuple(${names.map((name) => `${name} String`).join(", ")})')`;
+
+// What was loaded under an id of theirs and could not be stored: the body names them.
+const refused = `SELECT ${iso("r.received_at")} AS time, r.name AS name, r.reason AS value,
+    CAST((r.detail, r.body), 'Tuple(detail String, body String)') AS details
+  FROM rejected AS r WHERE r.site = {site: String} AND hasAny(
+    extractAll(body, '"(?:anonymousId|userId|previousId|anonymous_id|user_id|previous_id)"\\\\s*:\\\\s*"?([^",}]*)'),
+    (SELECT groupUniqArrayArray([anonymous_id, user_id]) FROM atom WHERE ${mine}) AS ids) AND notEmpty(arrayFilter(id -> id != '', ids))
+  ORDER BY r.received_at`;
+
+const questions: { readonly [section in Exclude<ExportSection, "events">]: string } = {
+  identifiers: `SELECT time, name, value, details FROM (
+      SELECT ${iso("min(a.first_seen)")} AS time, id.1 AS name, id.2 AS value, CAST(tuple(''), 'Tuple(rule String)') AS details
+      FROM (SELECT first_seen, arrayJoin([('user_id', user_id), ('anonymous_id', anonymous_id)]) AS id FROM atom WHERE ${mine}) AS a
+      WHERE id.2 != '' GROUP BY name, value
+      UNION ALL
+      SELECT ${iso("min(e.time)")}, concat('sha256_of_', e.kind), e.other, CAST(tuple(e.rule::String), 'Tuple(rule String)')
+      FROM identity_edge AS e WHERE ${mine} AND e.kind IN ('email', 'phone') GROUP BY e.kind, e.other, e.rule
+    ) ORDER BY time, name, value`,
+  traits: `SELECT ${iso("last.time")} AS time, name, last.value AS value, last.origin AS origin, [last.purpose] AS purposes,
+      CAST((last.class, if(last.personal = 1, 'yes', 'no')), 'Tuple(class String, personal String)') AS details
+    FROM (SELECT name, argMaxMerge(last) AS last FROM trait_state WHERE ${mine} GROUP BY name) ORDER BY name`,
+  consent: `SELECT ${iso("c.time")} AS time, c.purpose AS name, c.state AS value, [c.purpose] AS purposes, 'consent' AS basis,
+      CAST((c.consent_id, c.regime::String, c.notice::String, t.title, t.text, t.language::String), 'Tuple(consent_id String, regime String, notice String, title String, text String, language String)') AS details
+    FROM (SELECT e.time AS time, purpose, state, consent_id, regime, notice, JSONExtractString(notice, 'texts', purpose) AS hash
+      FROM events AS e ARRAY JOIN \`choice.purpose\` AS purpose, \`choice.state\` AS state
+      WHERE ${mine} AND type = 'consent' AND name = 'consent') AS c
+    LEFT ANY JOIN (SELECT hash, title, text, language FROM consent_notice WHERE site = {site: String}) AS t ON t.hash = c.hash
+    ORDER BY c.time, c.purpose`,
+  restrictions: `SELECT ${iso("f.at")} AS time, f.flag AS name, if(f.is_set = 1, 'set', 'lifted') AS value, [f.purpose::String] AS purposes,
+      ${pair(["actor", "reason"])} AS details
+    FROM person_flag AS f WHERE f.site = {site: String}
+      AND ((f.user_id != '' AND f.user_id IN (SELECT user_id FROM atom WHERE ${mine}))
+        OR (f.user_id = '' AND f.anonymous_id IN (SELECT anonymous_id FROM atom WHERE ${mine} AND anonymous_id != '' AND user_id = '')))
+    ORDER BY f.at, f.id`,
+  audiences: `SELECT ${iso("l.at")} AS time, l.audience AS name, l.change AS value, [a.purpose] AS purposes,
+      CAST((a.title, l.reason::String), 'Tuple(audience_name String, reason String)') AS details
+    FROM audience_log AS l
+    LEFT JOIN (SELECT audience, argMax(purpose, revision)::String AS purpose, argMax(name, revision) AS title FROM audience WHERE site = {site: String} GROUP BY audience) AS a
+      ON a.audience = l.audience
+    WHERE l.site = {site: String} AND l.person IN {atoms: Array(UInt32)} ORDER BY l.seq`,
+  // Of exports no names are kept: who was in the audience when it was exported may have been in the file.
+  recipients: `SELECT ${iso("x.at")} AS time, x.audience AS name, x.recipient AS recipient, [x.purpose::String] AS purposes,
+      CAST((x.id, x.format::String, arrayStringConcat(x.identifiers, ', '), x.reason), 'Tuple(export_id String, format String, identifiers String, reason String)') AS details
+    FROM audience_export AS x
+    WHERE x.site = {site: String} AND (x.audience, x.id) IN (
+      SELECT e.audience, e.id FROM audience_export AS e
+      JOIN (SELECT audience, seq, at, change FROM audience_log WHERE site = {site: String} AND person IN {atoms: Array(UInt32)}) AS l ON l.audience = e.audience
+      WHERE e.site = {site: String} AND l.at <= e.at GROUP BY e.audience, e.id HAVING argMax(l.change, l.seq) = 'enter')
+    ORDER BY x.at, x.id`,
+  erasures: `SELECT ${iso("requested_at")} AS time, 'traits' AS name, arrayStringConcat(traits, ', ') AS value,
+      CAST((id, actor, reason), 'Tuple(erasure String, actor String, reason String)') AS details
+    FROM erasure WHERE site = {site: String} AND kind = 'traits' AND round = 1 AND hasAny(atoms, {atoms: Array(UInt32)}) ORDER BY requested_at, id`,
+  refused,
+};

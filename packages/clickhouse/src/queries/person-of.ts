@@ -1,0 +1,83 @@
+import type { ClickHouse } from "../clickhouse.ts";
+import type { PersonId } from "./read-queries.ts";
+
+export interface FoundPerson {
+  person: number;
+  /** All of theirs, the smallest first. */
+  atoms: number[];
+}
+
+/** Whoever has an id, with all that belongs to them; undefined when nobody of the site has it, or nobody any more. */
+export async function findPersonOf(clickhouse: ClickHouse, site: string, id: PersonId): Promise<FoundPerson | undefined> {
+  if (id.value === "") return undefined; // "none" in every column
+  for (const candidate of candidatesOf(id)) {
+    const [found] = await clickhouse.query<FoundPerson>(
+      `WITH (${candidate.sql}) AS found, toUInt32(ifNull(found, 0)) AS who
+       SELECT who AS person, arraySort(groupUniqArrayArray([atom, person])) AS atoms
+       FROM person_atom AS p WHERE p.person = who AND person(atom) = who`,
+      { params: { site, ...candidate.params } },
+    );
+    if (found !== undefined && found.person !== 0)
+      return { person: found.person, atoms: found.atoms.length === 0 ? [found.person] : found.atoms };
+  }
+  return undefined;
+}
+
+interface Candidate {
+  /** A question with one number, the person; 0 or no row: nobody. */
+  sql: string;
+  params: { [name: string]: string | number };
+}
+
+const isHash = (text: string): boolean => /^[0-9a-f]{64}$/i.test(text);
+const isPersonNumber = (text: string): boolean => /^[1-9]\d{0,9}$/.test(text) && Number(text) < 2 ** 32;
+
+function candidatesOf(id: PersonId): Candidate[] {
+  switch (id.by) {
+    case "person":
+      return [byNumber(id.value)];
+    case "user":
+      return [byUser(id.value)];
+    case "anonymous":
+      return [byDevice(id.value)];
+    case "email_hash":
+      return [byEmailHash(id.value)];
+    case "any":
+      return [
+        byAny(id.value),
+        ...(isPersonNumber(id.value) ? [byNumber(Number(id.value))] : []),
+        ...(isHash(id.value) ? [byEmailHash(id.value.toLowerCase())] : []),
+      ];
+  }
+}
+
+// Erased atoms belong to nobody: person(atom) is 0.
+const byNumber = (value: number): Candidate => ({
+  sql: "SELECT person(atom) FROM atom WHERE site = {site:String} AND atom = {value:UInt32} LIMIT 1",
+  params: { value },
+});
+
+const byUser = (value: string): Candidate => ({
+  sql: "SELECT argMin(person(atom), atom) FROM atom WHERE site = {site:String} AND user_id = {value:String} AND person(atom) != 0",
+  params: { value },
+});
+
+// A device that several customers used: the one whose atom came first, its visits without a customer before all.
+const byDevice = (value: string): Candidate => ({
+  sql: "SELECT argMin(person(atom), (user_id != '', atom)) FROM atom WHERE site = {site:String} AND anonymous_id = {value:String} AND person(atom) != 0",
+  params: { value },
+});
+
+const byAny = (value: string): Candidate => ({
+  sql: `SELECT if(countIf(user_id = {value:String}) > 0, argMinIf(person(atom), atom, user_id = {value:String}),
+      argMin(person(atom), (user_id != '', atom)))
+    FROM atom WHERE site = {site:String} AND (user_id = {value:String} OR anonymous_id = {value:String}) AND person(atom) != 0`,
+  params: { value },
+});
+
+// Of several who state one address: whoever a login or a server says it of, then whoever stated it last.
+const byEmailHash = (value: string): Candidate => ({
+  sql: `SELECT argMax(person(atom), (rule IN ('server', 'login'), time, _offset)) FROM identity_edge
+    WHERE site = {site:String} AND kind = 'email' AND other = {value:String} AND atom != 0 AND person(atom) != 0`,
+  params: { value },
+});

@@ -1,0 +1,248 @@
+import { emailHash, phoneHash } from "@polder/core";
+import type { ClickHouse } from "../clickhouse.ts";
+import { findPersonOf } from "./person-of.ts";
+import {
+  devicesOf,
+  revenueOf,
+  selectActivity,
+  sessionsOf,
+  totalsOf,
+  type ActivityRow,
+  type Totals,
+} from "./profile-activity.ts";
+import type { Identifier, PersonId, Profile, ProfileLimits, TimelineEvent, Touch } from "./read-queries.ts";
+
+/** Events of which visits, devices and choices are shown. Whoever has fewer is shown from them alone. */
+const maxEvents = 1_000;
+
+/**
+ * Everything about one person: who it is, then plain questions at once, and the rest is worked out here. A question costs ClickHouse more to
+ * understand than to answer, for somebody with some dozens of events.
+ */
+export async function readProfile(
+  clickhouse: ClickHouse,
+  site: string,
+  id: PersonId,
+  limits: ProfileLimits,
+): Promise<Profile | undefined> {
+  const found = await findPersonOf(clickhouse, site, id);
+  if (found === undefined) return undefined;
+  const { person, atoms } = found;
+  const params = { site, atoms };
+  const [rows, traits, contacts, audiences] = await Promise.all([
+    clickhouse.query<ActivityRow>(eventQuery, { params: { ...params, limit: Math.max(maxEvents, limits.timeline + 1) } }),
+    clickhouse.query<TraitRow>(traitQuery, { params }),
+    clickhouse.query<ContactRow>(contactQuery, { params }),
+    clickhouse.query<Profile["audiences"][number]>(audienceQuery, { params }),
+  ]);
+  const isAll = rows.length < maxEvents;
+  const totals = isAll ? totalsOf(rows) : await readTotals(clickhouse, params);
+  if (totals === undefined) return undefined;
+  const shown = rows.slice(0, limits.timeline);
+  const last = shown.at(-1);
+  const sessions = sessionsOf(rows);
+  const stated = traits.map(toTrait);
+  return {
+    person,
+    site,
+    ...totals,
+    identifiers: [
+      ...idsOf(isAll ? rows : [...rows, ...(await readFirstOfIds(clickhouse, params))]),
+      ...contactsOf(contacts, stated),
+    ],
+    traits: stated,
+    devices: devicesOf(rows).slice(0, limits.devices),
+    // The oldest may have begun before the oldest event that is here.
+    sessions: (isAll ? sessions : sessions.slice(0, -1)).slice(0, limits.sessions),
+    consent: (isAll ? rows.filter(({ type }) => type === "consent") : await readChoices(clickhouse, params, limits.choices))
+      .slice(0, limits.choices)
+      .map(({ time, consentId, regime, notice, choices }) => ({
+        time,
+        consentId,
+        regime,
+        notice,
+        choices: choices.map(([purpose, state]) => ({ purpose, state })),
+      })),
+    audiences,
+    timeline: shown.map(toTimelineEvent),
+    next:
+      last === undefined || rows.length <= shown.length
+        ? undefined
+        : { time: last.time, partition: last.partition, offset: last.offset },
+  };
+}
+
+const ofPerson = "site = {site:String} AND atom IN {atoms:Array(UInt32)}";
+
+const readEvents = (condition: string): string => `SELECT ${selectActivity} FROM atom_event AS e WHERE ${ofPerson} AND ${condition}
+ORDER BY e.time DESC, e._offset DESC, e._partition DESC LIMIT 1 BY e._partition, e._offset LIMIT {limit:UInt32}`;
+const eventQuery = readEvents("1");
+const choiceQuery = readEvents("e.type = 'consent'");
+
+const readChoices = (clickhouse: ClickHouse, params: Params, limit: number): Promise<ActivityRow[]> =>
+  clickhouse.query<ActivityRow>(choiceQuery, { params: { ...params, limit } });
+
+const firstOfIdsQuery = `SELECT anonymous_id AS anonymousId, user_id AS userId, toUnixTimestamp64Milli(min(e.time)) AS time
+FROM atom_event AS e WHERE ${ofPerson} GROUP BY anonymousId, userId`;
+
+type IdRow = Pick<ActivityRow, "anonymousId" | "userId" | "time">;
+
+const readFirstOfIds = (clickhouse: ClickHouse, params: Params): Promise<IdRow[]> =>
+  clickhouse.query<IdRow>(firstOfIdsQuery, { params });
+
+interface Params {
+  [name: string]: string | readonly number[];
+  site: string;
+  atoms: readonly number[];
+}
+
+/** Of a user id the log-in on a device says whose it is, and of a device the log-in on it. */
+function idsOf(rows: readonly IdRow[]): Identifier[] {
+  const first = new Map<string, { kind: "user_id" | "anonymous_id"; value: string; seen: number; login: number }>();
+  const see = (kind: "user_id" | "anonymous_id", value: string, { time, anonymousId, userId }: IdRow): void => {
+    if (value === "") return;
+    const known = first.get(`${kind} ${value}`) ?? { kind, value, seen: time, login: Infinity };
+    known.seen = Math.min(known.seen, time);
+    if (anonymousId !== "" && userId !== "") known.login = Math.min(known.login, time);
+    first.set(`${kind} ${value}`, known);
+  };
+  for (const row of rows) {
+    see("user_id", row.userId, row);
+    see("anonymous_id", row.anonymousId, row);
+  }
+  return [...first.values()]
+    .toSorted((a, b) => (a.kind === b.kind ? a.seen - b.seen || (a.value < b.value ? -1 : 1) : a.kind < b.kind ? 1 : -1))
+    .map(({ kind, value, seen, login }) => {
+      const own = kind === "user_id" ? "site" : "device";
+      const verification =
+        login === Infinity ? { rule: own, time: seen } : { rule: "login", time: login };
+      return { kind, value, hash: "", firstSeen: seen, verification: { isConfirmed: true, ...verification } };
+    });
+}
+
+interface ContactRow {
+  kind: "email" | "phone";
+  hash: string;
+  rule: string;
+  time: number;
+}
+
+const contactQuery = `SELECT kind, other AS hash, rule, toUnixTimestamp64Milli(min(e.time)) AS time
+FROM identity_edge AS e WHERE ${ofPerson} AND kind IN ('email', 'phone') GROUP BY kind, hash, rule ORDER BY time, kind, hash`;
+
+/** Confirmed where a login or a server says it; what was typed into a form alone is not. */
+function contactsOf(rows: readonly ContactRow[], traits: Profile["traits"]): Identifier[] {
+  // Only the value that was stated last is kept in clear; of others there is the hash that people are compared by.
+  const clear = new Map<string, string>();
+  for (const { name, value } of traits) {
+    const plain = name.toLowerCase().replaceAll(/[-_\s]/g, "");
+    if (plain === "email") clear.set(`email ${emailHash(value)}`, value);
+    if (plain === "phone" || plain === "mobile") clear.set(`phone ${phoneHash(value)}`, value);
+  }
+  const found = new Map<string, Identifier>();
+  for (const { kind, hash, rule, time } of rows) {
+    const key = `${kind} ${hash}`;
+    const isConfirmed = rule !== "form";
+    const known = found.get(key);
+    if (known === undefined)
+      found.set(key, {
+        kind,
+        value: clear.get(key) ?? "",
+        hash,
+        firstSeen: time,
+        verification: { isConfirmed, rule, time },
+      });
+    else if (isConfirmed && !known.verification.isConfirmed) known.verification = { isConfirmed, rule, time };
+  }
+  return [...found.values()];
+}
+
+type TraitRow = Omit<Profile["traits"][number], "isPersonal"> & { isPersonal: number };
+
+const traitQuery = `SELECT name, last.value AS value, last.origin AS origin, last.class AS class, last.purpose AS purpose, last.personal AS isPersonal,
+  toUnixTimestamp64Milli(last.time) AS time
+FROM (SELECT name, argMaxMerge(last) AS last FROM trait_state WHERE ${ofPerson} GROUP BY name)
+ORDER BY isPersonal DESC, name`;
+
+const toTrait = ({ isPersonal, ...trait }: TraitRow): Profile["traits"][number] => ({
+  ...trait,
+  isPersonal: isPersonal === 1,
+});
+
+// Of an anonymous audience nobody is told who is in it.
+const audienceQuery = `
+SELECT m.audience AS audience, argMax(a.name, a.revision) AS name, toUnixTimestamp64Milli(min(m.since)) AS since
+FROM (SELECT audience, since FROM audience_member FINAL WHERE site = {site:String} AND person IN {atoms:Array(UInt32)} AND has_left = 0) AS m
+JOIN (SELECT audience, name, revision, is_anonymous FROM audience WHERE site = {site:String}) AS a ON a.audience = m.audience
+GROUP BY audience HAVING argMax(a.is_anonymous, a.revision) = 0 ORDER BY audience`;
+
+interface StateRow extends Omit<Totals, "counters" | "revenue" | "firstTouch" | "lastTouch"> {
+  events: number;
+  pageViews: number;
+  clicks: number;
+  sessions: number;
+  /** Amounts by `EUR order-id`: an order that was sent twice is there once. */
+  orders: [key: string, amount: string][];
+  /** Negative amounts by currency. */
+  refunds: [currency: string, amount: string][];
+  firstTouch: TouchRow;
+  lastTouch: TouchRow;
+}
+type TouchRow = {
+  channel: string;
+  source: string;
+  medium: string;
+  campaign: string;
+  referrer: string;
+  landing_page: string;
+};
+
+const stateQuery = `
+SELECT toUnixTimestamp64Milli(min(first_seen)) AS firstSeen, toUnixTimestamp64Milli(max(last_seen)) AS lastSeen, sum(p.events) AS events,
+  sum(page_views) AS pageViews, sum(p.clicks) AS clicks, uniqExactMerge(p.sessions) AS sessions,
+  arrayMap(pair -> (pair.1, toString(pair.2)), maxMap(p.orders)::Array(Tuple(String, Decimal(38, 4)))) AS orders,
+  arrayMap(pair -> (pair.1, toString(pair.2)), sumMap(p.refunds)::Array(Tuple(String, Decimal(38, 4)))) AS refunds,
+  argMinMerge(first_touch) AS firstTouch, argMaxMerge(last_touch) AS lastTouch
+FROM profile_state AS p WHERE ${ofPerson}`;
+
+/** Of somebody with more events than are read for a profile. */
+async function readTotals(clickhouse: ClickHouse, params: Params): Promise<Totals | undefined> {
+  const [state] = await clickhouse.query<StateRow>(stateQuery, { params });
+  if (state === undefined || state.events === 0) return undefined;
+  const { firstSeen, lastSeen, firstTouch, lastTouch, orders, refunds, ...counters } = state;
+  return {
+    firstSeen,
+    lastSeen,
+    counters: { ...counters, orders: orders.length },
+    revenue: revenueOf(orders, refunds),
+    firstTouch: toTouch(firstTouch),
+    lastTouch: toTouch(lastTouch),
+  };
+}
+
+const toTouch = (row: TouchRow): Touch => ({
+  channel: row.channel,
+  referrerHost: row.referrer,
+  utmSource: row.source,
+  utmMedium: row.medium,
+  utmCampaign: row.campaign,
+  landingPage: row.landing_page,
+});
+
+const toTimelineEvent = ({
+  messageId: _,
+  anonymousId: _a,
+  userId: _u,
+  consentId: _c,
+  regime: _r,
+  notice: _n,
+  referrerHost: _h,
+  utmSource: _s,
+  utmMedium: _m,
+  utmCampaign: _p,
+  choices,
+  ...event
+}: ActivityRow): Omit<TimelineEvent, "properties"> => ({
+  ...event,
+  choices: choices.map(([purpose, state]) => ({ purpose, state })),
+});
