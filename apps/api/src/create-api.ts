@@ -9,14 +9,18 @@ import { describeRoute, openAPIRouteHandler, resolver, validator } from "hono-op
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import * as v from "valibot";
 import { openSession, requireAccess } from "./access.ts";
+import { createAudienceFeed } from "./audiences/create-audience-feed.ts";
 import { addAudienceRoutes, type AudienceRoutesOptions } from "./audiences/audience-routes.ts";
+import { addPreviewRoutes, type PreviewRoutesOptions } from "./audiences/preview-routes.ts";
 import { answerError } from "./errors.ts";
 import { addImportRoutes, type ImportRoutesOptions } from "./imports/import-routes.ts";
 import { createLiveFeed } from "./live/create-live-feed.ts";
 import { liveStream } from "./live/live-stream.ts";
 import { isLoopback } from "./local-host.ts";
 import { createPage } from "./page-files.ts";
+import { addDuplicateRoutes, type DuplicateRoutesOptions } from "./profiles/duplicate-routes.ts";
 import { addProfileRoutes } from "./profiles/profile-routes.ts";
+import { addTraitRoutes, type TraitRoutesOptions } from "./profiles/trait-routes.ts";
 import { answers, failures, private_, refuseForm } from "./route-answers.ts";
 import { addRightsRoutes, type RightsOptions } from "./rights/rights-routes.ts";
 import * as schemas from "./schemas.ts";
@@ -47,8 +51,14 @@ export interface ApiOptions {
   rights?: RightsOptions;
   /** Definitions of audiences and who is in them; not there without it. */
   audiences?: AudienceRoutesOptions;
+  /** What audiences would be; not there without it. */
+  previews?: PreviewRoutesOptions;
   /** Files of people and offline events; not there without it. */
   imports?: ImportRoutesOptions;
+  /** Definitions of computed traits, `/v1/traits`; not there without it. */
+  computedTraits?: TraitRoutesOptions;
+  /** People who look like one, `/v1/duplicates`; not there without it. */
+  duplicates?: DuplicateRoutesOptions;
   sqlUrl?: string;
   pollMs?: number;
 }
@@ -83,6 +93,8 @@ export function createApi(options: ApiOptions): Api {
     feedId: now().toString(36),
     ...(options.pollMs === undefined ? {} : { pollMs: options.pollMs }),
   });
+  const audienceFeed =
+    options.audiences && createAudienceFeed({ queries: options.audiences.queries, logger });
   const page = createPage(() => ({
     sites: sites().map(({ id, name, timezone }) => ({ id, name, timezone })),
     shopUrl: options.shopUrl ?? null,
@@ -138,11 +150,11 @@ export function createApi(options: ApiOptions): Api {
     guarded,
     describeRoute({
       description:
-        "Server-sent events: `events` as they become queryable (goes on from Last-Event-ID), `people` when identities were joined, `pulse` every second, `gap` when some were missed.",
+        "Server-sent events: `events` as they become queryable (goes on from Last-Event-ID), `people` when identities were joined, `audiences` when people came into some or left, `pulse` every second, `gap` when some were missed.",
       responses: {
         200: {
           description:
-            "A stream. Data of `events` as here; of `series`: seconds, the last three minutes so far; of `people`: changes, each an atom and its person from now on; of `pulse`: now, newestReceivedAt, lagMs, isStoreReachable",
+            "A stream. Data of `events` as here; of `series`: seconds, the last three minutes so far; of `people`: changes, each an atom and its person from now on; of `audiences`: changes, each an audience and a person who came or left; of `pulse`: now, newestReceivedAt, lagMs, isStoreReachable",
           content: { "text/event-stream": { schema: resolver(schemas.liveBatch) } },
         },
         ...failures(400, 401, 404),
@@ -155,6 +167,7 @@ export function createApi(options: ApiOptions): Api {
       const lastEventId = context.req.header("last-event-id");
       const body = liveStream({
         feed,
+        ...(audienceFeed && { audiences: audienceFeed }),
         site: site.id,
         lastEventId,
         now,
@@ -170,7 +183,9 @@ export function createApi(options: ApiOptions): Api {
     },
   );
 
-  addProfileRoutes(app, { queries, guarded, findSite });
+  addProfileRoutes(app, { queries, guarded, findSite, now });
+  if (options.computedTraits !== undefined) addTraitRoutes(app, { ...options.computedTraits, guarded, findSite, now });
+  if (options.duplicates !== undefined) addDuplicateRoutes(app, { ...options.duplicates, guarded, findSite, now });
 
   app.get(
     "/v1/audiences/today",
@@ -218,6 +233,7 @@ export function createApi(options: ApiOptions): Api {
   if (options.rights !== undefined)
     addRightsRoutes(app, { ...options.rights, findSite, guarded, now });
 
+  if (options.previews !== undefined) addPreviewRoutes(app, { ...options.previews, guarded, findSite, now });
   if (options.audiences !== undefined) addAudienceRoutes(app, { ...options.audiences, guarded, findSite, now });
   if (options.imports !== undefined) addImportRoutes(app, { ...options.imports, guarded, findSite, now });
   if (options.visitor !== undefined) addVisitorRoutes(app, { ...options.visitor, now });
@@ -253,10 +269,12 @@ export function createApi(options: ApiOptions): Api {
         });
       });
       feed.start();
+      audienceFeed?.start();
       return { host, port: (server.address() as AddressInfo).port };
     },
     async close() {
       await feed.stop();
+      await audienceFeed?.stop();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       if ("closeAllConnections" in server) server.closeAllConnections(); // event streams never end by themselves
       if (server.listening) await closed;

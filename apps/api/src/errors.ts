@@ -20,6 +20,10 @@ export const errors = {
   audience_in_use: { status: 409, message: "Other audiences stand on this one: change these first" },
   audience_anonymous: { status: 409, message: "The audience is anonymous: of its people nothing is told but how many there are" },
   audience_invalid: { status: 400, message: "The definition is not as docs/audiences.md says" },
+  preview_too_slow: { status: 503, message: "The preview took too long and was stopped" },
+  trait_not_found: { status: 404, message: "The site has no computed trait of that name: GET /v1/traits lists them" },
+  trait_changed: { status: 409, message: "Somebody else changed the computed trait meanwhile: read it again" },
+  trait_invalid: { status: 400, message: "The definition is not as docs/profiles.md says" },
   csv_required: { status: 415, message: "Send the file as text/csv" },
   import_too_large: {
     status: 413,

@@ -1,5 +1,7 @@
 import {
+  computedTraitsOfSite,
   createAudienceExportStore,
+  createAudiencePreviews,
   createAudienceQueries,
   createAudienceStore,
   createClickHouse,
@@ -45,6 +47,12 @@ async function start(settings: ProcessSettings): Promise<void> {
       queries: createAudienceQueries(clickhouse),
       exports: createAudienceExportStore(clickhouse),
       readyMade: readyMadeAudiences,
+      computedTraits: computedTraitsOfSite(clickhouse),
+    },
+    previews: {
+      previews: createAudiencePreviews(clickhouse),
+      store: createAudienceStore(clickhouse),
+      computedTraits: computedTraitsOfSite(clickhouse),
     },
     rights: { erasures: createErasureStore({ clickhouse }), exports: createPersonExport(clickhouse) },
     ...(adminToken !== undefined && { adminToken }),

@@ -108,6 +108,7 @@ const sampleProfile = (overrides: Partial<Profile> = {}): Profile => ({
       time: 1_795_000_000_000,
     },
   ],
+  computedTraits: [{ name: "orders_90d", version: 2, type: "number", value: "3" }],
   counters: { events: 2, pageViews: 1, clicks: 1, sessions: 1, orders: 0 },
   revenue: [{ currency: "EUR", amount: "10" }],
   firstTouch: touch,

@@ -66,6 +66,25 @@ export const livePeople = v.object({
 });
 export type LivePeople = v.InferOutput<typeof livePeople>;
 
+/** Data of the server-sent event `audiences`. */
+export const liveAudiences = v.object({
+  changes: v.pipe(
+    v.array(
+      v.object({
+        seq: count,
+        audience: v.pipe(text, v.description("Id of the audience")),
+        person: v.pipe(v.nullable(count), v.description("Null: erased meanwhile")),
+        change: v.picklist(["enter", "exit"]),
+        reason: v.pipe(text, v.description("enter, exit, merged, split, consent, erased or definition")),
+        at: time,
+      }),
+    ),
+    v.description("Oldest first"),
+  ),
+  omitted: v.pipe(count, v.description("Changes of all sites that came in between and are only counted")),
+});
+export type LiveAudiences = v.InferOutput<typeof liveAudiences>;
+
 /** Data of the server-sent event `pulse`, every second. */
 export const livePulse = v.object({
   now: v.pipe(time, v.description("The server's clock")),

@@ -36,7 +36,8 @@ export function createErasedIdCheck(
 
   return {
     async among(records) {
-      if (asked === undefined || clock() - asked.by >= everyMs) await (asking ??= ask().finally(() => (asking = undefined)));
+      if (asked === undefined || clock() - asked.by >= everyMs)
+        await (asking ??= ask().finally(() => (asking = undefined)));
       const found = new Set<StoredRecord>();
       if (keys === undefined || erased.size === 0) return found;
       // Records of one visitor come together: each is hashed once.
@@ -57,7 +58,9 @@ export function createErasedIdCheck(
 /** When it happened, or was received if that was earlier. What does not say is of the past. */
 function happenedAt({ value }: StoredRecord): number {
   try {
-    const { time, received_at: receivedAt } = JSON.parse(Buffer.from(value).toString()) as { [column: string]: unknown };
+    const { time, received_at: receivedAt } = JSON.parse(Buffer.from(value).toString()) as {
+      [column: string]: unknown;
+    };
     const moments = [time, receivedAt].map((text) =>
       typeof text === "string" ? Date.parse(`${text.replace(" ", "T")}Z`) : Number.NaN,
     );

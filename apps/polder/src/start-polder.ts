@@ -1,16 +1,18 @@
 import { randomInt } from "node:crypto";
 import { createApi, createSqlProxy, switchOnAudiences } from "@polder/api";
 import {
+  computedTraitsOfSite,
   createAudienceExportStore,
+  createAudiencePreviews,
   createAudienceQueries,
   createAudienceStore,
   createConsentQueries,
   createConsentRecordStore,
   createErasureStore,
   createEventStore,
-  createPersonExport,
   createIdentityStore,
   createImportStore,
+  createPersonExport,
   createReadQueries,
   createRetentionStore,
   createStatusQueries,
@@ -24,9 +26,23 @@ import {
   readCountryTable,
   watchConfigFile,
 } from "@polder/collector";
-import { createReloadableDirectory, identityRulesOf, type Logger, type PolderConfig } from "@polder/core";
+import {
+  createReloadableDirectory,
+  readyMadeAudiences,
+  identityRulesOf,
+  type Logger,
+  type PolderConfig,
+} from "@polder/core";
 import { createLoader } from "@polder/loader";
-import { createAudiences, createConsentRecorder, createEraser, createRetainer, createWithdrawer, createWorker } from "@polder/worker";
+import {
+  leavingAudiencesFirst,
+  createAudiences,
+  createConsentRecorder,
+  createEraser,
+  createRetainer,
+  createWithdrawer,
+  createWorker,
+} from "@polder/worker";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import type { Progress } from "./cli/progress.ts";
 import { readConfigFile } from "./config-file.ts";
@@ -37,6 +53,7 @@ import { serveControl } from "./control.ts";
 import { originsOfPort, withOrigins, withTexts } from "./demo-config.ts";
 import { drain } from "./drain.ts";
 import { createEndings, type Endings } from "./endings.ts";
+import { replayErasureList, writeErasureList } from "./erasure-list-file.ts";
 import { recordsBehind, watchLag } from "./lag.ts";
 import { openLog, openUnspooledLog } from "./open-log.ts";
 import { openStore } from "./open-store.ts";
@@ -126,7 +143,14 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
     everyMs: settings.audienceEveryMs,
     logger: loggerOf("audiences"),
   });
-  const erasures = createErasureStore({ clickhouse });
+  const erasures = createErasureStore({
+    clickhouse,
+    onRequested: () => writeErasureList(settings.dataPath, clickhouse),
+  });
+  // Tables that were restored may have people in them who were erased since.
+  const replayed = await replayErasureList(settings.dataPath, clickhouse, erasures, now);
+  if (replayed > 0)
+    loggerOf("rights").warn("the tables did not know of erasures: they are carried out again", { replayed });
   const worker = createWorker({
     store: createIdentityStore(clickhouse),
     consent: createConsentRecorder({ store: createConsentRecordStore(clickhouse), now, sites: sites.sites }),
@@ -135,16 +159,7 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
       onWithdrawn: audiences.onWithdrawn,
       now,
     }),
-    eraser: createEraser({
-      store: {
-        ...erasures,
-        async begin(due, moment) {
-          await audiences.onErased();
-          return erasures.begin(due, moment);
-        },
-      },
-      now,
-    }),
+    eraser: createEraser({ store: leavingAudiencesFirst(erasures, audiences), now }),
     audiences,
     status: createStatusQueries(clickhouse),
     retainer: createRetainer({
@@ -247,6 +262,12 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
         queries: createAudienceQueries(clickhouse),
         exports: createAudienceExportStore(clickhouse),
         readyMade: readyMadeAudiences,
+        computedTraits: computedTraitsOfSite(clickhouse),
+      },
+      previews: {
+        previews: createAudiencePreviews(clickhouse),
+        store: audienceStore,
+        computedTraits: computedTraitsOfSite(clickhouse),
       },
       imports: { store: createImportStore(clickhouse), directory: sites, collectorUrl: () => addresses.collector },
       visitor: {

@@ -292,3 +292,154 @@ describe("an anonymous audience", () => {
     expect(await size()).toEqual([]);
   });
 });
+
+/** The store, but that one of its calls ends the worker: before it is carried out, or after. */
+class Crash extends Error {}
+const crashingAt =
+  (call: number, when: "before" | "after") =>
+  (ticks: AudienceTickStore): AudienceTickStore => {
+    let calls = 0;
+    const wrapped = Object.entries(ticks).map(([name, method]) => [
+      name,
+      async (...given: unknown[]) => {
+        const isIt = ++calls === call;
+        if (isIt && when === "before") throw new Crash(`before ${name}`);
+        const answer: unknown = await (method as (...all: unknown[]) => Promise<unknown>)(...given);
+        if (isIt) throw new Crash(`after ${name}`);
+        return answer;
+      },
+    ]);
+    return Object.fromEntries(wrapped) as AudienceTickStore;
+  };
+
+/** Who has to be in an audience now, from scratch. */
+async function fulfils(audience: string): Promise<number[]> {
+  const { audiences } = await createAudienceStore(clickhouse).list("shop");
+  const definitions = new Map(audiences.map((each) => [each.audience, each.definition]));
+  const context = { site: "shop", now: new Date(nowMs), timezone: "Europe/Amsterdam", audiences: definitions, computedTraits: new Map() };
+  const { sql, params } = compileAudience(definitions.get(audience)!, context);
+  const rows = await clickhouse.query<{ person_id: number }>(
+    `SELECT person_id FROM (${sql}) WHERE person_id IN (SELECT person_id FROM ${consent()} WHERE bitTest(mask, 2)) ORDER BY person_id`,
+    { params: { ...params, site: "shop" } },
+  );
+  return rows.map(({ person_id: person }) => person);
+}
+
+/** Who is in it by the log alone. Nobody comes in twice, or leaves without having been in. */
+async function byLog(audience: string): Promise<number[]> {
+  const inside = new Set<number>();
+  for (const line of await log(audience)) {
+    const [change, person] = line.split(" ");
+    expect(inside.has(Number(person)), line).toBe(change === "exit");
+    if (change === "enter") inside.add(Number(person));
+    else inside.delete(Number(person));
+  }
+  return [...inside].toSorted((a, b) => a - b);
+}
+
+async function expectExact(audience: string): Promise<void> {
+  const expected = await fulfils(audience);
+  const held = await clickhouse.query<{ person: number }>(
+    "SELECT person FROM audience_member FINAL WHERE audience = {audience:String} ORDER BY person",
+    { params: { audience } },
+  );
+  expect(held.map(({ person }) => person)).toEqual(expected);
+  expect(await byLog(audience)).toEqual(expected);
+  const [size] = await clickhouse.query<{ people: number }>(
+    "SELECT argMax(s.people, s.at) AS people FROM audience_size AS s WHERE audience = {audience:String}",
+    { params: { audience } },
+  );
+  expect(size!.people).toBe(expected.length);
+}
+
+describe("after a crash", () => {
+  it("between any two writes the next worker has all of it, and each change once", async () => {
+    await define({ audience: "viewers" });
+    await happened({ atom: 64 }, { atom: 128 });
+    await tick(newTicker());
+    // Calls of a whole tick with a change in it, one after the other.
+    for (let call = 1; ; call++) {
+      const when = call % 2 === 0 ? "before" : "after";
+      await happened({ atom: 64 * (call + 2) });
+      await belongs([128 + 64 * (call % 3), 64]);
+      const failed = await tick(newTicker(crashingAt(call, when))).catch((error: unknown) => error);
+      await tick(newTicker());
+      await expectExact("viewers");
+      if (!(failed instanceof Crash)) {
+        expect(call).toBeGreaterThan(8);
+        break;
+      }
+    }
+  });
+
+  it("of the server in the middle of a statement, nothing of an earlier turn is written", async () => {
+    await define({ audience: "viewers" });
+    await happened({ atom: 64 });
+    const ticks = createAudienceTickStore({ clickhouse, consent });
+    const options = { standbyMs: 0, isForced: false, isDoubted: false };
+    const frozen = (await ticks.takeTurn("frozen", nowMs, options))!;
+    await ticks.workOutConsent(frozen, "shop", nowMs);
+    await tick(newTicker());
+    const { audiences } = await createAudienceStore(clickhouse).list();
+    const compiled = compileAudience(viewed, { site: "shop", now: new Date(nowMs), timezone: "UTC", audiences: new Map(), computedTraits: new Map() });
+    await happened({ atom: 128 });
+    await ticks.logChanges(frozen, audiences[0]!, { compiled, at: nowMs, isNewVersion: false, hasMoved: false });
+    expect(await log()).toEqual(["enter 64 enter"]);
+  });
+
+  it("another worker stands by while one works, and takes over when that one says nothing", async () => {
+    await define({ audience: "viewers" });
+    const [one, other] = [newTicker(), newTicker()];
+    await tick(one);
+    await tick(other);
+    await happened({ atom: 64 });
+    expect(await tick(one)).toBe(0);
+    expect(await tick(other)).toBe(1);
+    await happened({ atom: 128 });
+    expect(await tick(one, 151_000)).toBe(1);
+    expect(await tick(other)).toBe(0);
+    await expectExact("viewers");
+  });
+});
+
+describe("the law", () => {
+  it("members are who fulfils the definition, after every tick of any history (seed 20261123)", { timeout: 240_000 }, async () => {
+    let state = 20_261_123;
+    const below = (n: number): number => {
+      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+      return Math.floor((state / 2 ** 32) * n);
+    };
+    const anyAtom = (): number => 64 * (1 + below(8));
+    await define({ audience: "viewers" });
+    await define({ audience: "buyers", definition: { people: { event: "Order Completed", count: { atLeast: 2 }, within: { days: 30 } } } });
+    await define({ audience: "others", definition: { people: { all: [{ audience: "viewers" }, { not: { audience: "buyers" } }] } } });
+    let ticker = newTicker();
+    let versions = 1;
+    const operations: (() => Promise<unknown>)[] = [
+      () => happened(...Array.from({ length: 4 }, () => ({ atom: anyAtom(), at: nowMs - below(10) * day }))),
+      () => happened(...Array.from({ length: 3 }, () => ({ atom: anyAtom(), type: "track", name: "Order Completed", at: nowMs - below(35) * day }))),
+      () => happened({ atom: anyAtom(), consent_mask: 3 }),
+      () => belongs([anyAtom(), anyAtom()]),
+      () => belongs(...Array.from({ length: 8 }, (_, n): [number, number] => [64 * (n + 1), 64 * (n + 1)])),
+      () => belongs([anyAtom(), 0]),
+      async () => (nowMs += below(12) * day),
+      async () => (ticker = newTicker()),
+      async () => {
+        const days = 5 + below(5);
+        versions += 1;
+        await define({ audience: "viewers", revision: versions, version: versions, definition: { people: { event: "page", within: { days } } } });
+      },
+      async () => {
+        const crashing = newTicker(crashingAt(1 + below(14), below(2) === 0 ? "before" : "after"));
+        await tick(crashing).catch(() => undefined);
+        ticker = newTicker();
+      },
+    ];
+    for (let step = 0; step < 25; step++) {
+      await operations[below(operations.length)]!();
+      await tick(ticker);
+      for (const audience of ["viewers", "buyers", "others"]) await expectExact(audience);
+    }
+    expect((await log("others")).length).toBeGreaterThan(5);
+  });
+});

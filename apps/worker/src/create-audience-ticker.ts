@@ -100,7 +100,8 @@ export function createAudienceTicker(options: AudienceTickerOptions): AudienceTi
     const moves = await ticks.identityMoves(seen);
     const sizes = new Map((await ticks.lastSizes()).map((size) => [keyOf(size), size]));
     const changed: Audience[] = [];
-    const consentOf = new Set<string>();
+    for (const site of new Set(audiences.filter(({ state }) => state !== "archived").map((audience) => audience.site)))
+      await ticks.workOutConsent(turn, site, at);
 
     for (const audience of audiences) {
       const key = keyOf(audience);
@@ -110,13 +111,11 @@ export function createAudienceTicker(options: AudienceTickerOptions): AudienceTi
       const site = sites().find(({ id }) => id === audience.site);
       if (!isDue || site === undefined) continue;
       const size = sizes.get(key);
-      if (!consentOf.has(site.id)) await ticks.workOutConsent(turn, site.id, at);
-      consentOf.add(site.id);
       try {
         const compiled =
           audience.state === "active" ? compile(audience.definition, await contextOf(audience, audiences, site, at)) : undefined;
         if (audience.isAnonymous) {
-          await workOutAnonymous(turn, audience, compiled, size, at);
+          await workOutAnonymous(audience, compiled, size, at);
         } else {
           const isNewVersion = size !== undefined && size.version !== audience.version;
           const question = audience.state === "archived" ? "nobody" : compiled;
@@ -147,7 +146,6 @@ export function createAudienceTicker(options: AudienceTickerOptions): AudienceTi
   };
 
   const workOutAnonymous = async (
-    turn: AudienceTurn,
     audience: Audience,
     compiled: CompiledAudience | undefined,
     size: { people: number; isBelowFloor: boolean; version: number } | undefined,
@@ -168,7 +166,7 @@ export function createAudienceTicker(options: AudienceTickerOptions): AudienceTi
       return;
     }
     if (compiled === undefined) return;
-    const counted = await ticks.countAnonymous(turn, audience, compiled);
+    const counted = await ticks.countAnonymous(audience, compiled);
     if (
       size?.people !== counted.people ||
       size.isBelowFloor !== counted.isBelowFloor ||

@@ -1,6 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { compileAudience, createAudienceStore, createAudienceTickStore, type ClickHouse } from "@polder/clickhouse";
-import type { EventLog, Logger } from "@polder/core";
+import {
+  type ClickHouse,
+  compileAudience,
+  computedTraitsOfSite,
+  createAudienceStore,
+  createAudienceTickStore,
+} from "@polder/clickhouse";
+import type { ErasureStore, EventLog, Logger } from "@polder/core";
 import { createAudienceTeller } from "./create-audience-teller.ts";
 import { createAudienceTicker, type AudienceTicker, type AudienceTickerOptions } from "./create-audience-ticker.ts";
 
@@ -20,6 +26,7 @@ export interface AudiencesOptions extends Pick<
 export function createAudiences({ clickhouse, cluster, log, ...options }: AudiencesOptions): AudienceTicker {
   const ticks = createAudienceTickStore({ clickhouse, ...(cluster !== undefined && { cluster }) });
   return createAudienceTicker({
+    computedTraits: computedTraitsOfSite(clickhouse),
     ...options,
     store: createAudienceStore(clickhouse),
     ticks,
@@ -28,3 +35,15 @@ export function createAudiences({ clickhouse, cluster, log, ...options }: Audien
     ...(log && { teller: createAudienceTeller({ store: ticks, log, logger: options.logger }) }),
   });
 }
+
+/** An erasure whose rows go when the person has left all audiences and whoever listens knows. */
+export const leavingAudiencesFirst = <Store extends Pick<ErasureStore, "begin">>(
+  store: Store,
+  audiences: Pick<AudienceTicker, "onErased">,
+): Store => ({
+  ...store,
+  async begin(erasures, now) {
+    await audiences.onErased();
+    return store.begin(erasures, now);
+  },
+});

@@ -28,7 +28,11 @@ afterAll(async () => {
 const textOf = (ms: number): string => new Date(ms).toISOString().slice(0, -1).replace("T", " ");
 const told = { settings: { insert_deduplicate: 0 } };
 
-async function add({ atoms, edges, decisions, erased }: Added): Promise<void> {
+async function add({ atoms, edges, decisions, erased, removed }: Added): Promise<void> {
+  for (const { partition, offset } of removed)
+    await clickhouse.command(
+      `ALTER TABLE identity_edge DELETE WHERE _partition = ${partition} AND _offset = ${offset} SETTINGS mutations_sync = 2`,
+    );
   await clickhouse.insertRows(
     "atom",
     atoms.map(({ site, atom, anonymousId, userId }) => ({
@@ -137,7 +141,7 @@ describe("people, worked out from the tables", () => {
       partition: 0,
       offset,
     }));
-    await add({ atoms, edges, decisions: [], erased: [] });
+    await add({ atoms, edges, decisions: [], erased: [], removed: [] });
     const settler = createPeopleSettler({ store: createIdentityStore(clickhouse), logger, now: () => new Date() });
     expect(await settler.tick()).toEqual({ changed: 900, quarantined: 0 });
     const [row] = await clickhouse.query<{ joined: number }>(

@@ -75,7 +75,7 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
 
   async function tick(): Promise<Settled> {
     if (!isRead) await read();
-    const ends = await store.ends();
+    const { ends, held, heldBefore } = await store.ends(position);
     const erasures = await store.countErasures();
     const rules = rulesNow();
     const before = position;
@@ -83,7 +83,7 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
     const isBehind = before !== undefined && !(isCovered(before.atoms, ends.atoms) && isCovered(before.edges, ends.edges));
     const isAnew = before === undefined || isDoubted || isBehind;
     isDoubted = false;
-    const sitesAnew = before === undefined ? new Set<string>() : changedSites(before, { rules, erasures });
+    const sitesAnew = before === undefined ? new Set<string>() : changedSites(before, { rules, erasures, held: heldBefore });
     // An erasure takes decisions away, or ids out of them.
     if (isAnew || sitesAnew.size > 0 || (await store.countDecisions()) !== decisions.length) {
       decisions = await store.decisions();
@@ -113,6 +113,7 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
       await publish();
       const settled: IdentityPosition = {
         ...ends,
+        held,
         rules: new Map([...knownSites(before), ...rules.keys(), ...run.sites].map((site) => [site, hashOf(rules, site)])),
         decisions: new Set(decisions.map(({ id }) => id)),
         erasures,
@@ -173,8 +174,9 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
       await settle(run, seeds, view);
       seeds.clear();
     }
+    const blocked = [...new Set([...run.rules.values()].flatMap((rules) => rules.blocked))];
     const repeated = createPages(
-      (after) => store.repeatedAtoms({ after, limit: chunk }),
+      (after) => store.repeatedAtoms({ after, limit: chunk, blocked }),
       ({ atom }) => atom,
       0,
       chunk,
@@ -315,13 +317,19 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
 
   function changedSites(
     before: IdentityPosition,
-    { rules, erasures }: { rules: ReadonlyMap<string, IdentityRules>; erasures: ReadonlyMap<string, number> },
+    found: {
+      rules: ReadonlyMap<string, IdentityRules>;
+      erasures: ReadonlyMap<string, number>;
+      held: ReadonlyMap<string, number>;
+    },
   ): Set<string> {
     const sites = new Set<string>();
     // A site that was never settled has nothing that other rules have made.
-    for (const [site, hash] of before.rules) if (hashOf(rules, site) !== hash) sites.add(site);
-    for (const site of new Set([...before.erasures.keys(), ...erasures.keys()]))
-      if ((before.erasures.get(site) ?? 0) !== (erasures.get(site) ?? 0)) sites.add(site);
+    for (const [site, hash] of before.rules) if (hashOf(found.rules, site) !== hash) sites.add(site);
+    // Rows are removed by a withdrawal, by an erasure, and by age.
+    for (const counts of ["erasures", "held"] as const)
+      for (const site of new Set([...before[counts].keys(), ...found[counts].keys()]))
+        if ((before[counts].get(site) ?? 0) !== (found[counts].get(site) ?? 0)) sites.add(site);
     return sites;
   }
 }

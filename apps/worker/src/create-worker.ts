@@ -135,10 +135,7 @@ export function createWorker(options: WorkerOptions): Worker {
         repeat("withdrawals", {
           fault: "a withdrawal could not be carried out",
           async once() {
-            const nameless = await withdrawer.tick();
-            metrics.nameless(nameless);
-            // Who is left without them may be another person by now.
-            if (nameless > 0) people.doubt();
+            metrics.nameless(await withdrawer.tick());
           },
         }),
       eraser &&
@@ -147,9 +144,7 @@ export function createWorker(options: WorkerOptions): Worker {
           // A backup must not have counts without somebody whose events it has, or the other way round.
           once: () =>
             gate.pass(async () => {
-              const erased = await eraser.tick();
-              metrics.erased(erased);
-              if (erased > 0) people.doubt();
+              metrics.erased(await eraser.tick());
             }),
         }),
       audiences?.run(),

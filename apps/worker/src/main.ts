@@ -13,7 +13,7 @@ import { createHealthHandler, createJsonLogger, createStuckGuard, identityRulesO
 import { createKafkaLog } from "@polder/kafka";
 import { Registry, collectDefaultMetrics } from "prom-client";
 import { readProcessSettings, usage, type ProcessSettings } from "./config.ts";
-import { createAudiences } from "./create-audiences.ts";
+import { createAudiences, leavingAudiencesFirst } from "./create-audiences.ts";
 import { createConsentRecorder } from "./create-consent-recorder.ts";
 import { createEraser } from "./create-eraser.ts";
 import { createRetainer } from "./create-retainer.ts";
@@ -63,7 +63,7 @@ async function start(settings: ProcessSettings): Promise<void> {
       now: () => new Date(),
     }),
     audiences,
-    eraser: createEraser({ store: createErasureStore({ clickhouse }), now: () => new Date() }),
+    eraser: createEraser({ store: leavingAudiencesFirst(createErasureStore({ clickhouse }), audiences), now: () => new Date() }),
     status: createStatusQueries(clickhouse),
     retainer: createRetainer({
       store: createRetentionStore({ clickhouse }),

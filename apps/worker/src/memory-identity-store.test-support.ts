@@ -57,12 +57,18 @@ export function createMemoryIdentityStore(memory: MemoryIdentity): IdentityStore
 
   return {
     position: async () => memory.position,
-    async ends() {
+    async ends(before) {
       const ends = { atoms: new Map<number, number>(), edges: new Map<number, number>() };
       for (const { atom } of memory.atoms) ends.atoms.set(atom % 64, Math.max(atom, ends.atoms.get(atom % 64) ?? 0));
       for (const { partition, offset } of memory.edges)
         ends.edges.set(partition, Math.max(offset, ends.edges.get(partition) ?? 0));
-      return ends;
+      const count = (some: readonly MemoryEdge[]): Map<string, number> => {
+        const counts = new Map<string, number>();
+        for (const { site } of some) counts.set(site, (counts.get(site) ?? 0) + 1);
+        return counts;
+      };
+      const heldBefore = count(memory.edges.filter((one) => edgeIsWithin(before, one)));
+      return { ends, held: count(memory.edges), heldBefore };
     },
     decisions: async () => [...memory.decisions],
     countDecisions: async () => memory.decisions.length,
@@ -95,11 +101,16 @@ export function createMemoryIdentityStore(memory: MemoryIdentity): IdentityStore
       const found = memory.atoms.filter((one) => isWanted(one) && isThere(one));
       return count(found.toSorted((a, b) => a.atom - b.atom).slice(0, limit));
     },
-    async repeatedAtoms({ after, limit }) {
-      const text = ({ site, anonymousId, userId }: SiteAtom): string => JSON.stringify([site, anonymousId, userId]);
-      const byIds = new Map<string, SiteAtom[]>();
-      for (const one of memory.atoms) if (isThere(one)) byIds.set(text(one), [...(byIds.get(text(one)) ?? []), one]);
-      const repeated = [...byIds.values()].filter((some) => some.length > 1);
+    async repeatedAtoms({ after, limit, blocked }) {
+      const byNode = new Map<string, SiteAtom[]>();
+      for (const one of memory.atoms.filter(isThere)) {
+        const { site, atom, anonymousId, userId } = one;
+        const isOdd = blocked.includes(userId);
+        const isDevice = userId === "" || isBlockedId(userId);
+        const key = JSON.stringify([site, isDevice, isDevice ? anonymousId : userId, isOdd ? atom : 0]);
+        byNode.set(key, [...(byNode.get(key) ?? []), one]);
+      }
+      const repeated = [...byNode.values()].filter((some) => some.length > 1 || blocked.includes(some[0]!.userId));
       const last = repeated.map((some) => some.reduce((a, b) => (a.atom > b.atom ? a : b)));
       return count(
         last
@@ -144,6 +155,8 @@ export function createMemoryIdentityStore(memory: MemoryIdentity): IdentityStore
       }
       return count([...rows.values()]);
     },
+    sourcesOf: async () => [],
+    idsOf: async (site, atom) => memory.atoms.find((one) => one.site === site && one.atom === atom),
     async plainUsers(site, users, maxDevices, { upTo }) {
       const there = memory.edges.filter((one) => one.site === site && edgeIsWithin(upTo, one) && isThere(one));
       return users.filter((user) => {

@@ -32,6 +32,7 @@ export type Step =
   | { do: "unmerge"; pick: number; count: number }
   | { do: "undo"; pick: number }
   | { do: "erase"; pick: number }
+  | { do: "remove"; pick: number }
   | { do: "rules"; rules: IdentityRules }
   | { do: "restart" }
   | { do: "cut"; after: number };
@@ -71,6 +72,7 @@ export const someSteps: fc.Arbitrary<Step[]> = fc.array(
     { weight: 2, arbitrary: fc.record({ do: fc.constant("unmerge" as const), pick: fc.nat(), count }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant("undo" as const), pick: fc.nat() }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant("erase" as const), pick: fc.nat() }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant("remove" as const), pick: fc.nat() }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant("rules" as const), rules: someRules }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant("restart" as const) }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant("cut" as const), after: fc.integer({ min: 0, max: 6 }) }) },
@@ -96,10 +98,12 @@ export interface Added {
   edges: MemoryEdge[];
   decisions: IdentityDecision[];
   erased: { site: string; atom: number }[];
+  /** Places in the log whose edges are gone, as they go by age. */
+  removed: { partition: number; offset: number }[];
 }
 
 export function addStep(history: History, step: Step, rules: IdentityRules): Added {
-  const added: Added = { atoms: [], edges: [], decisions: [], erased: [] };
+  const added: Added = { atoms: [], edges: [], decisions: [], erased: [], removed: [] };
   const decide = (decision: Partial<IdentityDecision>): void => {
     const n = history.decisions.length + added.decisions.length;
     const nothing = { action: "merge" as const, left: "", right: "", edges: [], undoes: "" };
@@ -125,6 +129,11 @@ export function addStep(history: History, step: Step, rules: IdentityRules): Add
     const there = [...history.atoms.values()].filter(({ atom }) => !history.erased.some((one) => one.atom === atom));
     const picked = there[step.pick % Math.max(1, there.length)];
     if (picked !== undefined) added.erased.push({ site: picked.site, atom: picked.atom });
+  }
+  if (step.do === "remove" && history.edges.length > 0) {
+    const { partition, offset } = history.edges[step.pick % history.edges.length]!;
+    added.removed.push({ partition, offset });
+    history.edges = history.edges.filter((one) => one.partition !== partition || one.offset !== offset);
   }
   history.edges.push(...added.edges);
   history.decisions.push(...added.decisions);

@@ -6,14 +6,11 @@ import { startEngine } from "@polder/engine";
 import { quiet } from "./temporary-folder.mjs";
 
 export const site = "bench";
-export const deviceCount = 500_000;
-export const eventCount = 5_000_000;
 export const days = 90;
 /** The last day is a Sunday. */
 export const firstDay = "2026-08-25";
 export const endsAt = Date.parse("2026-11-23T00:00:00Z");
 
-const blocks = deviceCount / 20;
 const start = `toUnixTimestamp64Milli(toDateTime64('${firstDay} 00:00:00', 3, 'UTC'))`;
 const dayMs = 86_400_000;
 const cacheFolder = join(import.meta.dirname, "..", "..", "..", ".cache");
@@ -21,25 +18,32 @@ const cacheFolder = join(import.meta.dirname, "..", "..", "..", ".cache");
 /**
  * The folder of an engine with the events in its tables, made by SQL once for these tables and this file (minutes), and kept under `.cache`.
  * Blocks of 20 devices: eleven nobody logs in on; a user on two; one on one; one whose order also came from a server; a device that two users share;
- * a user with an old id and a new one, joined by an alias; two users.
+ * a user with an old id and a new one, joined by an alias; two users, who were merged by hand in one block of a hundred.
+ * @param {number} eventCount ten events a device
  * @param {(line: string) => void} say
  */
-export async function preparedFolder(say) {
+export async function preparedFolder(eventCount, say) {
+  const deviceCount = eventCount / 10;
   const tables = JSON.stringify(renderMigrations({ database: "polder", dictionaryCredentials: "" }));
-  const key = createHash("sha256").update(tables).update(readFileSync(import.meta.filename)).digest("hex").slice(0, 12);
-  const folder = join(cacheFolder, `people-${key}`);
+  const key = createHash("sha256")
+    .update(tables)
+    .update(readFileSync(import.meta.filename))
+    .digest("hex")
+    .slice(0, 12);
+  const folder = join(cacheFolder, `people-${eventCount}-${key}`);
   if (existsSync(folder)) return folder;
   mkdirSync(cacheFolder, { recursive: true });
-  for (const old of readdirSync(cacheFolder).filter((name) => /^people-/.test(name)))
+  for (const old of readdirSync(cacheFolder).filter((name) => name.startsWith(`people-${eventCount}-`)))
     rmSync(join(cacheFolder, old), { recursive: true, force: true });
   const making = join(cacheFolder, "people-making");
   say(`making ${eventCount.toLocaleString("en-GB")} events of ${deviceCount.toLocaleString("en-GB")} devices, once`);
   await withDatabase(making, async (clickhouse) => {
     await migrate(clickhouse);
     for (let day = 0; day < days; day++) {
-      await clickhouse.command(insertDay(day), { isLong: true });
+      await clickhouse.command(insertDay(day, eventCount), { isLong: true });
       if (day % 10 === 9) say(`${day + 1} of ${days} days`);
     }
+    await clickhouse.command(mergedByHand(deviceCount));
     await clickhouse.command("CREATE DATABASE IF NOT EXISTS truth");
     await clickhouse.command(truthTable);
     await settled(clickhouse);
@@ -51,7 +55,13 @@ export async function preparedFolder(say) {
 /** A copy to work on: what is measured changes it. @param {(clickhouse: import("@polder/clickhouse").ClickHouse, engine: import("@polder/engine").Engine) => Promise<unknown>} use */
 export async function withDatabase(folder, use) {
   const engine = await startEngine({ dataPath: folder, logger: quiet, maxMemoryBytes: 6 * 2 ** 30 });
-  const clickhouse = createClickHouse({ url: engine.url, ...engine.admin, database: "polder", logger: quiet, timeoutMs: 600_000 });
+  const clickhouse = createClickHouse({
+    url: engine.url,
+    ...engine.admin,
+    database: "polder",
+    logger: quiet,
+    timeoutMs: 600_000,
+  });
   try {
     return await use(clickhouse, engine);
   } finally {
@@ -87,7 +97,9 @@ const userAt = `multiIf(
 /** Interleaved by partition as the loader's are, three to a device: without a user, with its first one, with another. */
 const atomOf = (n, which) => `toUInt32((intDiv(${n}, 24) * 3 + ${which} + 1) * 64 + ${n} % 24)`;
 
-function insertDay(day) {
+function insertDay(day, eventCount) {
+  const deviceCount = eventCount / 10;
+  const blocks = deviceCount / 20;
   const first = deviceCount + 3 * blocks;
   const rest = eventCount - first;
   const [from, to] = [day, day + 1].map((n) => first + Math.floor((rest * n) / days));
@@ -135,6 +147,12 @@ ORDER BY at
 SETTINGS max_insert_block_size = 200000, min_insert_block_size_rows = 200000, max_threads = 2`;
 }
 
+const mergedByHand = (deviceCount) => `
+INSERT INTO identity_decision (site, id, at, action, left, right, actor, reason)
+SELECT '${site}', toString(generateUUIDv4(n)), toDateTime64('${firstDay} 00:00:00', 3, 'UTC'), 'merge', concat('user:', ${userOf("n", "18")}), concat('user:', ${userOf("n", "19")}),
+  'bench', 'they look alike'
+FROM (SELECT number * 2000 + 18 AS n FROM numbers(${Math.ceil(deviceCount / 2000)}))`;
+
 // Whose an atom is, from how it was made and not from any edge.
 const truthTable = `
 CREATE TABLE truth.atom_person ENGINE = MergeTree ORDER BY atom AS
@@ -145,6 +163,7 @@ WITH
     ${place} IN (11, 12), ${userOf("n", "11")},
     ${place} = 15, ${userOf("n", "12 + which")},
     ${place} = 17, ${userOf("n", "16")},
+    ${place} = 19 AND ${block} % 100 = 0, ${userOf("n", "18")},
     ${userOf("n", place)}) AS label
 SELECT atom, min(atom) OVER (PARTITION BY label) AS person
 FROM (SELECT DISTINCT atom FROM polder.events WHERE atom != 0)`;

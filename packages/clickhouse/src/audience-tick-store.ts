@@ -19,6 +19,8 @@ export interface AudienceTurn {
   worker: string;
   /** Greatest number that is in use in `audience_log`. */
   seq: number;
+  /** The one before was another worker's, or it is not known what became of it: nothing that is remembered counts. */
+  isAnew: boolean;
 }
 
 /** One row of `audience_log`. */
@@ -69,7 +71,10 @@ export interface AudienceTickStore {
   lastSizes(): Promise<{ site: string; audience: string; version: number; people: number; isBelowFloor: boolean }[]>;
   /** @param seen the signature up to which {@link rememberIdentities} was told, undefined when never. */
   identityMoves(seen: string | undefined): Promise<IdentityMoves>;
-  /** Works out who of a site may be used for what at a moment: what {@link logChanges} and {@link countAnonymous} of the turn go by. */
+  /**
+   * Works out who of a site may be used for what at a moment, of those of whom something happened since the turn before and every ten minutes of all:
+   * what {@link logChanges} and {@link countAnonymous} go by. On every turn, before {@link rememberIdentities}.
+   */
   workOutConsent(turn: AudienceTurn, site: string, at: number): Promise<void>;
   /**
    * Works out one audience and logs who comes and goes. Returns the greatest number in use afterwards.
@@ -88,7 +93,7 @@ export interface AudienceTickStore {
   /** The size as members say. */
   writeSizes(audiences: readonly Audience[], at: number): Promise<void>;
   /** Counts an anonymous audience, and never tells a number below its floor. */
-  countAnonymous(turn: AudienceTurn, audience: Audience, compiled: CompiledAudience): Promise<{ people: number; isBelowFloor: boolean }>;
+  countAnonymous(audience: Audience, compiled: CompiledAudience): Promise<{ people: number; isBelowFloor: boolean }>;
   writeAnonymousSize(audience: Audience, size: { people: number; isBelowFloor: boolean }, at: number): Promise<void>;
   /** Removes the sizes of an audience. */
   purgeSizes(site: string, audience: string): Promise<void>;
@@ -111,6 +116,9 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
   const comment = `polder audiences ${clickhouse.database}`;
   // The server gives up before the client does, so that it is known what became of a statement.
   const settings = { ...freely, log_comment: comment, max_execution_time: 45 };
+
+  /** By site: what `audience_permit` says, and up to where it has seen. */
+  const permits = new Map<string, { n: number; positions: Positions; from: Positions; others: string; fullAt: number }>();
 
   const lastTurn = async (): Promise<{ n: number; worker: string; at: number; seq: number } | undefined> => {
     const [row] = await clickhouse.query<{ n: number; worker: string; at: number; seq: number }>(
@@ -141,7 +149,7 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
       if (now?.n !== n || now.worker !== worker) return undefined;
       if (isAnothers || isDoubted)
         await clickhouse.command(`KILL QUERY ${onCluster} WHERE Settings['log_comment'] = ${quoteText(comment)} SYNC`);
-      return { n, worker, seq: await greatestSeq(before) };
+      return { n, worker, seq: await greatestSeq(before), isAnew: isAnothers || isDoubted };
     },
 
     seqAfter,
@@ -177,14 +185,50 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
       return { hasMoved: (row?.moved ?? 0) > 0, signature: (row?.behind ?? 0) > 0 ? "" : signature };
     },
 
-    async workOutConsent({ n }, site, at) {
-      await clickhouse.command(
-        `INSERT INTO audience_permit (site, purpose, n, people)
-         SELECT {site:String}, tupleElement(each, 1), {tick_turn:UInt64}, tupleElement(each, 2) FROM (
-           SELECT arrayJoin([${purposes.map((purpose, bit) => `(${quoteText(purpose)}, groupBitmapStateIf(person_id, bitTest(mask, ${bit})))`).join(", ")}]) AS each
-           FROM ${consent()})`,
-        { params: { site, now: at, tick_turn: n }, settings },
+    async workOutConsent({ n, isAnew }, site, at) {
+      const [now] = await clickhouse.query<{ positions: [number, number][]; others: string }>(
+        `SELECT (SELECT arraySort(groupArray((p, o))) FROM (
+             SELECT _partition AS p, max(l._offset) AS o FROM log_position AS l WHERE table_name = 'events' GROUP BY p)) AS positions,
+           concat(toString((SELECT count() FROM person_flag)), ' ', toString((SELECT count() FROM consent_receipt)), ' ',
+             toString((SELECT count() FROM erasure_receipt)), ' ', toString((SELECT (max(version), count()) FROM identity))) AS others`,
       );
+      const { positions, others } = now!;
+      const before = isAnew ? undefined : permits.get(site);
+      permits.delete(site);
+      const isKnown = before !== undefined && at >= before.fullAt && at - before.fullAt < fullConsentEveryMs;
+      const [flags, receipts, erasures] = others.split(" ");
+      const isOnlyOfSome = isKnown && before.others.startsWith(`${flags} ${receipts} ${erasures} `);
+      const isStill = JSON.stringify([before?.positions, before?.from]) === JSON.stringify([positions, positions]);
+      if (isOnlyOfSome && before.others === others && isStill) {
+        permits.set(site, before);
+        return;
+      }
+      const bitmaps = (old: (purpose: string) => string): string =>
+        purposes
+          .map((purpose, bit) => {
+            const now_ = `groupBitmapStateIf(person_id, bitTest(mask, ${bit}))`;
+            const rest = old(purpose);
+            return `(${quoteText(purpose)}, ${rest === "" ? now_ : `bitmapOr(${rest}, ${now_})`})`;
+          })
+          .join(", ");
+      const insert = "INSERT INTO audience_permit (site, purpose, n, people) SELECT {site:String}, tupleElement(each, 1), {tick_turn:UInt64}, tupleElement(each, 2)";
+      const params = { site, now: at, tick_turn: n };
+      if (isOnlyOfSome) {
+        // From the run before that one: a position can be seen a moment before the rows.
+        const ends = new Map(before.from);
+        const arrived = positions.map(([partition, offset]) => `(_partition = ${partition} AND _offset > ${ends.get(partition) ?? -1} AND _offset <= ${offset})`);
+        await clickhouse.command(
+          `${insert} FROM (
+             WITH (SELECT groupBitmapState(person_id) FROM (${concerned(arrived.join(" OR ") || "0")})) AS tick_concerned
+             SELECT arrayJoin([${bitmaps((purpose) => `bitmapAndnot((SELECT groupBitmapMergeState(people) FROM audience_permit WHERE site = {site:String} AND purpose = '${purpose}' AND n = {tick_before:UInt64}), tick_concerned)`)}]) AS each
+             FROM ${consent({ people: "SELECT arrayJoin(bitmapToArray(tick_concerned)) AS person_id" })})`,
+          { params: { ...params, tick_before: before.n }, settings },
+        );
+      } else {
+        await clickhouse.command(`${insert} FROM (SELECT arrayJoin([${bitmaps(() => "")}]) AS each FROM ${consent()})`, { params, settings });
+      }
+      const from = isOnlyOfSome ? before.positions : [];
+      permits.set(site, { n, positions, from, others, fullAt: isOnlyOfSome ? before.fullAt : at });
     },
 
     async logChanges(turn, audience, { compiled, at, isNewVersion, hasMoved }) {
@@ -204,6 +248,7 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
           tick_first: turn.seq,
           tick_at: at,
           tick_turn: turn.n,
+          tick_permit: permits.get(audience.site)?.n ?? 0,
           tick_is_new: isNewVersion || compiled === "nobody" ? 1 : 0,
         },
         settings,
@@ -239,12 +284,12 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
       });
     },
 
-    async countAnonymous({ n }, { site, purpose, sizeFloor }, compiled) {
+    async countAnonymous({ site, purpose, sizeFloor }, compiled) {
       const [row] = await clickhouse.query<{ people: number; below: number }>(
         `WITH (SELECT groupBitmapState(person_id) FROM (${compiled.sql})) AS tick_matching, ${permitted} AS tick_permitted,
            bitmapCardinality(bitmapAnd(tick_matching, tick_permitted)) AS tick_counted, tick_counted < {tick_floor:UInt32} AS below
          SELECT if(below, 0, tick_counted) AS people, below`,
-        { params: { ...compiled.params, site, tick_turn: n, tick_purpose: purpose, tick_floor: sizeFloor } },
+        { params: { ...compiled.params, site, tick_permit: permits.get(site)?.n ?? 0, tick_purpose: purpose, tick_floor: sizeFloor } },
       );
       return { people: row?.people ?? 0, isBelowFloor: row?.below !== 0 };
     },
@@ -338,11 +383,29 @@ WHERE ${isTurn}`;
   }
 }
 
-const maxPersonsAtOnce = 5_000;
+/** By partition of the log, in their order. */
+type Positions = readonly (readonly [partition: number, offset: number])[];
 
-/** Who may be used for the purpose, as {@link AudienceTickStore.workOutConsent} of this turn said. */
+const maxPersonsAtOnce = 5_000;
+/** Consent ends by age too, without anything happening. */
+const fullConsentEveryMs = 600_000;
+
+/**
+ * Whose consent may be another one: of whom something arrived, who became part of somebody or was split, and who uses the same browser, since a browser
+ * speaks for all who use it. Those who were and are no more are among them.
+ */
+const concerned = (arrived: string): string => {
+  const moved = "SELECT atom FROM audience_identity FINAL WHERE person(atom) != person UNION ALL SELECT atom FROM identity WHERE version > (SELECT max(version) FROM audience_identity)";
+  const atoms = `SELECT atom FROM events WHERE site = {site:String} AND atom != 0 AND (${arrived}) UNION DISTINCT SELECT atom FROM (${moved})`;
+  return `SELECT person(atom) AS person_id FROM atom WHERE site = {site:String} AND (atom IN (${atoms}) OR (anonymous_id != '' AND anonymous_id IN (
+      SELECT anonymous_id FROM atom WHERE site = {site:String} AND atom IN (${atoms}))))
+    UNION ALL SELECT atom FROM (${atoms})
+    UNION ALL SELECT person FROM audience_identity FINAL WHERE person(atom) != person`;
+};
+
+/** Who may be used for the purpose, as {@link AudienceTickStore.workOutConsent} said. */
 const permitted =
-  "(SELECT groupBitmapMergeState(people) FROM audience_permit WHERE site = {site:String} AND purpose = {tick_purpose:String} AND n = {tick_turn:UInt64})";
+  "(SELECT groupBitmapMergeState(people) FROM audience_permit WHERE site = {site:String} AND purpose = {tick_purpose:String} AND n = {tick_permit:UInt64})";
 
 /** Of audiences that are paused too. */
 const withdrawn = (consent: typeof personConsent): string => `

@@ -34,6 +34,9 @@ const byAtom = (table: string, key: string): string =>
   `SELECT atom, uniqExact(${key}) AS count FROM ${table} WHERE ${mine} GROUP BY atom`;
 const byPerson = (table: string, key: string): string =>
   `SELECT person AS atom, uniqExact(${key}) AS count FROM ${table} WHERE person IN {atoms: Array(UInt32)} GROUP BY atom`;
+// A row that names two identities of one person is one row.
+const byRow = (rows: string, key: string): string =>
+  `SELECT atom, count() AS count FROM (SELECT min(of_whom) AS atom FROM (${rows}) GROUP BY ${key}) GROUP BY atom`;
 const inBitmap = (table: string): string =>
   `SELECT arrayJoin(bitmapToArray(bitmapAnd(atoms, ${bitmap}))) AS atom, count() AS count FROM ${table} WHERE bitmapHasAny(atoms, ${bitmap}) GROUP BY atom`;
 const withoutBits = (table: string): readonly RemovalOfAll[] => [
@@ -77,20 +80,26 @@ const inBody = `(
 /** In the order in which they are emptied: what leads from an identity to other tables goes last. */
 export const erasedTables: { readonly [table: string]: ErasedTable } = {
   rejected: {
-    count: `SELECT atom, uniqExact(site, _partition, _offset, reason) AS count FROM ${inBody} GROUP BY atom`,
-    remove: [{ rows: `(site, _partition, _offset, reason) IN (SELECT site, _partition, _offset, reason FROM ${inBody})` }],
+    count: byRow(
+      `SELECT atom AS of_whom, site, _partition, _offset, reason FROM ${inBody}`,
+      "site, _partition, _offset, reason",
+    ),
+    remove: [
+      { rows: `(site, _partition, _offset, reason) IN (SELECT site, _partition, _offset, reason FROM ${inBody})` },
+    ],
   },
   identity_edge: {
-    count: `SELECT atom, uniqExact(site, anonymous_id, user_id, kind, other, rule) AS count FROM (
-      SELECT atom, site, anonymous_id, user_id, kind, other, rule FROM identity_edge WHERE ${mine}
+    count: byRow(
+      `SELECT atom AS of_whom, site, anonymous_id, user_id, kind, other, rule FROM identity_edge WHERE ${mine}
       UNION ALL
       SELECT a.atom, e.site, e.anonymous_id, e.user_id, e.kind, e.other, e.rule FROM identity_edge AS e
       JOIN (SELECT DISTINCT site, anonymous_id, user_id, atom FROM atom WHERE ${mine}) AS a
         ON a.site = e.site AND a.anonymous_id = e.anonymous_id AND a.user_id = e.user_id WHERE e.atom = 0
       UNION ALL
       SELECT o.atom, e.site, e.anonymous_id, e.user_id, e.kind, e.other, e.rule FROM identity_edge AS e
-      JOIN (${ownIds("atom, site, own")}) AS o ON o.site = e.site AND o.own = e.other WHERE e.kind = 'alias'
-    ) GROUP BY atom`,
+      JOIN (${ownIds("atom, site, own")}) AS o ON o.site = e.site AND o.own = e.other WHERE e.kind = 'alias'`,
+      "site, anonymous_id, user_id, kind, other, rule",
+    ),
     remove: [
       {
         rows: `${mine} OR (atom = 0 AND (site, anonymous_id, user_id) IN (${pairs})) OR (kind = 'alias' AND (site, other) IN (${ownIds("site, own")}))`,
@@ -99,9 +108,11 @@ export const erasedTables: { readonly [table: string]: ErasedTable } = {
   },
   identity_decision: {
     isEverywhere: true,
-    count: `SELECT o.atom AS atom, uniqExact(d.id) AS count
-      FROM (SELECT id, site, arrayJoin(arrayConcat([left, right], edges.node, edges.other)) AS node FROM identity_decision) AS d
-      JOIN (${ownIds("atom, site, node")}) AS o ON o.site = d.site AND o.node = d.node GROUP BY o.atom`,
+    count: byRow(
+      `SELECT o.atom AS of_whom, d.id AS id FROM (SELECT id, site, arrayJoin(arrayConcat([left, right], edges.node, edges.other)) AS node FROM identity_decision) AS d
+      JOIN (${ownIds("atom, site, node")}) AS o ON o.site = d.site AND o.node = d.node`,
+      "id",
+    ),
     remove: [
       {
         set: `left = ${renamed("left")}, right = ${renamed("right")}, edges = arrayFilter(edge -> NOT hasAny([edge.node, edge.other],
@@ -113,10 +124,13 @@ export const erasedTables: { readonly [table: string]: ErasedTable } = {
   import_row: { count: byAtom("import_row", "site, key, record, number"), remove: [{ rows: mine }] },
   person_flag: {
     isEverywhere: true,
-    count: `SELECT a.atom AS atom, uniqExact(f.id, f.flag, f.purpose) AS count FROM person_flag AS f
+    count: byRow(
+      `SELECT a.atom AS of_whom, f.id AS id, f.flag AS flag, f.purpose AS purpose, f.user_id AS user, f.anonymous_id AS device FROM person_flag AS f
       JOIN (SELECT atom, site, user_id, if(user_id = '', anonymous_id, '') AS device FROM atom WHERE ${mine}) AS a
         ON a.site = f.site AND a.user_id = f.user_id AND a.device = f.anonymous_id
-      WHERE ${untilAsked.replace("at", "f.at")} GROUP BY a.atom`,
+      WHERE ${untilAsked.replace("at", "f.at")}`,
+      "id, flag, purpose, user, device",
+    ),
     remove: [
       {
         rows: `${untilAsked} AND ((user_id != '' AND (site, user_id) IN (${users})) OR (user_id = '' AND (site, anonymous_id) IN (${devices})))`,
@@ -128,14 +142,23 @@ export const erasedTables: { readonly [table: string]: ErasedTable } = {
     count: `SELECT atom, count() AS count FROM events WHERE ${mine} AND {gone} GROUP BY atom`,
     remove: [
       // What others said of their ids.
-      { set: "previous_id = ''", where: `previous_id != '' AND NOT ${mine} AND (site, previous_id) IN (${ownIds("site, own")})` },
+      {
+        set: "previous_id = ''",
+        where: `previous_id != '' AND NOT ${mine} AND (site, previous_id) IN (${ownIds("site, own")})`,
+      },
       { rows: `${mine} AND {gone}`, isMarked: true },
     ],
   },
   audience_day: {
-    isRebuilt: true, count: inBitmap("audience_day"), remove: withoutBits("audience_day") },
+    isRebuilt: true,
+    count: inBitmap("audience_day"),
+    remove: withoutBits("audience_day"),
+  },
   audience_size: {
-    isEverywhere: true, count: inBitmap("audience_size"), remove: withoutBits("audience_size") },
+    isEverywhere: true,
+    count: inBitmap("audience_size"),
+    remove: withoutBits("audience_size"),
+  },
   audience_member: {
     isEverywhere: true,
     isTold: true,
@@ -159,16 +182,25 @@ export const erasedTables: { readonly [table: string]: ErasedTable } = {
     remove: [{ rows: "of_atom IN {atoms: Array(UInt32)}" }],
   },
   consent_state: {
-    isRebuilt: true, count: byAtom("consent_state", "site"), remove: [{ rows: mine }] },
+    isRebuilt: true,
+    count: byAtom("consent_state", "site"),
+    remove: [{ rows: mine }],
+  },
   atom_event: {
     isRebuilt: true,
     count: byAtom("atom_event", "_partition, _offset"),
     remove: [{ rows: mine, isMarked: true }],
   },
   profile_state: {
-    isRebuilt: true, count: byAtom("profile_state", "site"), remove: [{ rows: mine }] },
+    isRebuilt: true,
+    count: byAtom("profile_state", "site"),
+    remove: [{ rows: mine }],
+  },
   trait_state: {
-    isRebuilt: true, count: byAtom("trait_state", "site, name"), remove: [{ rows: mine }] },
+    isRebuilt: true,
+    count: byAtom("trait_state", "site, name"),
+    remove: [{ rows: mine }],
+  },
   atom: { count: byAtom("atom", "site, anonymous_id, user_id"), remove: [{ rows: mine }] },
 };
 

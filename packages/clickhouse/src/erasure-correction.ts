@@ -43,14 +43,22 @@ export async function subtractCounts(
     // One negative number, as an unsigned one of 64 bits.
     const sql = `SELECT site, toString(day) AS day, dimension, value, toString(week) AS week, is_known, toString(0 - toUInt64(events)) AS less
       FROM (${counted})`;
-    for (const { less, ...key } of await clickhouse.query<{ less: string }>(sql, { params: { ...params, atoms: some } }))
+    for (const { less, ...key } of await clickhouse.query<{ less: string }>(sql, {
+      params: { ...params, atoms: some },
+    }))
       rows.push({ ...key, events: String(BigInt.asUintN(64, BigInt(less))) });
   }
   const today = now.toISOString().slice(0, "2026-11-22".length);
   for (const { site, marker } of markers)
     rows.push({ site, day: today, dimension, value: marker, week: today, is_known: 1, events: 0 });
   await clickhouse.insertRows("audience_day", rows, {
-    settings: { insert_deduplicate: 0, max_insert_block_size: 10_000_000, min_insert_block_size_rows: 10_000_000, min_insert_block_size_bytes: 4_000_000_000, input_format_parallel_parsing: 0 },
+    settings: {
+      insert_deduplicate: 0,
+      max_insert_block_size: 10_000_000,
+      min_insert_block_size_rows: 10_000_000,
+      min_insert_block_size_bytes: 4_000_000_000,
+      input_format_parallel_parsing: 0,
+    },
   });
 }
 

@@ -24,6 +24,7 @@ export async function readErasureKey(clickhouse: ClickHouse): Promise<Uint32Arra
   const settings = { insert_deduplicate: 1, deduplicate_insert: "enable", insert_deduplication_token: "erasure_key" };
   await clickhouse.insertRows("erasure_key", [{ k0: String(k0), k1: String(k1) }], { settings });
   const made = await findErasureKey(clickhouse);
-  if (made === undefined) throw new Error("the key for erasures was written and cannot be read: is another node behind?");
+  if (made === undefined)
+    throw new Error("the key for erasures was written and cannot be read: is another node behind?");
   return made;
 }

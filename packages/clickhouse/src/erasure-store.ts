@@ -11,14 +11,7 @@ import {
 
 import type { ClickHouse } from "./clickhouse.ts";
 import { erasedTables } from "./erased-tables.ts";
-import {
-  isGone,
-  isMarker,
-  readBounds,
-  subtractCounts,
-  subtracted,
-  type Bounds,
-} from "./erasure-correction.ts";
+import { isGone, isMarker, readBounds, subtractCounts, subtracted, type Bounds } from "./erasure-correction.ts";
 import { readErasureKey } from "./erasure-key.ts";
 import { findLate, findLateTraits, type LateIdentity } from "./erasure-late.ts";
 import { createErasureReceipts, keyOf, type CountsOf, type Progress } from "./erasure-receipts.ts";
@@ -31,6 +24,8 @@ export interface ErasureStoreOptions {
   clickhouse: ClickHouse;
   /** Name of the cluster: what is removed is removed from every shard. */
   cluster?: string;
+  /** An erasure was written down: the place from which it is kept elsewhere, too. Before anybody is told that it was. */
+  onRequested?: () => Promise<void>;
   /** Whether an id stands for nobody. Default: the built-in ones. */
   isBlockedId?: (site: string, id: string) => boolean;
 }
@@ -71,7 +66,9 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
   /** Those of them whom questions still know. */
   async function stillKnown(erasures: readonly Erasure[]): Promise<{ site: string; atom: number }[]> {
     const known: { site: string; atom: number }[] = [];
-    const siteOf = new Map(erasures.flatMap(({ site, atoms, keptAtoms }) => without(atoms, keptAtoms).map((atom) => [atom, site])));
+    const siteOf = new Map(
+      erasures.flatMap(({ site, atoms, keptAtoms }) => without(atoms, keptAtoms).map((atom) => [atom, site])),
+    );
     for (const atoms of slices([...siteOf.keys()])) {
       const rows = await clickhouse.query<{ atom: number }>(
         "SELECT atom FROM (SELECT arrayJoin({atoms: Array(UInt32)}) AS atom) WHERE person(atom) != 0",
@@ -133,10 +130,7 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
       const from = "(SELECT * FROM events WHERE atom IN {atoms: Array(UInt32)})";
       const insert = stateInsert(table, { from, and: "" });
       // The events of a day were taken out of its counts one by one; who they are of, as a whole.
-      const sql =
-        table === "audience_day"
-          ? insert.replace("count() AS events", "toUInt64(0) AS events")
-          : insert;
+      const sql = table === "audience_day" ? insert.replace("count() AS events", "toUInt64(0) AS events") : insert;
       await clickhouse.command(`INSERT INTO ${table} ${sql}`, {
         params: { atoms },
         settings: { insert_deduplicate: 0, distributed_foreground_insert: 1 },
@@ -167,7 +161,12 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
     return bounds;
   }
 
-  async function erase(group: Group, bounds: Bounds, progress: ReadonlyMap<string, Progress>, now: () => Date): Promise<void> {
+  async function erase(
+    group: Group,
+    bounds: Bounds,
+    progress: ReadonlyMap<string, Progress>,
+    now: () => Date,
+  ): Promise<void> {
     const left = new Map<string, Map<number, number>>();
     for (const table of tables) {
       // What leads from an identity to its rows goes when nothing else is left.
@@ -206,7 +205,11 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
   }
 
   /** One more round for each erasure of which something came to light. */
-  async function writeRounds(late: readonly LateIdentity[], done: readonly Pick<Erasure, "id">[], now: () => Date): Promise<void> {
+  async function writeRounds(
+    late: readonly LateIdentity[],
+    done: readonly Pick<Erasure, "id">[],
+    now: () => Date,
+  ): Promise<void> {
     const ids = unique(late.map(({ id }) => id)).filter((id) => done.some((erasure) => erasure.id === id));
     if (ids.length === 0) return;
     const before = await clickhouse.query<{ id: string; round: number }>(
@@ -244,7 +247,11 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
       { params: { limit } },
     );
 
-  async function traitNames(person: number, site: string, { traits: names = [], class: ofClass, keep = [] }: ErasedPart): Promise<string[]> {
+  async function traitNames(
+    person: number,
+    site: string,
+    { traits: names = [], class: ofClass, keep = [] }: ErasedPart,
+  ): Promise<string[]> {
     const found =
       ofClass === undefined
         ? []
@@ -260,7 +267,10 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
     async findPeople(site, ids, by) {
       const numbers = ids.filter((id) => /^[1-9]\d{0,9}$/.test(id) && Number(id) < 2 ** 32).map(Number);
       const found = new Map<string, number>();
-      for (const some of slices(ids.filter((id) => id !== ""), 1_000)) {
+      for (const some of slices(
+        ids.filter((id) => id !== ""),
+        1_000,
+      )) {
         const rows = await clickhouse.query<{ id: string; person: number }>(peopleByIds, {
           params: { site, by, ids: some, numbers: numbers.filter((number) => some.includes(String(number))) },
         });
@@ -306,7 +316,7 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
           person,
           atoms,
           kept_atoms: [],
-          keys: kind === "person" ? keys.map(String) : [],
+          keys: keys.map(String),
           traits: names,
           requested_at: moment,
           at: moment,
@@ -318,15 +328,16 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
       }
       await clickhouse.insertRows("erasure", rows, { settings: { insert_deduplicate: 0 } });
       if (part === undefined) await hide(found.map(({ atom }) => ({ site, atom })));
+      await options.onRequested?.();
       return requested;
     },
 
     async openErasures(limit, now) {
       const open = await openRounds(limit);
-      if (open.length > 0) return open;
+      if (open.length >= limit) return open;
       const late = await findLate(clickhouse, maxLateAtOnce);
       const lateTraits = await findLateTraits(clickhouse, maxLateAtOnce);
-      if (late.length + lateTraits.length === 0) return [];
+      if (late.length + lateTraits.length === 0) return open;
       await writeRounds([...late, ...lateTraits], [...late, ...lateTraits], now);
       return openRounds(limit);
     },

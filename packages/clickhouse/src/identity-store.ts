@@ -1,4 +1,7 @@
 import {
+  builtInBlocked,
+  type DecisionStore,
+  type EdgeSource,
   type IdentityDecision,
   type IdentityEnds,
   type IdentityPosition,
@@ -63,6 +66,31 @@ export function createIdentityStore(clickhouse: ClickHouse): IdentityStore {
     return ranges.length === 0 ? "0" : `(${ranges.join(" OR ")})`;
   };
 
+  async function edgesAt(
+    site: string,
+    { users, devices, contacts }: { users: readonly string[]; devices: readonly string[]; contacts: readonly string[] },
+    view: IdentityView,
+    more: string,
+  ): Promise<(StoredEdge & EdgeSource)[]> {
+    const hashes = (kind: string): string[] =>
+      contacts.filter((contact) => contact.startsWith(`${kind}:`)).map((contact) => contact.slice(kind.length + 1));
+    const known = view.before === undefined ? "1" : "toInt64(_offset) <= {knownEdges:Array(Int64)}[_partition + 1]";
+    const rows = await askInParts<Omit<StoredEdge, "timeBefore"> & EdgeSource & { isKnown: number; knownTime: number }>(
+      { users, devices, emails: hashes("email"), phones: hashes("phone") },
+      (isIn) => `
+        SELECT kind, anonymous_id AS anonymousId, user_id AS userId, other, rule, toUnixTimestamp64Milli(min(e.time)) AS time,
+          max(${known}) AS isKnown, toUnixTimestamp64Milli(minIf(e.time, ${known})) AS knownTime${more}
+        FROM identity_edge AS e
+        WHERE site = {site:String} AND ${untilEnds.edges} AND ${isThere} AND (
+          ${isIn("user_id", "users")} OR (${isIn("anonymous_id", "devices")} AND kind != 'alias')
+          OR (${isIn("other", "users", "devices")} AND kind = 'alias')
+          OR (${isIn("other", "emails")} AND kind = 'email') OR (${isIn("other", "phones")} AND kind = 'phone'))
+        GROUP BY kind, anonymousId, userId, other, rule`,
+      { site, ...boundsOf(view.upTo), ...(view.before && { knownEdges: edgesArray(view.before) }) },
+    );
+    return rows.map(({ isKnown, knownTime, ...edge }) => ({ ...edge, ...(isKnown === 1 && { timeBefore: knownTime }) }));
+  }
+
   return {
     async position() {
       const rows = await clickhouse.query<{ what: string; key: string; value: string }>(
@@ -78,6 +106,7 @@ export function createIdentityStore(clickhouse: ClickHouse): IdentityStore {
       return {
         atoms: numbers("atom"),
         edges: numbers("edge"),
+        held: new Map(of("held").map(([site, count]) => [site, Number(count)])),
         rules: new Map(of("rules")),
         decisions: new Set(of("decision").map(([id]) => id)),
         erasures: new Map(of("erasures").map(([site, count]) => [site, Number(count)])),
@@ -100,17 +129,28 @@ export function createIdentityStore(clickhouse: ClickHouse): IdentityStore {
       for (const [place, value] of rows) written.set(place, value);
     },
 
-    async ends() {
+    async ends(before) {
       const [atoms, edges] = await Promise.all([
         clickhouse.query<{ key: number; end: number }>(
           "SELECT toUInt8(atom % 64) AS key, max(atom) AS end FROM atom GROUP BY key",
         ),
-        clickhouse.query<{ key: number; end: number }>(
-          "SELECT _partition AS key, max(_offset) AS end FROM identity_edge GROUP BY key",
+        clickhouse.query<{ site: string; key: number; end: number; held: number; heldBefore: number }>(
+          `SELECT site, _partition AS key, max(_offset) AS end, count() AS held,
+             countIf(toInt64(_offset) <= {before:Array(Int64)}[_partition + 1]) AS heldBefore
+           FROM identity_edge GROUP BY site, key`,
+          { params: { before: before === undefined ? [-1] : edgesArray(before) } },
         ),
       ]);
-      const map = (rows: readonly { key: number; end: number }[]) => new Map(rows.map(({ key, end }) => [key, end]));
-      return { atoms: map(atoms), edges: map(edges) };
+      const ends = { atoms: new Map<number, number>(), edges: new Map<number, number>() };
+      for (const { key, end } of atoms) ends.atoms.set(key, end);
+      const held = new Map<string, number>();
+      const heldBefore = new Map<string, number>();
+      for (const row of edges) {
+        ends.edges.set(row.key, Math.max(row.end, ends.edges.get(row.key) ?? 0));
+        held.set(row.site, row.held + (held.get(row.site) ?? 0));
+        heldBefore.set(row.site, row.heldBefore + (heldBefore.get(row.site) ?? 0));
+      }
+      return { ends, held, heldBefore };
     },
 
     async countDecisions() {
@@ -152,24 +192,26 @@ export function createIdentityStore(clickhouse: ClickHouse): IdentityStore {
     overriddenAtoms: ({ after, limit, sinceVersion, beforeVersion }) =>
       clickhouse.query<SiteAtom>(
         `SELECT DISTINCT site, atom, anonymous_id AS anonymousId, user_id AS userId FROM atom
-         WHERE ${isThere} AND atom IN (
+         WHERE ${isThere} AND atom > {after:UInt32} AND atom IN (
            SELECT atom FROM identity FINAL
            WHERE atom > {after:UInt32} AND version > {sinceVersion:UInt64} AND version < {beforeVersion:UInt64} AND person != 0
-             AND (person != atom OR {sinceVersion:UInt64} > 0)
-           ORDER BY atom LIMIT {limit:UInt32})
-         ORDER BY atom`,
+             AND (person != atom OR {sinceVersion:UInt64} > 0))
+         ORDER BY atom LIMIT {limit:UInt32}`,
         { params: { after, limit, sinceVersion, beforeVersion } },
       ),
 
-    repeatedAtoms: ({ after, limit }) =>
+    repeatedAtoms: ({ after, limit, blocked }) =>
       clickhouse.query<SiteAtom>(
-        `SELECT site, last AS atom, anonymous_id AS anonymousId, user_id AS userId FROM (
-           SELECT site, anonymous_id, user_id, max(atom) AS last, uniqExact(atom) AS atoms FROM atom
-           WHERE ${isThere} AND (anonymous_id != '' OR user_id != '')
-           GROUP BY site, anonymous_id, user_id)
-         WHERE atoms > 1 AND last > {after:UInt32}
+        `SELECT site, last AS atom, device AS anonymousId, user AS userId FROM (
+           SELECT site, max(atom) AS last, argMax(anonymous_id, atom) AS device, argMax(user_id, atom) AS user,
+             uniqExact(atom) AS atoms, max(isOdd) AS odd
+           FROM (
+             SELECT site, atom, anonymous_id, user_id, user_id != '' AND lowerUTF8(trimBoth(user_id)) IN {odd:Array(String)} AS isOdd, ${isNoUser} AS isDevice
+             FROM atom WHERE ${isThere} AND (anonymous_id != '' OR user_id != ''))
+           GROUP BY site, isDevice, if(isDevice, anonymous_id, user_id), if(isOdd, atom, 0))
+         WHERE (atoms > 1 OR odd = 1) AND last > {after:UInt32}
          ORDER BY last LIMIT {limit:UInt32}`,
-        { params: { after, limit } },
+        { params: { after, limit, odd: blocked.map((value) => value.trim().toLowerCase()), blocked: builtInBlocked } },
       ),
 
     async atomsOf(site, { users, devices, blocked, limit }, view) {
@@ -196,27 +238,25 @@ export function createIdentityStore(clickhouse: ClickHouse): IdentityStore {
       return rows.map(({ known: isKnown, ...atom }) => ({ ...atom, isKnown: isKnown === 1 }));
     },
 
-    async edgesOf(site, { users, devices, contacts }, view) {
-      const hashes = (kind: string): string[] =>
-        contacts.filter((contact) => contact.startsWith(`${kind}:`)).map((contact) => contact.slice(kind.length + 1));
-      const known = view.before === undefined ? "1" : "toInt64(_offset) <= {knownEdges:Array(Int64)}[_partition + 1]";
-      const rows = await askInParts<Omit<StoredEdge, "timeBefore"> & { isKnown: number; knownTime: number }>(
-        { users, devices, emails: hashes("email"), phones: hashes("phone") },
-        (isIn) => `
-          SELECT kind, anonymous_id AS anonymousId, user_id AS userId, other, rule, toUnixTimestamp64Milli(min(e.time)) AS time,
-            max(${known}) AS isKnown, toUnixTimestamp64Milli(minIf(e.time, ${known})) AS knownTime
-          FROM identity_edge AS e
-          WHERE site = {site:String} AND ${untilEnds.edges} AND ${isThere} AND (
-            ${isIn("user_id", "users")} OR (${isIn("anonymous_id", "devices")} AND kind != 'alias')
-            OR (${isIn("other", "users", "devices")} AND kind = 'alias')
-            OR (${isIn("other", "emails")} AND kind = 'email') OR (${isIn("other", "phones")} AND kind = 'phone'))
-          GROUP BY kind, anonymousId, userId, other, rule`,
-        { site, ...boundsOf(view.upTo), ...(view.before && { knownEdges: edgesArray(view.before) }) },
+    async edgesOf(site, ids, view) {
+      return (await edgesAt(site, ids, view, "")).map(({ messageId: _, receivedAt: __, ...edge }) => edge);
+    },
+
+    sourcesOf: (site, ids, view) =>
+      edgesAt(
+        site,
+        ids,
+        view,
+        ", argMin(e.message_id, e.time) AS messageId, toUnixTimestamp64Milli(argMin(e.received_at, e.time)) AS receivedAt",
+      ),
+
+    async idsOf(site, atom) {
+      const [row] = await clickhouse.query<{ anonymousId: string; userId: string }>(
+        `SELECT anonymous_id AS anonymousId, user_id AS userId FROM atom
+         WHERE site = {site:String} AND atom = {atom:UInt32} AND (anonymous_id != '' OR user_id != '') AND ${isThere} LIMIT 1`,
+        { params: { site, atom } },
       );
-      return rows.map(({ isKnown, knownTime, ...edge }) => ({
-        ...edge,
-        ...(isKnown === 1 && { timeBefore: knownTime }),
-      }));
+      return row && { atom, ...row };
     },
 
     async plainUsers(site, users, maxDevices, view) {
@@ -280,8 +320,33 @@ export function createIdentityStore(clickhouse: ClickHouse): IdentityStore {
   };
 }
 
+/** {@link DecisionStore} in SQL. */
+export const createDecisionStore = (clickhouse: ClickHouse): DecisionStore => ({
+  decisionsOf: (site) =>
+    clickhouse.query<IdentityDecision>(selectDecisions("site = {site:String}"), { params: { site } }),
+  write: ({ at, edges, ...decision }) =>
+    clickhouse.insertRows(
+      "identity_decision",
+      [
+        {
+          ...decision,
+          at: new Date(at).toISOString().slice(0, -1).replace("T", " "),
+          edges: edges.map(({ kind, node, other }) => [kind, node, other]),
+        },
+      ],
+      { settings: { insert_deduplicate: 0 } },
+    ),
+  async isSettled(id) {
+    const rows = await clickhouse.query(
+      "SELECT 1 FROM identity_position WHERE what = 'decision' AND key = {id:String} LIMIT 1",
+      { params: { id } },
+    );
+    return rows.length > 0;
+  },
+});
+
 /** Of decisions, as their type in the core has them. */
-export const selectDecisions = (where: string): string =>
+const selectDecisions = (where: string): string =>
   `SELECT id, site, toUnixTimestamp64Milli(d.at) AS at, action, left, right, edges, actor, reason, undoes
    FROM identity_decision AS d WHERE ${where} ORDER BY d.at, id LIMIT 1 BY id`;
 
@@ -331,10 +396,11 @@ const boundsOf = (ends: IdentityView["upTo"]): Params => ({
   upToEdges: edgesArray(ends),
 });
 
-function positionRows({ atoms, edges, rules, decisions, erasures, version }: IdentityPosition): Map<string, string> {
+function positionRows({ atoms, edges, held, rules, decisions, erasures, version }: IdentityPosition): Map<string, string> {
   const rows = new Map<string, string>([["version ", String(version)]]);
   for (const [residue, atom] of atoms) rows.set(`atom ${residue}`, String(atom));
   for (const [partition, offset] of edges) rows.set(`edge ${partition}`, String(offset));
+  for (const [site, count] of held) rows.set(`held ${site}`, String(count));
   for (const [site, hash] of rules) rows.set(`rules ${site}`, hash);
   for (const id of decisions) rows.set(`decision ${id}`, "settled");
   for (const [site, count] of erasures) rows.set(`erasures ${site}`, String(count));

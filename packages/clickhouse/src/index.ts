@@ -10,6 +10,7 @@ export {
 } from "./clickhouse.ts";
 export { createEventStore } from "./event-store.ts";
 export { createErasureStore } from "./erasure-store.ts";
+export { readErasureList, restoreErasures, type ListedErasure } from "./erasure-list.ts";
 export {
   createPersonExport,
   exportSections,
@@ -31,7 +32,7 @@ export { MigrationError, migrate, type MigrateOptions } from "./migrate.ts";
 export { renderMigrations, type RenderOptions } from "./migrations/render-migrations.ts";
 export { reloadIdentities } from "./reload-identities.ts";
 export { connectionFromEnv, type Connection } from "./connection-from-env.ts";
-export { createIdentityStore } from "./identity-store.ts";
+export { createDecisionStore, createIdentityStore } from "./identity-store.ts";
 export { createImportStore } from "./import-store.ts";
 export { freezeTables, type FrozenTable } from "./freeze-tables.ts";
 export { createRetentionStore } from "./retention-store.ts";
@@ -39,6 +40,15 @@ export { createWithdrawalStore } from "./withdrawal-store.ts";
 export { personConsent, type PersonConsentOptions } from "./consent/person-consent.ts";
 export { createConsentRecordStore } from "./consent-record-store.ts";
 export { createConsentQueries, type ConsentQueries, type EventConsent, type FiledText } from "./queries/consent.ts";
+export {
+  createDuplicateQueries,
+  duplicateSigns,
+  type Duplicate,
+  type DuplicateDecision,
+  type DuplicateQueries,
+  type DuplicateSign,
+  type DuplicatesQuestion,
+} from "./queries/duplicates.ts";
 export { createStatusQueries } from "./queries/status.ts";
 export { createReadQueries } from "./queries/create-read-queries.ts";
 export {
@@ -63,6 +73,13 @@ export {
   type AudienceContext,
   type CompiledAudience,
 } from "./audiences/compile-audience.ts";
+export { computedTraitsOfSite } from "./audiences/computed-traits-of-site.ts";
+export {
+  createAudiencePreviews,
+  type AudiencePreview,
+  type AudiencePreviews,
+  type PreviewPerson,
+} from "./audiences/preview.ts";
 export {
   audienceStates,
   createAudienceStore,
@@ -78,6 +95,13 @@ export {
   type AudienceTickStore,
   type AudienceTurn,
 } from "./audience-tick-store.ts";
+export { compileComputedTrait, type CompiledComputedTrait, type ComputedTraitContext } from "./traits/compile-computed-trait.ts";
+export {
+  createComputedTraitStore,
+  type ComputedTraitStore,
+  type StoredComputedTrait,
+} from "./traits/computed-trait-store.ts";
+export { type ComputedValue } from "./traits/read-computed-traits.ts";
 export { createAudienceQueries, type AudienceQueries, type AudienceSize } from "./audience-queries.ts";
 export {
   createAudienceExportStore,

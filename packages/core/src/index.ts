@@ -35,6 +35,8 @@ export {
   type StoredMessage,
 } from "./ports/event-store.ts";
 export {
+  type DecisionStore,
+  type EdgeSource,
   type IdentityEnds,
   type IdentityPosition,
   type IdentityStore,
@@ -46,6 +48,7 @@ export {
 } from "./ports/identity-store.ts";
 export { emailHash, phoneHash } from "./people/contact-hash.ts";
 export {
+  builtInBlocked,
   createBlockedCheck,
   defaultIdentityRules,
   identityRulesHash,
@@ -76,6 +79,16 @@ export {
   type ResolvedEdge,
 } from "./people/resolve-people.ts";
 export { fetchNeighbourhood, type Neighbourhood, type Seeds } from "./people/fetch-neighbourhood.ts";
+export {
+  createIdentityDesk,
+  type Apart,
+  type Decided,
+  type DeskFault,
+  type ExplainedEdge,
+  type Explanation,
+  type IdentityDesk,
+  type Signed,
+} from "./people/create-identity-desk.ts";
 export { type ConsentRecordStore } from "./ports/consent-record-store.ts";
 export {
   defaultRetention,
@@ -87,6 +100,16 @@ export {
 export { type StoreStatus } from "./ports/store-status.ts";
 export { type Withdrawal, type WithdrawalStore } from "./ports/withdrawal-store.ts";
 export { hashedColumns, hashOf, type ConsentLogRow } from "./consent-record/consent-log-row.ts";
+export {
+  consentOfPerson,
+  type Choices,
+  type ConsentReason,
+  type DeviceConsent,
+  type LastUse,
+  type PersonConsentInput,
+  type PersonFlags,
+  type PurposeConsent,
+} from "./consent-of-people/consent-of-person.ts";
 export { chainChoices, type ChainHead, type StoredChoice } from "./consent-record/chain-choices.ts";
 export { verifyChain, type BrokenLink, type ChainResult } from "./consent-record/verify-chain.ts";
 export { consentSettingOf, type ConsentSetting } from "./consent-record/consent-setting.ts";
@@ -163,7 +186,7 @@ export {
   type Sum,
   type TouchCondition,
 } from "./audience/audience-definition.ts";
-export { type Comparison, type NumberComparison, type Scalar } from "./audience/comparison.ts";
+export { comparisonNames, type Comparison, type NumberComparison, type Scalar } from "./audience/comparison.ts";
 export {
   filterColumns,
   splitPropertyPath,
@@ -176,6 +199,16 @@ export {
 export { audienceJsonSchema, parseAudience, type AudienceFault, type AudienceResult } from "./audience/parse-audience.ts";
 export { readyMadeAudiences, type ReadyMadeAudience } from "./audience/ready-made.ts";
 export { audiencesIn, findReferenceFaults } from "./audience/references.ts";
+export {
+  computedTraitJsonSchema,
+  computedTraitType,
+  defaultMost,
+  parseComputedTrait,
+  type ComputedTrait,
+  type ComputedTraitResult,
+  type ComputedTraitType,
+  type TraitComputation,
+} from "./traits/computed-trait.ts";
 export { durationMs, isFixedWindow, type Duration, type FixedWindow, type Window } from "./audience/window.ts";
 export {
   createErasedKeys,

@@ -85,6 +85,8 @@ export const audienceList = v.object({
   ),
 });
 
+export type AudienceList = v.InferOutput<typeof audienceList>;
+
 export const audienceRevisions = v.object({
   site: text,
   id: text,

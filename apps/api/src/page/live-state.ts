@@ -1,4 +1,4 @@
-import type { LiveBatch, LiveEvent, LivePeople, LivePulse, LiveSeries } from "../schemas.ts";
+import type { LiveAudiences, LiveBatch, LiveEvent, LivePeople, LivePulse, LiveSeries } from "../schemas.ts";
 
 /** What the page knows of the stream. Pure: see `use-live.ts` for the connection. */
 export interface LiveState {
@@ -12,6 +12,8 @@ export interface LiveState {
   people: ReadonlyMap<number, number>;
   /** How often identities were joined: answers from before are out of date. */
   joins: number;
+  /** Who came into audiences and left them, newest first. */
+  audienceChanges: LiveAudiences["changes"];
   /** Events by second of arrival. */
   seconds: ReadonlyMap<number, number>;
   newestReceivedAt: number | null;
@@ -28,6 +30,7 @@ export type LiveAction =
   | { kind: "batch"; batch: LiveBatch }
   | { kind: "series"; series: LiveSeries }
   | { kind: "people"; people: LivePeople }
+  | { kind: "audiences"; audiences: LiveAudiences }
   | { kind: "pulse"; pulse: LivePulse; at: number }
   | { kind: "gap" }
   | { kind: "pause"; isPaused: boolean };
@@ -39,6 +42,7 @@ export const initialLiveState: LiveState = {
   isPaused: false,
   people: new Map(),
   joins: 0,
+  audienceChanges: [],
   seconds: new Map(),
   newestReceivedAt: null,
   lagMs: null,
@@ -50,6 +54,7 @@ export const initialLiveState: LiveState = {
 
 export const maxShownEvents = 200;
 const maxHeldChanges = 1_000;
+const maxAudienceChanges = 20;
 const seriesSeconds = 180;
 
 export function reduceLive(state: LiveState, action: LiveAction): LiveState {
@@ -80,6 +85,10 @@ export function reduceLive(state: LiveState, action: LiveAction): LiveState {
         events: state.events.map(follow).filter(isOfSomebody),
         waiting: state.waiting.map(follow).filter(isOfSomebody),
       };
+    }
+    case "audiences": {
+      const newest = action.audiences.changes.toReversed();
+      return { ...state, audienceChanges: [...newest, ...state.audienceChanges].slice(0, maxAudienceChanges) };
     }
     case "pulse": {
       const { now, newestReceivedAt, lagMs, isStoreReachable } = action.pulse;

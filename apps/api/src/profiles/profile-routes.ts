@@ -9,12 +9,14 @@ import * as schemas from "./profile-schemas.ts";
 export interface ProfileRoutesOptions {
   queries: Pick<ReadQueries, "profile" | "timeline">;
   guarded: MiddlewareHandler;
+  /** Of the computed traits in a profile. */
+  now: () => number;
   findSite: (context: Context, id: string | undefined) => { id: string } | Response;
 }
 
 const limits = { timeline: 50, sessions: 20, devices: 20, choices: 50 };
 
-export function addProfileRoutes(app: Hono, { queries, guarded, findSite }: ProfileRoutesOptions): void {
+export function addProfileRoutes(app: Hono, { queries, guarded, findSite, now }: ProfileRoutesOptions): void {
   app.get(
     "/v1/people/:id",
     guarded,
@@ -31,7 +33,7 @@ export function addProfileRoutes(app: Hono, { queries, guarded, findSite }: Prof
       if (site instanceof Response) return site;
       const id = personIdOf(by, context.req.valid("param").id);
       if (typeof id === "string") return answerError(context, "invalid_request", id);
-      const found = await queries.profile(site.id, id, limits);
+      const found = await queries.profile(site.id, id, { ...limits, now: new Date(now()) });
       if (found === undefined) return answerError(context, "person_not_found");
       return context.json(toProfileAnswer(found), 200, private_);
     },
@@ -90,7 +92,12 @@ function placeOf(cursor: string): TimelinePlace {
   return { time, partition, offset };
 }
 
-const toTimelineEvent = <E extends Omit<TimelineEvent, "properties">>({ partition, offset, consentMask, ...event }: E) => ({
+const toTimelineEvent = <E extends Omit<TimelineEvent, "properties">>({
+  partition,
+  offset,
+  consentMask,
+  ...event
+}: E) => ({
   id: `${partition}:${offset}`,
   ...event,
   purposes: purposesOf(consentMask),

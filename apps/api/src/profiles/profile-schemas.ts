@@ -38,10 +38,7 @@ const shownEvent = v.object({
 
 const timelineEvent = v.object({ ...shownEvent.entries, properties: v.record(text, v.unknown()) });
 
-const next = v.pipe(
-  v.nullable(text),
-  v.description("Send it as `before` for what came earlier; null: that was all"),
-);
+const next = v.pipe(v.nullable(text), v.description("Send it as `before` for what came earlier; null: that was all"));
 
 export const timelineAnswer = v.object({
   person: count,
@@ -63,8 +60,16 @@ export const profile = v.object({
       hash: v.pipe(text, v.description("email, phone: what people are compared by, SHA-256 in hex; else empty")),
       firstSeen: time,
       verification: v.object({
-        isConfirmed: v.pipe(v.boolean(), v.description("false: typed into a form, and no login and no server says the same")),
-        rule: v.pipe(text, v.description("login, server, import or form; site: a user id, which only the site states; device: its own cookie")),
+        isConfirmed: v.pipe(
+          v.boolean(),
+          v.description("false: typed into a form, and no login and no server says the same"),
+        ),
+        rule: v.pipe(
+          text,
+          v.description(
+            "login, server, import or form; site: a user id, which only the site states; device: its own cookie",
+          ),
+        ),
         time: v.pipe(time, v.description("Since when")),
       }),
     }),
@@ -76,13 +81,26 @@ export const profile = v.object({
       origin: v.pipe(text, v.description("observed, declared, partner or third_party")),
       party: v.pipe(
         v.picklist(["zero", "first", "second", "third"]),
-        v.description("Whose word it is: zero, the person's own; first, seen by the site; second, a partner's; third, anybody else's"),
+        v.description(
+          "Whose word it is: zero, the person's own; first, seen by the site; second, a partner's; third, anybody else's",
+        ),
       ),
       class: v.pipe(text, v.description("identity, descriptive, behavioural or qualitative")),
       purpose,
       isPersonal: v.boolean(),
       time,
     }),
+  ),
+  computedTraits: v.pipe(
+    v.array(
+      v.object({
+        name: text,
+        version: v.pipe(count, v.description("Of its definition")),
+        type: v.picklist(["number", "text", "list"]),
+        value: v.pipe(v.union([text, v.array(text)]), v.description("A number is decimal text")),
+      }),
+    ),
+    v.description("Worked out of all stored events at this moment; those without a value are left out"),
   ),
   counters: v.object({ events: count, pageViews: count, clicks: count, sessions: count, orders: count }),
   revenue: v.array(v.object({ currency: text, amount: v.pipe(text, v.description("Decimal")) })),
@@ -144,10 +162,7 @@ export const timelineQuery = v.object({
     v.description("Goes on from a page: its `next`"),
   ),
   limit: v.pipe(
-    v.optional(
-      v.pipe(v.string(), v.regex(/^\d{1,4}$/), v.transform(Number), v.minValue(1), v.maxValue(500)),
-      "50",
-    ),
+    v.optional(v.pipe(v.string(), v.regex(/^\d{1,4}$/), v.transform(Number), v.minValue(1), v.maxValue(500)), "50"),
     v.description("Events of a page: 1 to 500"),
   ),
   type: v.pipe(v.optional(eventText), v.description("Only events of this type")),

@@ -158,7 +158,9 @@ const isPart = (part: ErasedPart): boolean => part.traits !== undefined || part.
 
 /** A `keep` alone would be read as "everything but this", and everything would go. */
 const partFault = ({ keep, ...part }: ErasedPart): string | undefined =>
-  keep !== undefined && !isPart(part) ? "keep needs traits or class: without them the whole person is erased" : undefined;
+  keep !== undefined && !isPart(part)
+    ? "keep needs traits or class: without them the whole person is erased"
+    : undefined;
 
 const toAnswer = ({ id, person, kind, identities, traits }: RequestedErasure) => ({
   erasure: id,
@@ -173,7 +175,8 @@ const requireJson: MiddlewareHandler = async (context, next) => {
   const type = context.req.header("content-type")?.split(";")[0]?.trim().toLowerCase();
   if (type !== "application/json") return answerError(context, "json_required");
   const length = Number(context.req.header("content-length") ?? 0);
-  if (length > maxBodyBytes) return answerError(context, "invalid_request", `A body of more than ${maxBodyBytes} bytes`);
+  if (length > maxBodyBytes)
+    return answerError(context, "invalid_request", `A body of more than ${maxBodyBytes} bytes`);
   return next();
 };
 

@@ -77,7 +77,9 @@ export const erasureReceipt = v.object({
   traits: v.array(v.string()),
   keys: v.pipe(
     v.array(v.string()),
-    v.description("Keyed hashes of the ids. Whoever has an id and the key can show that it was erased; the id cannot be told from them"),
+    v.description(
+      "Keyed hashes of the ids. Whoever has an id and the key can show that it was erased; the id cannot be told from them",
+    ),
   ),
   rounds: v.array(
     v.object({

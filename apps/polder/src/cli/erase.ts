@@ -92,7 +92,10 @@ export const eraseCommand: Command = {
       const answer = await askApi(url, "/v1/erasures", settings, { ...order, people: ids.slice(at, at + maxAtOnce) });
       const { erasures, notFound } = (await answer.json()) as Requested;
       for (const { id, erasure, identities: own, kind, traits } of erasures) {
-        const what = kind === "person" ? `${own} ${own === 1 ? "identity" : "identities"}` : `traits ${traits.join(", ") || "(none)"}`;
+        const what =
+          kind === "person"
+            ? `${own} ${own === 1 ? "identity" : "identities"}`
+            : `traits ${traits.join(", ") || "(none)"}`;
         terminal.out(`${id}  ${erasure}  ${what}`);
         identities += own;
       }
@@ -148,7 +151,8 @@ export function renderReceipt(receipt: ErasureReceipt): string[] {
     if (round > 1) lines.push(`Round ${round}, for what came to light later`);
     lines.push(`As of ${dateText(at)} UTC:`);
     for (const { table, rows, remaining } of tables)
-      if (rows > 0 || remaining > 0) lines.push(`  ${table.padEnd(24)} ${String(rows).padStart(8)} rows, ${remaining} left`);
+      if (rows > 0 || remaining > 0)
+        lines.push(`  ${table.padEnd(24)} ${String(rows).padStart(8)} rows, ${remaining} left`);
     if (tables.every(({ rows, remaining }) => rows + remaining === 0)) lines.push("  no rows");
   }
   return lines;

@@ -1,4 +1,5 @@
 import { readVersion } from "../version.ts";
+import { audiencesCommand } from "./audiences.ts";
 import { backupCommand } from "./backup.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { consentCommand } from "./consent.ts";
@@ -26,6 +27,7 @@ export const commands: readonly Command[] = [
   sqlCommand,
   doctorCommand,
   consentCommand,
+  audiencesCommand,
   retentionCommand,
   eraseCommand,
   exportPersonCommand,

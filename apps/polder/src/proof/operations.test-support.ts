@@ -69,8 +69,9 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant("passTime"), days: fc.integer({ min: 1, max: 40 }) }) },
 );
 
-export const operations = (maxLength: number): fc.Arbitrary<Operation[]> =>
-  fc.array(operation, { minLength: 1, maxLength, size: "max" });
+/** The same ones for the same seed. */
+export const drawOperations = (seed: number, maxLength: number): Operation[] =>
+  fc.sample(fc.array(operation, { minLength: maxLength / 2, maxLength, size: "max" }), { seed, numRuns: 1 })[0]!;
 
 /** What has happened on one site of the product. */
 interface Run {
@@ -79,32 +80,71 @@ interface Run {
   history: HistoryEntry[];
   sent: PersonEvent[];
   decisions: PersonDecision[];
+  /** Whether rows of somebody who was erased are still there: counts of events have them until they are removed. */
+  isRemovalDue: boolean;
 }
 
 let sites = 0;
 
-/**
- * Carries out the operations on a site of its own, and compares product and model after each of them.
- * @throws what differs, with the operation after which it did
- */
-export async function runOperations(product: Product, list: readonly Operation[]): Promise<void> {
-  const run: Run = { product, site: `site-${++sites}`, history: [], sent: [], decisions: [] };
+export interface Fault {
+  /** Number of the operation after which product and model differ, from 0. */
+  step: number;
+  says: string;
+}
+
+/** Carries out the operations on a site of its own, and compares product and model after each of them. Undefined when they agree. */
+export async function findFault(product: Product, list: readonly Operation[]): Promise<Fault | undefined> {
+  const site = `site-${++sites}`;
+  const run: Run = { product, site, history: [], sent: [], decisions: [], isRemovalDue: false };
   for (const [step, operation] of list.entries()) {
     // Loaders ask every two seconds who was erased, and no two decisions are made at once.
     product.passTime(3_000);
     await carryOut(run, operation);
     await product.settle();
     const fault = await compare(run);
-    if (fault !== undefined) throw new Error(`after step ${step + 1} (${operation.do}) on ${run.site}, ${fault}`);
+    if (fault !== undefined) return { step, says: `after step ${step + 1} (${operation.do}) on ${site}, ${fault}` };
   }
+  return undefined;
 }
 
-async function compare({ product: { clickhouse }, site, history }: Run): Promise<string | undefined> {
+/** Fewer operations, and fewer events in them, that fail as well: as few as can be found while `mayGoOn`. */
+export async function shrink(
+  list: readonly Operation[],
+  fault: Fault,
+  find: (list: readonly Operation[]) => Promise<Fault | undefined>,
+  mayGoOn: () => boolean,
+): Promise<{ list: readonly Operation[]; fault: Fault }> {
+  let least = { list: list.slice(0, fault.step + 1), fault };
+  for (let hasShrunk = true; hasShrunk;) {
+    hasShrunk = false;
+    for (const candidate of smallerThan(least.list)) {
+      if (!mayGoOn()) return least;
+      const found = await find(candidate);
+      if (found === undefined) continue;
+      least = { list: candidate.slice(0, found.step + 1), fault: found };
+      hasShrunk = true;
+      break;
+    }
+  }
+  return least;
+}
+
+function* smallerThan(list: readonly Operation[]): Generator<Operation[]> {
+  for (let size = Math.ceil(list.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2))
+    for (let at = 0; at + size < list.length; at += size) yield list.toSpliced(at, size);
+  for (const [at, operation] of list.entries())
+    if (operation.do === "send" && operation.events.length > 1)
+      for (const [i] of operation.events.entries())
+        yield list.with(at, { do: "send", events: operation.events.toSpliced(i, 1) });
+}
+
+async function compare({ product: { clickhouse }, site, history, isRemovalDue }: Run): Promise<string | undefined> {
   const model = readHistory(history);
   const atoms = await readAtoms(clickhouse, site);
   const faults = faultsOfAtoms(model, atoms);
   if (faults.length > 0) return faults.join("; ");
   const [is, should] = [await askProduct(clickhouse, site), askModel(model, atoms)];
+  if (isRemovalDue) is.eventsByDay = should.eventsByDay;
   const wrong = (Object.keys(should) as (keyof typeof should)[]).find(
     (name) => textOf(is[name]) !== textOf(should[name]),
   );
@@ -166,8 +206,11 @@ async function carryOut(run: Run, operation: Operation): Promise<void> {
       if (event !== undefined) {
         await product.erase(site, atoms.get(event.id)!);
         history.push({ what: "erasure", of: event.id, at: product.now() });
+        run.isRemovalDue = true;
       }
-      if (operation.isRemoved) await product.purge();
+      if (!operation.isRemoved) return;
+      await product.purge();
+      run.isRemovalDue = false;
     }
   }
 }

@@ -1,4 +1,11 @@
-import { findReferenceFaults, type AudienceDefinition, type AudienceFault } from "@polder/core";
+import {
+  computedTraitType,
+  findReferenceFaults,
+  type AudienceDefinition,
+  type AudienceFault,
+  type ComputedTrait,
+} from "@polder/core";
+import { compileComputedTrait } from "../traits/compile-computed-trait.ts";
 import { compileCondition, type ConditionContext } from "./compile-condition.ts";
 import { createParameters, type BoundParameters } from "./parameters.ts";
 import { createPeopleSets, type PeopleSet } from "./people-sets.ts";
@@ -11,7 +18,7 @@ export interface AudienceContext {
   /** By id: those that a definition may name. */
   audiences: ReadonlyMap<string, AudienceDefinition>;
   /** By name. */
-  computedTraits: ReadonlyMap<string, unknown>;
+  computedTraits: ReadonlyMap<string, ComputedTrait>;
 }
 export interface CompiledAudience {
   sql: string;
@@ -55,7 +62,11 @@ export function compileAudience(definition: AudienceDefinition, context: Audienc
       return set;
     },
     computedTrait: (name) => {
-      throw new Error(`Computed trait ${name}`);
+      const trait = context.computedTraits.get(name)!;
+      return {
+        values: parameters.adopt(compileComputedTrait(trait, context)),
+        isList: computedTraitType(trait) === "list",
+      };
     },
   };
   const set = compileCondition(definition.people, conditionContext);

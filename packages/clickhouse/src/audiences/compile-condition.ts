@@ -1,4 +1,5 @@
 import {
+  comparisonNames,
   durationMs,
   isFixedWindow,
   type Comparison,
@@ -10,7 +11,12 @@ import {
 } from "@polder/core";
 import { purposes } from "@polder/protocol";
 import { personConsent } from "../consent/person-consent.ts";
-import { compileComparison, compileNumberComparison, holdsForZero } from "./compile-comparison.ts";
+import {
+  compileComparison,
+  compileListComparison,
+  compileNumberComparison,
+  holdsForZero,
+} from "./compile-comparison.ts";
 import { compileDays, compileTime, compileWindow, momentSql } from "./compile-window.ts";
 import { eventRows, type EventSource } from "./event-rows.ts";
 import type { Parameters } from "./parameters.ts";
@@ -24,8 +30,8 @@ export interface ConditionContext {
   sets: PeopleSets;
   /** Of another audience. */
   audience: (id: string) => PeopleSet;
-  /** Of a computed trait: a subquery with `person_id` and `value`. */
-  computedTrait: (name: string) => string;
+  /** A subquery with `person_id` and `value`, once a person: a text, or a list of texts as JSON. */
+  computedTrait: (name: string) => { values: string; isList: boolean };
 }
 
 export function compileCondition(condition: Condition, context: ConditionContext): PeopleSet {
@@ -36,25 +42,16 @@ export function compileCondition(condition: Condition, context: ConditionContext
   if ("not" in condition) return sets.without(sets.everyone(), compile(condition.not));
   if ("trait" in condition)
     return whereValue(condition, context, {
-      value: "argMaxMerge(last).1",
-      from: `trait_state WHERE site = {site:String} AND name = ${parameters.bind(condition.trait, "String")}`,
+      values: `SELECT person(atom) AS person_id, argMaxMerge(last).1 AS value FROM trait_state WHERE site = {site:String} AND name = ${parameters.bind(condition.trait, "String")} GROUP BY person_id`,
     });
-  if ("computedTrait" in condition)
-    return whereValue(condition, context, {
-      value: "any(text)",
-      from: `(SELECT person_id, toString(value) AS text FROM (${context.computedTrait(condition.computedTrait)}))`,
-      personId: "person_id",
-    });
+  if ("computedTrait" in condition) {
+    const { values, isList } = context.computedTrait(condition.computedTrait);
+    return whereValue(condition, context, { values, ...(isList && { compile: compileListComparison, texts: itemsOf }) });
+  }
   if ("country" in condition)
-    return whereValue(condition.country, context, {
-      value: "argMaxMerge(country)",
-      from: "profile_state WHERE site = {site:String}",
-    });
+    return compileLastSeen("country", condition.country, context);
   if ("device" in condition)
-    return whereValue(condition.device, context, {
-      value: "argMaxMerge(device)",
-      from: "profile_state WHERE site = {site:String}",
-    });
+    return compileLastSeen("device", condition.device, context);
   if ("event" in condition) return compileEvent(condition, context);
   if ("sequence" in condition) return compileSequence(condition, context);
   if ("seen" in condition) return seenSince(now - durationMs(condition.seen.within), context);
@@ -80,44 +77,39 @@ export function compileCondition(condition: Condition, context: ConditionContext
 }
 
 interface ValueSource {
-  /** An aggregate over the rows of a person: a text, empty when there is no value. */
-  value: string;
-  from: string;
-  personId?: string;
+  /** A subquery with `person_id` and `value`: a text, empty when there is none. */
+  values: string;
+  /** How the value is compared; as one text when absent. */
+  compile?: typeof compileComparison;
+  texts?: (value: string) => string;
 }
+
+const itemsOf = (value: string): string => `JSONExtract(${value}, 'Array(String)')`;
 
 function whereValue(
   comparison: Comparison,
   { sets, parameters }: ConditionContext,
-  { value, from, personId = "person(atom)" }: ValueSource,
+  { values, compile = compileComparison, texts = (value) => value }: ValueSource,
 ): PeopleSet {
-  const { exists, ...values } = comparison;
-  const stated = Object.keys(values).some((name) => name in comparisonOperators);
-  const having = (condition: string): PeopleSet =>
-    sets.of(
-      `SELECT person_id FROM (SELECT ${personId} AS person_id, ${value} AS value FROM ${from} GROUP BY person_id) WHERE ${condition}`,
-    );
-  const held: PeopleSet[] = [];
-  if (stated) held.push(having(compileComparison("value", { ...values, ...(exists === true && { exists }) }, parameters)));
-  else if (exists === true) held.push(having("value != ''"));
+  const { exists, ...others } = comparison;
+  const having = (wanted: Comparison): PeopleSet =>
+    sets.of(`SELECT person_id FROM (${values}) WHERE ${compile(texts("value"), wanted, parameters)}`);
+  const isCompared = comparisonNames.some((name) => name !== "exists" && name in others);
   // Whoever has no value has no row either.
-  if (exists === false) held.push(sets.without(sets.everyone(), having("value != ''")));
-  return sets.and(held);
+  const parts = [
+    ...(isCompared ? [having(others)] : []),
+    ...(exists === true ? [having({ exists })] : []),
+    ...(exists === false ? [sets.without(sets.everyone(), having({ exists: true }))] : []),
+  ];
+  return sets.and(parts);
 }
 
-const comparisonOperators: Readonly<Record<Exclude<keyof Comparison, "exists">, true>> = {
-  is: true,
-  isNot: true,
-  in: true,
-  notIn: true,
-  contains: true,
-  startsWith: true,
-  endsWith: true,
-  greaterThan: true,
-  atLeast: true,
-  lessThan: true,
-  atMost: true,
-};
+/** Of the country or the device seen last. */
+function compileLastSeen(column: "country" | "device", comparison: Comparison, context: ConditionContext): PeopleSet {
+  return whereValue(comparison, context, {
+    values: `SELECT person(atom) AS person_id, argMaxMerge(${column}) AS value FROM profile_state WHERE site = {site:String} GROUP BY person_id`,
+  });
+}
 
 function compileEvent(condition: EventCondition, context: ConditionContext): PeopleSet {
   const { sets, parameters, now } = context;

@@ -1,4 +1,4 @@
-import { splitPropertyPath, type EventFilter } from "@polder/core";
+import { splitPropertyPath, type EventFilter, type FilterColumn } from "@polder/core";
 import { compileComparison, compileListComparison } from "./compile-comparison.ts";
 import type { Parameters } from "./parameters.ts";
 
@@ -17,11 +17,7 @@ export function compileEventFilters(
 function compileEventFilter(filter: EventFilter, parameters: Parameters, amount: string): string {
   // The names of columns are from a closed list, which the parser has checked.
   if ("column" in filter)
-    return compileComparison(
-      filter.column === "amount" ? `if(events.currency = '', '', toString(${amount}))` : `toString(events.${filter.column})`,
-      filter,
-      parameters,
-    );
+    return compileComparison(columnText(filter.column, amount), filter, parameters);
   const { path, itemKeys } = splitPropertyPath(filter.property);
   if (itemKeys === undefined) return compileComparison(propertyText(path, parameters), filter, parameters);
   const keys = itemKeys.map((key) => `, ${parameters.bind(key, "String")}`).join("");
@@ -33,6 +29,10 @@ function compileEventFilter(filter: EventFilter, parameters: Parameters, amount:
   })`;
   return compileListComparison(texts, filter, parameters);
 }
+
+/** Text of a column, which is from a closed list; empty when there is none. */
+export const columnText = (column: FilterColumn, amount = "events.amount"): string =>
+  column === "amount" ? `if(events.currency = '', '', toString(${amount}))` : `toString(events.${column})`;
 
 /** Text of a property: texts as they are, numbers and truths as JSON writes them; empty when there is none. */
 export const propertyText = (path: string, { bind }: Parameters): string =>

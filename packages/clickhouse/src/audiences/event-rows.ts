@@ -1,6 +1,6 @@
-import type { EventFilter, Window } from "@polder/core";
+import type { EventFilter, FilterColumn, Window } from "@polder/core";
 import { numberOf } from "./compile-comparison.ts";
-import { compileEventFilters, propertyText } from "./compile-event-filter.ts";
+import { columnText, compileEventFilters, propertyText } from "./compile-event-filter.ts";
 import { compileWindow } from "./compile-window.ts";
 import type { Parameters } from "./parameters.ts";
 
@@ -21,6 +21,10 @@ export interface EventRowsOptions {
   marks?: readonly EventMark[];
   /** What is added up, as the column `addend`: amounts of a currency, or a property in millionths. */
   addend?: { amountIn: string } | { property: string };
+  /** A column or a property of each event as the column `text`; empty when it has none. */
+  text?: { column: FilterColumn } | { property: string };
+  /** Only events of these identities, out of the copy that is in their order. It takes the parameter `{atoms:Array(UInt32)}`. */
+  isOfAtoms?: boolean;
 }
 
 /** An order that was sent again is the same order: of all copies that a person has, the first one happened, with the greatest amount. */
@@ -61,8 +65,9 @@ function otherRows(source: EventSource, options: EventRowsOptions, parameters: P
         `toUInt8(${and(nameCondition(mark.of.names, parameters), conditionOf(mark.of, options, parameters))}) AS ${mark.name}`,
     ),
     ...(options.addend === undefined ? [] : [`${addend(options.addend, parameters)} AS addend`]),
+    ...(options.text === undefined ? [] : [`${textOf(options.text, parameters)} AS text`]),
   ];
-  return `SELECT ${columns.join(", ")} FROM events WHERE ${and(ofPeople, names, conditionOf(source, options, parameters))}`;
+  return `SELECT ${columns.join(", ")} FROM ${tableOf(options)} WHERE ${and(ofPeople(options), names, conditionOf(source, options, parameters))}`;
 }
 
 function orderRows(source: EventSource, options: EventRowsOptions, parameters: Parameters): string {
@@ -84,6 +89,7 @@ function orderRows(source: EventSource, options: EventRowsOptions, parameters: P
     ...(options.addend !== undefined && "property" in options.addend
       ? [first(addend(options.addend, parameters), "addend")]
       : []),
+    ...(options.text === undefined || isAmountText(options.text) ? [] : [first(textOf(options.text, parameters), "text")]),
   ];
   const outer = [
     "events.person_id AS person_id",
@@ -101,19 +107,32 @@ function orderRows(source: EventSource, options: EventRowsOptions, parameters: P
     ...(options.addend === undefined
       ? []
       : ["property" in options.addend ? "events.addend AS addend" : `${addend(options.addend, parameters)} AS addend`]),
+    ...(options.text === undefined
+      ? []
+      : [isAmountText(options.text) ? `${textOf(options.text, parameters)} AS text` : "events.text AS text"]),
   ];
-  const all = and(ofPeople, `events.name = '${orderName}'`);
+  const all = and(ofPeople(options), `events.name = '${orderName}'`);
   const window = windowOf(source, options, parameters);
   // Only orders with a copy in the window can have their first one there.
   const candidates =
-    window.length === 0 ? [] : [`${orderKey} IN (SELECT ${orderKey} FROM events WHERE ${and(all, ...window)})`];
+    window.length === 0 ? [] : [`${orderKey} IN (SELECT ${orderKey} FROM ${tableOf(options)} WHERE ${and(all, ...window)})`];
   return `SELECT ${outer.join(", ")} FROM (
-  SELECT ${inner.join(", ")} FROM events WHERE ${and(all, ...candidates)} GROUP BY person_id, currency, order_key
+  SELECT ${inner.join(", ")} FROM ${tableOf(options)} WHERE ${and(all, ...candidates)} GROUP BY person_id, currency, order_key
 ) AS events WHERE ${and("events.fits", ...filtersOf(source.where, "amount", parameters), ...window)}`;
 }
 
-const ofPeople =
-  "events.site = {site:String} AND events.bot = '' AND events.atom != 0";
+const ofPeople = ({ isOfAtoms }: EventRowsOptions): string =>
+  isOfAtoms === true
+    ? "events.site = {site:String} AND events.atom IN {atoms:Array(UInt32)}"
+    : "events.site = {site:String} AND events.bot = '' AND events.atom != 0";
+
+// Without bots and nobody's, and FINAL for what recovery may have brought twice.
+const tableOf = ({ isOfAtoms }: EventRowsOptions): string => (isOfAtoms === true ? "atom_event AS events FINAL" : "events");
+
+const isAmountText = (of: EventRowsOptions["text"] & {}): boolean => "column" in of && of.column === "amount";
+
+const textOf = (of: EventRowsOptions["text"] & {}, parameters: Parameters): string =>
+  "column" in of ? columnText(of.column) : propertyText(of.property, parameters);
 
 const conditionOf = (source: EventSource, options: EventRowsOptions, parameters: Parameters): string =>
   and(...windowOf(source, options, parameters), ...filtersOf(source.where, "all", parameters));

@@ -20,42 +20,42 @@ const heldByLaw = 6;
 const never = "18446744073709551615";
 const dayMs = 86_400_000;
 
-const time = (mask: string): string => `bitShiftRight(${mask}, 7)`;
 const refuses = (mask: string, bit: number): string => `bitTest(${mask}, ${bit})`;
-const restsOnYes = (mask: string): string => `bitTest(${mask}, 6)`;
-const allows = (mask: string, bit: number): string => `(${mask} > 0 AND NOT ${refuses(mask, bit)})`;
+const allows = (mask: string, bit: number): string => `(${mask} > 0 AND NOT bitTest(${mask}, ${bit}))`;
 const fresh = (at: string): string => `({now:Int64} - toInt64(${at}) <= term)`;
 
-/** When an event was last seen that was not allowed it, of those that rest on a yes or of the others. */
-const seenWithout = (bit: number, isByYes: boolean): string => {
-  const of = (mask: string): string =>
-    `if(${refuses(mask, bit)} AND ${isByYes ? "" : "NOT "}${restsOnYes(mask)}, ${time(mask)}, 0)`;
-  return `greatest(${of("by_choice")}, ${of("by_choice_anywhere")})`;
-};
-
-/** Of a device: when it last said no (`denied`), when it said the yes that holds (`granted`), and whether it allows the purpose. */
-const deviceVerdict = (bit: number): string => {
-  const [said, anywhere, yes] = [`said${bit}`, `anywhere${bit}`, `yes${bit}`];
-  const signal = bit === ads ? `if(${yes} > 0, greatest(without${bit}, taken${bit}), without${bit})` : `without${bit}`;
-  return `multiIf(bitTest(${anywhere}, 0), bitShiftRight(${anywhere}, 1), bitTest(${said}, 0), bitShiftRight(${said}, 1), 0) AS no${bit},
-    if(bitTest(${said}, 0), 0, bitShiftRight(${said}, 1)) AS ${yes},
-    ${seenWithout(bit, false)} AS without${bit},
-    ${seenWithout(bit, true)} AS taken${bit},
-    multiIf(no${bit} > 0, no${bit}, ${signal} > ${yes}, ${signal}, 0) AS denied${bit},
-    if(denied${bit} = 0 AND taken${bit} <= ${yes} AND ${fresh(yes)}, ${yes}, 0) AS granted${bit},
-    granted${bit} > 0 OR ${allows("by_law", bit)} OR (denied${bit} = 0 AND (
-      (${allows("by_choice", bit)} AND NOT ${refuses("by_choice_anywhere", bit)}
-        AND (NOT ${restsOnYes("by_choice")} OR (${yes} = 0 AND ${fresh(time("by_choice"))})))
-      OR (${allows("by_key", bit)} AND (NOT ${restsOnYes("by_key")} OR ${fresh(time("by_key"))})))) AS allows${bit}`;
-};
-
+// In steps: a name that stands for a long expression is put in for it at each place, and understanding the question would take longer than its answer.
 const verdicts = (people: string | undefined): string => `(
-    SELECT *,
-    ${each(deviceVerdict)}
+    SELECT person_id, first_user, last_user, since_ms, named, by_law, ${each((bit) => `denied${bit}, granted${bit}`, ", ")},
+    ${each(
+      (bit) => `granted${bit} > 0 OR ${allows("by_law", bit)} OR (denied${bit} = 0 AND (
+        (${allows("by_choice", bit)} AND NOT ${refuses("by_choice_anywhere", bit)} AND (NOT is_by_yes OR (yes${bit} = 0 AND is_fresh_choice)))
+        OR (${allows("by_key", bit)} AND is_fresh_key))) AS allows${bit}`,
+    )}
     FROM (
-      SELECT *, (SELECT if(argMax(grant_days, n) = 0, 365, argMax(grant_days, n)) * ${dayMs} FROM consent_setting WHERE site = {site:String}) AS term
-      FROM ${devicesOfPeople(people)}
-    ))`;
+      SELECT *,
+      ${each((bit) => `if(denied${bit} = 0 AND taken${bit} <= yes${bit} AND ${fresh(`yes${bit}`)}, yes${bit}, 0) AS granted${bit}`)}
+      FROM (
+        SELECT *,
+        ${each((bit) => `multiIf(no${bit} > 0, no${bit}, ${signal(bit)} > yes${bit}, ${signal(bit)}, 0) AS denied${bit}`)}
+        FROM (
+          SELECT person_id, first_user, last_user, since_ms, named, by_law, by_choice, by_choice_anywhere, by_key, term, is_by_yes,
+            ${fresh("choice_at")} AS is_fresh_choice, NOT bitTest(by_key, 6) OR ${fresh("bitShiftRight(by_key, 7)")} AS is_fresh_key,
+          ${each(
+            (bit) => `multiIf(bitTest(anywhere${bit}, 0), bitShiftRight(anywhere${bit}, 1), bitTest(said${bit}, 0), bitShiftRight(said${bit}, 1), 0) AS no${bit},
+            if(bitTest(said${bit}, 0), 0, bitShiftRight(said${bit}, 1)) AS yes${bit},
+            greatest(if(${refuses("by_choice", bit)} AND NOT is_by_yes, choice_at, 0), if(${refuses("by_choice_anywhere", bit)} AND NOT is_by_yes_anywhere, anywhere_at, 0)) AS without${bit},
+            greatest(if(${refuses("by_choice", bit)} AND is_by_yes, choice_at, 0), if(${refuses("by_choice_anywhere", bit)} AND is_by_yes_anywhere, anywhere_at, 0)) AS taken${bit}`,
+          )}
+          FROM (
+            SELECT *, bitTest(by_choice, 6) AS is_by_yes, bitShiftRight(by_choice, 7) AS choice_at,
+              bitTest(by_choice_anywhere, 6) AS is_by_yes_anywhere, bitShiftRight(by_choice_anywhere, 7) AS anywhere_at,
+              (SELECT if(argMax(grant_days, n) = 0, 365, argMax(grant_days, n)) * ${dayMs} FROM consent_setting WHERE site = {site:String}) AS term
+            FROM ${devicesOfPeople(people)})))))`;
+
+/** Without a yes to take back, an event that is not for ads is a visitor who was not asked. */
+const signal = (bit: number): string =>
+  bit === ads ? `if(yes${bit} > 0, greatest(without${bit}, taken${bit}), without${bit})` : `without${bit}`;
 
 // Two devices of one user have been together since the later of them was first seen with that user; else since all was there that joins the person.
 const together = `greatest(x.since, y.since, if(x.user = y.user AND x.user > 0 OR accounts < 2 AND (x.named = 0 OR y.named = 0), 0, if(joined_ms = 0, ${never}, joined_ms)))`;

@@ -100,9 +100,9 @@ SETTINGS {dedup}, default_compression_codec = 'ZSTD(1)'
 COMMENT 'What people decided about who is one person: append-only';
 
 CREATE TABLE IF NOT EXISTS {db}.identity_position {on_cluster} (
-  what LowCardinality(String) COMMENT 'atom, edge, rules, decision, erasures or version',
-  key String COMMENT 'atom: the number modulo 64; edge: partition of the log; rules, erasures: site; decision: its id',
-  value String COMMENT 'atom, edge: the greatest number or offset that is settled; rules: hash of the rules it was settled by; erasures: how many steps of them; empty: none any more',
+  what LowCardinality(String) COMMENT 'atom, edge, held, rules, decision, erasures or version',
+  key String COMMENT 'atom: the number modulo 64; edge: partition of the log; held, rules, erasures: site; decision: its id',
+  value String COMMENT 'atom, edge: the greatest number or offset that is settled; held: rows of edges up to there; rules: hash of the rules it was settled by; erasures: how many steps of them; empty: none any more',
   version UInt64 COMMENT 'The greatest version of a key holds'
 )
 ENGINE = {engine_everywhere ReplacingMergeTree(version)}

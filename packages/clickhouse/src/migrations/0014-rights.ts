@@ -20,7 +20,8 @@ const eventViewColumns = eventColumns
   .join(",\n");
 const eventNames = eventColumns.map(([name]) => `\`${name}\``).join(", ");
 
-const ofAtom = "of_atom UInt32 COMMENT 'Number of the identity whose events these are: a visit with a log-in in it has two'";
+const ofAtom =
+  "of_atom UInt32 COMMENT 'Number of the identity whose events these are: a visit with a log-in in it has two'";
 const visitKey = "site, start_date, session_id";
 
 export const rights: Migration = {

@@ -56,7 +56,10 @@ const shown = [
 // An id of 22 random letters is an eighth of an event's size; it is asked for where an order has no id of its own.
 const orderMessage = "if(name = 'Order Completed' AND order_id = '', message_id, '')";
 const comments = new Map([
-  ["message_id", "Of an order without an id of its own: the id chosen by the client. Of all others empty; events has it"],
+  [
+    "message_id",
+    "Of an order without an id of its own: the id chosen by the client. Of all others empty; events has it",
+  ],
 ]);
 
 const columns = eventColumns

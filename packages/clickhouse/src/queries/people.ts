@@ -1,17 +1,32 @@
 import type { ClickHouse } from "../clickhouse.ts";
 import { findPersonOf } from "./person-of.ts";
 import { readTimeline } from "./person-timeline.ts";
-import { readProfile } from "./profile.ts";
+import { readProfile, readSite, type KnownOfSite } from "./profile.ts";
 import type { ReadQueries } from "./read-queries.ts";
 
 type PeopleQueries = Pick<ReadQueries, "findPerson" | "profile" | "timeline">;
 
-export const createPeopleQueries = (clickhouse: ClickHouse): PeopleQueries => ({
-  findPerson: async (site, id) => (await findPersonOf(clickhouse, site, id))?.person,
-  profile: (site, id, limits) => readProfile(clickhouse, site, id, limits),
-  timeline: async (site, id, question) => {
-    const found = await findPersonOf(clickhouse, site, id);
-    if (found === undefined) return undefined;
-    return { person: found.person, ...(await readTimeline(clickhouse, site, found.atoms, question)) };
-  },
-});
+/** Definitions change seldom, and profiles are read one after another. */
+const siteAgeMs = 1_000;
+
+export const createPeopleQueries = (clickhouse: ClickHouse): PeopleQueries => {
+  const sites = new Map<string, { at: number; known: Promise<KnownOfSite> }>();
+  const siteOf = (site: string, now: number): Promise<KnownOfSite> => {
+    const held = sites.get(site);
+    if (held !== undefined && Math.abs(now - held.at) < siteAgeMs) return held.known;
+    const known = readSite(clickhouse, site);
+    sites.set(site, { at: now, known });
+    known.catch(() => sites.delete(site));
+    return known;
+  };
+  return {
+    findPerson: async (site, id) => (await findPersonOf(clickhouse, site, id))?.person,
+    profile: (site, id, limits) =>
+      readProfile(clickhouse, { site, known: siteOf(site, limits.now.getTime()) }, id, limits),
+    timeline: async (site, id, question) => {
+      const found = await findPersonOf(clickhouse, site, id);
+      if (found === undefined) return undefined;
+      return { person: found.person, ...(await readTimeline(clickhouse, site, found.atoms, question)) };
+    },
+  };
+};

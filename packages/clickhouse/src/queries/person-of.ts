@@ -8,7 +8,11 @@ export interface FoundPerson {
 }
 
 /** Whoever has an id, with all that belongs to them; undefined when nobody of the site has it, or nobody any more. */
-export async function findPersonOf(clickhouse: ClickHouse, site: string, id: PersonId): Promise<FoundPerson | undefined> {
+export async function findPersonOf(
+  clickhouse: ClickHouse,
+  site: string,
+  id: PersonId,
+): Promise<FoundPerson | undefined> {
   if (id.value === "") return undefined; // "none" in every column
   for (const candidate of candidatesOf(id)) {
     const [found] = await clickhouse.query<FoundPerson>(

@@ -27,10 +27,7 @@ const isPage = ({ type }: ActivityRow): boolean => type === "page" || type === "
 const isTouch = ({ channel }: ActivityRow): boolean => channel !== "" && channel !== "internal";
 
 /** What a profile says of everything that somebody has ever done. */
-export type Totals = Pick<
-  Profile,
-  "firstSeen" | "lastSeen" | "counters" | "revenue" | "firstTouch" | "lastTouch"
->;
+export type Totals = Pick<Profile, "firstSeen" | "lastSeen" | "counters" | "revenue" | "firstTouch" | "lastTouch">;
 
 /**
  * The totals of somebody all of whose events are here, newest first: what `profile_state` says, without asking it.

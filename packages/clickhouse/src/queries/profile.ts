@@ -1,5 +1,7 @@
 import { emailHash, phoneHash } from "@polder/core";
 import type { ClickHouse } from "../clickhouse.ts";
+import { createComputedTraitStore, type StoredComputedTrait } from "../traits/computed-trait-store.ts";
+import { readComputedTraits } from "../traits/read-computed-traits.ts";
 import { findPersonOf } from "./person-of.ts";
 import {
   devicesOf,
@@ -21,19 +23,25 @@ const maxEvents = 1_000;
  */
 export async function readProfile(
   clickhouse: ClickHouse,
-  site: string,
+  { site, known }: { site: string; known: Promise<KnownOfSite> },
   id: PersonId,
   limits: ProfileLimits,
 ): Promise<Profile | undefined> {
-  const found = await findPersonOf(clickhouse, site, id);
+  const [found, { computedTraits, audienceNames }] = await Promise.all([findPersonOf(clickhouse, site, id), known]);
   if (found === undefined) return undefined;
   const { person, atoms } = found;
   const params = { site, atoms };
-  const [rows, traits, contacts, audiences] = await Promise.all([
-    clickhouse.query<ActivityRow>(eventQuery, { params: { ...params, limit: Math.max(maxEvents, limits.timeline + 1) } }),
+  const definitions = new Map(
+    computedTraits.flatMap(({ name, definition }) => (definition === undefined ? [] : [[name, definition]])),
+  );
+  const [rows, traits, contacts, audiences, computed] = await Promise.all([
+    clickhouse.query<ActivityRow>(eventQuery, {
+      params: { ...params, limit: Math.max(maxEvents, limits.timeline + 1) },
+    }),
     clickhouse.query<TraitRow>(traitQuery, { params }),
     clickhouse.query<ContactRow>(contactQuery, { params }),
-    clickhouse.query<Profile["audiences"][number]>(audienceQuery, { params }),
+    audienceNames.size === 0 ? [] : clickhouse.query<MemberRow>(audienceQuery, { params }),
+    readComputedTraits(clickhouse, site, atoms, definitions, limits.now),
   ]);
   const isAll = rows.length < maxEvents;
   const totals = isAll ? totalsOf(rows) : await readTotals(clickhouse, params);
@@ -51,10 +59,17 @@ export async function readProfile(
       ...contactsOf(contacts, stated),
     ],
     traits: stated,
+    computedTraits: computed.map((value) => ({
+      ...value,
+      version: computedTraits.find(({ name }) => name === value.name)?.version ?? 0,
+    })),
     devices: devicesOf(rows).slice(0, limits.devices),
     // The oldest may have begun before the oldest event that is here.
     sessions: (isAll ? sessions : sessions.slice(0, -1)).slice(0, limits.sessions),
-    consent: (isAll ? rows.filter(({ type }) => type === "consent") : await readChoices(clickhouse, params, limits.choices))
+    consent: (isAll
+      ? rows.filter(({ type }) => type === "consent")
+      : await readChoices(clickhouse, params, limits.choices)
+    )
       .slice(0, limits.choices)
       .map(({ time, consentId, regime, notice, choices }) => ({
         time,
@@ -63,7 +78,10 @@ export async function readProfile(
         notice,
         choices: choices.map(([purpose, state]) => ({ purpose, state })),
       })),
-    audiences,
+    audiences: audiences.flatMap(({ audience, since }) => {
+      const name = audienceNames.get(audience);
+      return name === undefined ? [] : [{ audience, name, since }];
+    }),
     timeline: shown.map(toTimelineEvent),
     next:
       last === undefined || rows.length <= shown.length
@@ -74,7 +92,9 @@ export async function readProfile(
 
 const ofPerson = "site = {site:String} AND atom IN {atoms:Array(UInt32)}";
 
-const readEvents = (condition: string): string => `SELECT ${selectActivity} FROM atom_event AS e WHERE ${ofPerson} AND ${condition}
+const readEvents = (
+  condition: string,
+): string => `SELECT ${selectActivity} FROM atom_event AS e WHERE ${ofPerson} AND ${condition}
 ORDER BY e.time DESC, e._offset DESC, e._partition DESC LIMIT 1 BY e._partition, e._offset LIMIT {limit:UInt32}`;
 const eventQuery = readEvents("1");
 const choiceQuery = readEvents("e.type = 'consent'");
@@ -111,11 +131,12 @@ function idsOf(rows: readonly IdRow[]): Identifier[] {
     see("anonymous_id", row.anonymousId, row);
   }
   return [...first.values()]
-    .toSorted((a, b) => (a.kind === b.kind ? a.seen - b.seen || (a.value < b.value ? -1 : 1) : a.kind < b.kind ? 1 : -1))
+    .toSorted((a, b) =>
+      a.kind === b.kind ? a.seen - b.seen || (a.value < b.value ? -1 : 1) : a.kind < b.kind ? 1 : -1,
+    )
     .map(({ kind, value, seen, login }) => {
       const own = kind === "user_id" ? "site" : "device";
-      const verification =
-        login === Infinity ? { rule: own, time: seen } : { rule: "login", time: login };
+      const verification = login === Infinity ? { rule: own, time: seen } : { rule: "login", time: login };
       return { kind, value, hash: "", firstSeen: seen, verification: { isConfirmed: true, ...verification } };
     });
 }
@@ -169,12 +190,29 @@ const toTrait = ({ isPersonal, ...trait }: TraitRow): Profile["traits"][number] 
   isPersonal: isPersonal === 1,
 });
 
-// Of an anonymous audience nobody is told who is in it.
-const audienceQuery = `
-SELECT m.audience AS audience, argMax(a.name, a.revision) AS name, toUnixTimestamp64Milli(min(m.since)) AS since
-FROM (SELECT audience, since FROM audience_member FINAL WHERE site = {site:String} AND person IN {atoms:Array(UInt32)} AND has_left = 0) AS m
-JOIN (SELECT audience, name, revision, is_anonymous FROM audience WHERE site = {site:String}) AS a ON a.audience = m.audience
-GROUP BY audience HAVING argMax(a.is_anonymous, a.revision) = 0 ORDER BY audience`;
+/** What a site has defined. */
+export interface KnownOfSite {
+  computedTraits: readonly StoredComputedTrait[];
+  /** By id, the names of audiences that name their members: of an anonymous one nobody is told who is in it. */
+  audienceNames: ReadonlyMap<string, string>;
+}
+
+export async function readSite(clickhouse: ClickHouse, site: string): Promise<KnownOfSite> {
+  const [computedTraits, audiences] = await Promise.all([
+    createComputedTraitStore(clickhouse).list(site),
+    clickhouse.query<{ id: string; name: string }>(
+      `SELECT audience AS id, argMax(a.name, revision) AS name FROM audience AS a WHERE site = {site:String}
+       GROUP BY id HAVING argMax(is_anonymous, revision) = 0`,
+      { params: { site } },
+    ),
+  ]);
+  return { computedTraits, audienceNames: new Map(audiences.map(({ id, name }) => [id, name])) };
+}
+
+type MemberRow = Omit<Profile["audiences"][number], "name">;
+
+const audienceQuery = `SELECT audience, toUnixTimestamp64Milli(min(m.since)) AS since FROM audience_member AS m FINAL
+WHERE site = {site:String} AND person IN {atoms:Array(UInt32)} AND has_left = 0 GROUP BY audience ORDER BY audience`;
 
 interface StateRow extends Omit<Totals, "counters" | "revenue" | "firstTouch" | "lastTouch"> {
   events: number;

@@ -8,7 +8,7 @@ import type { ReadQueries } from "./read-queries.ts";
 
 const at = (clock: string) => Date.parse(`2026-11-22T${clock}Z`);
 const moment = (clock: string) => `2026-11-22 ${clock}.000`;
-const limits = { timeline: 3, sessions: 10, devices: 10, choices: 10 };
+const limits = { timeline: 3, sessions: 10, devices: 10, choices: 10, now: new Date(at("12:00:00")) };
 const confirmed = (clock: string) => ({ isConfirmed: true, rule: "login", time: at(clock) });
 
 let database: TestDatabase;
@@ -248,6 +248,7 @@ describe("a profile", () => {
           time: at("10:01:00"),
         },
       ],
+      computedTraits: [],
       counters: { events: 6, pageViews: 1, clicks: 0, sessions: 2, orders: 1 },
       revenue: [
         { currency: "EUR", amount: "19.95" },

@@ -1,3 +1,5 @@
+import type { ComputedValue } from "../traits/read-computed-traits.ts";
+
 /** What the read side asks of the store. Times are milliseconds since 1970, days `2026-11-22` in the site's zone. Empty text means none. */
 export interface ReadQueries {
   /** The offset of the last row of each partition of `events`. Reads a column of the whole table: for a start. */
@@ -16,7 +18,11 @@ export interface ReadQueries {
   /** Undefined when nobody of the site has the id, nothing is stored of them, or they were erased. */
   profile(site: string, id: PersonId, limits: ProfileLimits): Promise<Profile | undefined>;
   /** What somebody did, newest first, a page at a time. Undefined when nobody of the site has the id, or they were erased. */
-  timeline(site: string, id: PersonId, question: TimelineQuestion): Promise<(TimelinePage & { person: number }) | undefined>;
+  timeline(
+    site: string,
+    id: PersonId,
+    question: TimelineQuestion,
+  ): Promise<(TimelinePage & { person: number }) | undefined>;
   /** People and events by value, the most people first, of one day. */
   audiences(site: string, day: string, valuesPerDimension: number): Promise<AudienceCount[]>;
   /** What was stored on one day, and how many events came in by second since `since`. */
@@ -34,6 +40,8 @@ export interface ProfileLimits {
   sessions: number;
   devices: number;
   choices: number;
+  /** The moment for which computed traits are worked out. */
+  now: Date;
 }
 
 /** The place of an event in the timeline of its person: nothing that comes in later changes it. */
@@ -143,6 +151,8 @@ export interface Profile {
     isPersonal: boolean;
     time: number;
   }[];
+  /** Worked out of all stored events, by name; those without a value are left out. */
+  computedTraits: (ComputedValue & { version: number })[];
   counters: { events: number; pageViews: number; clicks: number; sessions: number; orders: number };
   /** One amount a currency: nothing sums across currencies. */
   revenue: { currency: string; amount: string }[];

@@ -73,7 +73,7 @@ const propertyPathShape: Shape = {
 export const addendPathShape: Shape = {
   ...propertyPathShape,
   about: "Name of the property. `address.city` goes into an object.",
-  check: (path) =>
+  check: (path: string) =>
     path.includes("[]") ? "cannot go through a list: add up a property of the event." : checkPropertyPath(path),
 };
 

@@ -58,6 +58,8 @@ export interface Resolution<E extends IdentityEdge = IdentityEdge> {
   /** By atom, the smallest atom of the person. */
   persons: ReadonlyMap<number, number>;
   edges: readonly ResolvedEdge<E>[];
+  /** By node, the smallest atom of the person, as if none were quarantined. A person without an identity is not there. */
+  nodes: ReadonlyMap<string, number>;
   /** Too many identities in one person: each stands alone. By the smallest of them. */
   quarantined: readonly { atom: number; atoms: number }[];
 }
@@ -94,9 +96,9 @@ export function resolvePeople<E extends IdentityEdge>({
 
   const components = readComponents({ atoms, read, strong, nodes });
   const people = createUnionFind();
-  const shared = joinDevices({ read, strong, components, people });
+  const shared = joinDevices({ read, strong, components: components.byRoot, people });
   const contacts = read.filter(({ isContact }) => isContact);
-  for (const kind of rules.priority) joinByContact({ kind, contacts, strong, components, people, shared, rules });
+  for (const kind of rules.priority) joinByContact({ kind, contacts, strong, components: components.byRoot, people, shared, rules });
 
   const byPerson = new Map<string, number[]>();
   const persons = new Map<number, number>();
@@ -112,15 +114,22 @@ export function resolvePeople<E extends IdentityEdge>({
     else ofPerson.push(atom);
   }
   const quarantined: { atom: number; atoms: number }[] = [];
-  for (const some of byPerson.values()) {
+  const smallestOf = new Map<string, number>();
+  for (const [person, some] of byPerson) {
     const different = new Set(some);
     let smallest = Infinity;
     for (const atom of different) smallest = Math.min(smallest, atom);
+    smallestOf.set(person, smallest);
     const isTooLarge = different.size > rules.maxAtoms;
     if (isTooLarge) quarantined.push({ atom: smallest, atoms: different.size });
     for (const atom of different) persons.set(atom, isTooLarge ? atom : smallest);
   }
-  return { persons, edges: read.map(({ edge }) => edge), quarantined };
+  const ofNodes = new Map<string, number>();
+  for (const node of components.nodes) {
+    const smallest = smallestOf.get(people.find(strong.find(node)));
+    if (smallest !== undefined) ofNodes.set(node, smallest);
+  }
+  return { persons, nodes: ofNodes, edges: read.map(({ edge }) => edge), quarantined };
 }
 
 export interface NodeReader {
@@ -347,10 +356,12 @@ function readComponents({
   read: readonly ReadEdge<IdentityEdge>[];
   strong: UnionFind;
   nodes: NodeReader;
-}): Map<string, Component> {
+}): { byRoot: ReadonlyMap<string, Component>; nodes: ReadonlySet<string> } {
   const components = new Map<string, Component>();
+  const seen = new Set<string>();
   const see = (node: string | undefined): void => {
     if (node === undefined) return;
+    seen.add(node);
     const root = strong.find(node);
     const component = components.get(root) ?? { hasUser: false };
     component.hasUser ||= isUser(node);
@@ -361,7 +372,7 @@ function readComponents({
     see(left);
     if (!isContact) see(right);
   }
-  return components;
+  return { byRoot: components, nodes: seen };
 }
 
 /** A device belongs to the one account that logs in on it, and to nobody where there are two. Returns the components of shared devices. */

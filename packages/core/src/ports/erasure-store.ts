@@ -1,7 +1,11 @@
 /** The part of the store that forgets people. */
 export interface ErasureStore {
   /** People by what was given: a user id before an anonymous id before a number, unless `by` says which. Ids of nobody are not in the answer. */
-  findPeople(site: string, ids: readonly string[], by: "any" | "person" | "user" | "anonymous"): Promise<Map<string, number>>;
+  findPeople(
+    site: string,
+    ids: readonly string[],
+    by: "any" | "person" | "user" | "anonymous",
+  ): Promise<Map<string, number>>;
   /**
    * Writes down that these people, or these traits of them, are to be erased. People are hidden when it resolves: no view and no question knows
    * them. Numbers that nobody of the site has are left out.

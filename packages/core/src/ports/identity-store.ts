@@ -11,6 +11,8 @@ export interface IdentityEnds {
 
 /** What the worker has settled, stored after the persons that came of it. */
 export interface IdentityPosition extends IdentityEnds {
+  /** By site, how many rows of edges there were up to here. Fewer later: some were removed, and who they joined is to be worked out anew. */
+  held: ReadonlyMap<string, number>;
   /** By site, the hash of the rules by which it was settled. */
   rules: ReadonlyMap<string, string>;
   /** Ids of the decisions that it knew. */
@@ -47,7 +49,12 @@ export interface IdentityView {
 /** The part of the store that knows who is one person and why. */
 export interface IdentityStore {
   position(): Promise<IdentityPosition | undefined>;
-  ends(): Promise<IdentityEnds>;
+  /** `held` by site: rows of edges up to these ends, and up to those of `before`. */
+  ends(before: IdentityEnds | undefined): Promise<{
+    ends: IdentityEnds;
+    held: ReadonlyMap<string, number>;
+    heldBefore: ReadonlyMap<string, number>;
+  }>;
   /** Of all sites. */
   decisions(): Promise<IdentityDecision[]>;
   countDecisions(): Promise<number>;
@@ -70,8 +77,11 @@ export interface IdentityStore {
     sinceVersion: number;
     beforeVersion: number;
   }): Promise<SiteAtom[]>;
-  /** Identities with the same ids as another one. In the order of their numbers. */
-  repeatedAtoms(range: { after: number; limit: number }): Promise<SiteAtom[]>;
+  /**
+   * One of each identities that have the same user id, or without a user id the same device; and those whose user id is one of `blocked`, which some
+   * site takes for nobody's. In the order of their numbers.
+   */
+  repeatedAtoms(range: { after: number; limit: number; blocked: readonly string[] }): Promise<SiteAtom[]>;
 
   /** Identities that belong to these users or devices. Of a user with more than `limit` only that many, those that were known before first. */
   atomsOf(
@@ -85,6 +95,14 @@ export interface IdentityStore {
     ids: { users: readonly string[]; devices: readonly string[]; contacts: readonly string[] },
     view: IdentityView,
   ): Promise<StoredEdge[]>;
+  /** The same with the event that said it first. For answers to people, not for working out who is who. */
+  sourcesOf(
+    site: string,
+    ids: { users: readonly string[]; devices: readonly string[]; contacts: readonly string[] },
+    view: IdentityView,
+  ): Promise<(StoredEdge & EdgeSource)[]>;
+  /** The ids of an identity; undefined when the site has none of that number, or it is erased. */
+  idsOf(site: string, atom: number): Promise<IdentityAtom | undefined>;
   /** Of these users, those that have no alias, and at most `maxDevices` devices. */
   plainUsers(site: string, users: readonly string[], maxDevices: number, view: IdentityView): Promise<string[]>;
 
@@ -99,6 +117,22 @@ export interface IdentityStore {
   quarantined(): Promise<readonly QuarantinedPerson[]>;
   writeQuarantined(rows: readonly (QuarantinedPerson & { isReleased: boolean })[], version: number): Promise<void>;
   writePosition(position: IdentityPosition): Promise<void>;
+}
+
+export interface EdgeSource {
+  /** Of the first event that said it. */
+  messageId: string;
+  /** Milliseconds since 1970. */
+  receivedAt: number;
+}
+
+/** Where decisions are written down. */
+export interface DecisionStore {
+  /** Of a site, oldest first. */
+  decisionsOf(site: string): Promise<IdentityDecision[]>;
+  write(decision: IdentityDecision): Promise<void>;
+  /** Whether persons are as this decision wants them. */
+  isSettled(id: string): Promise<boolean>;
 }
 
 export interface QuarantinedPerson {

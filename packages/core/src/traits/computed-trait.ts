@@ -1,9 +1,9 @@
 import type { JsonObject } from "@polder/protocol";
 import { currencyShape, eventNamesShape } from "../audience/audience-shape.ts";
 import {
+  addendPathShape,
   eventFiltersShape,
   filterColumns,
-  propertyPathShape,
   type EventFilter,
   type FilterColumn,
 } from "../audience/event-filter.ts";
@@ -85,7 +85,7 @@ const computedTraitShape: ObjectShape = {
         property: {
           type: "object",
           about: "A property of the event.",
-          fields: { property: propertyPathShape },
+          fields: { property: addendPathShape },
         },
         column: {
           type: "object",
@@ -106,9 +106,7 @@ const computedTraitShape: ObjectShape = {
   required: ["compute"],
 };
 
-export type ComputedTraitResult =
-  | { ok: true; definition: ComputedTrait }
-  | { ok: false; faults: readonly Fault[] };
+export type ComputedTraitResult = { ok: true; definition: ComputedTrait } | { ok: false; faults: readonly Fault[] };
 
 const maxFaults = 100;
 
@@ -124,22 +122,28 @@ function* faultsOfWhole({ compute, event, of, currency, most }: ComputedTrait): 
   const isOrders = compute === "lifetime_value";
   if (isOrders && event !== undefined)
     yield { path: "event", message: "must be left out: lifetime_value is about orders and refunds." };
-  if (!isOrders && event === undefined)
-    yield { path: "event", message: `is missing: ${eventNamesShape.about}` };
+  if (!isOrders && event === undefined) yield { path: "event", message: `is missing: ${eventNamesShape.about}` };
   if (needsOf.has(compute) && of === undefined)
-    yield { path: "of", message: `is missing: say of which property or column the ${compute} is, as {"property": "price"}.` };
+    yield {
+      path: "of",
+      message: `is missing: say of which property or column the ${compute} is, as {"property": "price"}.`,
+    };
   if (!needsOf.has(compute) && of !== undefined)
     yield { path: "of", message: `must be left out: ${compute} looks at the events alone.` };
-  if (of !== undefined && "property" in of && of.property.includes("[]"))
-    yield { path: "of.property", message: "must be one value of an event: a list has several." };
   const isMoney = of !== undefined && "column" in of && of.column === "amount";
   if (of !== undefined && "column" in of && !isMoney && addsUp.has(compute))
     yield { path: "of.column", message: `must be amount: the ${compute} of a text is nothing.` };
   const needsCurrency = isOrders || isMoney;
   if (needsCurrency && currency === undefined)
-    yield { path: "currency", message: "is missing: money of different currencies does not add up. Say which, as EUR." };
+    yield {
+      path: "currency",
+      message: "is missing: money of different currencies does not add up. Say which, as EUR.",
+    };
   if (!needsCurrency && currency !== undefined)
-    yield { path: "currency", message: 'must be left out: it goes with the column amount and with lifetime_value. To filter, use "where".' };
+    yield {
+      path: "currency",
+      message: 'must be left out: it goes with the column amount and with lifetime_value. To filter, use "where".',
+    };
   if (compute !== "unique_list" && most !== undefined)
     yield { path: "most", message: "must be left out: it says how long a unique_list may be." };
 }

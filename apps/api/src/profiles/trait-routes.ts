@@ -1,0 +1,147 @@
+import type { ComputedTraitStore, StoredComputedTrait } from "@polder/clickhouse";
+import { computedTraitType, parseComputedTrait } from "@polder/core";
+import type { Context, Hono, MiddlewareHandler } from "hono";
+import { describeRoute, validator } from "hono-openapi";
+import { limitBody, requireJson } from "../audiences/require-json.ts";
+import { answerError } from "../errors.ts";
+import { answers, failures, private_, refuseForm } from "../route-answers.ts";
+import { siteQuery } from "../schemas.ts";
+import * as schemas from "./trait-schemas.ts";
+
+export interface TraitRoutesOptions {
+  store: ComputedTraitStore;
+}
+
+export interface TraitRoutesDeps extends TraitRoutesOptions {
+  guarded: MiddlewareHandler;
+  findSite: (context: Context, id: string | undefined) => { id: string } | Response;
+  /** Milliseconds since 1970. */
+  now: () => number;
+}
+
+/** A profile works all of them out. */
+const maxTraits = 50;
+
+export function addTraitRoutes(app: Hono, { store, guarded, findSite, now }: TraitRoutesDeps): void {
+  app.get(
+    "/v1/traits",
+    guarded,
+    describeRoute({
+      description: "The computed traits of the site, as they are defined now.",
+      responses: { 200: answers("The computed traits", schemas.traitList), ...failures(400, 401, 404, 503) },
+    }),
+    validator("query", siteQuery, refuseForm),
+    async (context) => {
+      const site = findSite(context, context.req.valid("query").site);
+      if (site instanceof Response) return site;
+      const traits = await store.list(site.id);
+      return context.json({ site: site.id, traits: traits.flatMap(toAnswers) }, 200, private_);
+    },
+  );
+
+  app.get(
+    "/v1/traits/:name",
+    guarded,
+    describeRoute({
+      description: "One computed trait, and every version of it.",
+      responses: { 200: answers("The computed trait", schemas.traitHistory), ...failures(400, 401, 404, 503) },
+    }),
+    validator("param", schemas.traitParameter, refuseForm),
+    validator("query", siteQuery, refuseForm),
+    async (context) => {
+      const site = findSite(context, context.req.valid("query").site);
+      if (site instanceof Response) return site;
+      const versions = await store.versions(site.id, context.req.valid("param").name);
+      const last = versions.at(-1);
+      if (last === undefined) return answerError(context, "trait_not_found");
+      const answer: schemas.TraitHistory = {
+        site: site.id,
+        name: last.name,
+        versions: versions
+          .map(({ version, definition, at, actor, reason }) => ({
+            version,
+            definition: definition ?? null,
+            at,
+            actor,
+            reason,
+          }))
+          .toReversed(),
+      };
+      return context.json(answer, 200, private_);
+    },
+  );
+
+  app.put(
+    "/v1/traits/:name",
+    guarded,
+    requireJson,
+    limitBody,
+    describeRoute({
+      description:
+        "Defines a computed trait, or changes it. Values follow from all stored events at once: there is nothing to wait for.",
+      responses: {
+        200: answers("The computed trait", schemas.traitAnswer),
+        ...failures(401, 404, 409, 415, 503),
+        400: answers("The definition is not as it has to be: each fault with its path", schemas.traitFaults),
+      },
+    }),
+    validator("param", schemas.traitParameter, refuseForm),
+    validator("query", siteQuery, refuseForm),
+    validator("json", schemas.newTrait, refuseForm),
+    async (context) => {
+      const site = findSite(context, context.req.valid("query").site);
+      if (site instanceof Response) return site;
+      const { definition, actor, reason } = context.req.valid("json");
+      const { name } = context.req.valid("param");
+      const parsed = parseComputedTrait(definition);
+      if (!parsed.ok) {
+        const [first] = parsed.faults;
+        return answerError(context, "trait_invalid", first && `definition.${first.path} ${first.message}`, {
+          faults: parsed.faults,
+        });
+      }
+      const [versions, all] = await Promise.all([store.versions(site.id, name), store.list(site.id)]);
+      if (all.length >= maxTraits && !all.some((each) => each.name === name))
+        return answerError(context, "invalid_request", `A site has at most ${maxTraits} computed traits: remove one first`);
+      const trait: StoredComputedTrait = {
+        site: site.id,
+        name,
+        version: (versions.at(-1)?.version ?? 0) + 1,
+        definition: parsed.definition,
+        at: now(),
+        actor,
+        reason,
+      };
+      if (!(await store.save(trait))) return answerError(context, "trait_changed");
+      return context.json(toAnswers(trait)[0], 200, private_);
+    },
+  );
+
+  app.delete(
+    "/v1/traits/:name",
+    guarded,
+    requireJson,
+    limitBody,
+    describeRoute({
+      description: "Removes a computed trait. What it was stays on record, and it can be defined again.",
+      responses: { 204: { description: "It is removed" }, ...failures(400, 401, 404, 409, 415, 503) },
+    }),
+    validator("param", schemas.traitParameter, refuseForm),
+    validator("query", siteQuery, refuseForm),
+    validator("json", schemas.decidedBy, refuseForm),
+    async (context) => {
+      const site = findSite(context, context.req.valid("query").site);
+      if (site instanceof Response) return site;
+      const { name } = context.req.valid("param");
+      const last = (await store.versions(site.id, name)).at(-1);
+      if (last?.definition === undefined) return answerError(context, "trait_not_found");
+      const { actor, reason } = context.req.valid("json");
+      const removal = { ...last, version: last.version + 1, definition: undefined, at: now(), actor, reason };
+      if (!(await store.save(removal))) return answerError(context, "trait_changed");
+      return context.body(null, 204);
+    },
+  );
+}
+
+const toAnswers = ({ definition, site: _, ...trait }: StoredComputedTrait): schemas.TraitAnswer[] =>
+  definition === undefined ? [] : [{ ...trait, type: computedTraitType(definition), definition }];

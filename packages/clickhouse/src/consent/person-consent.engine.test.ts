@@ -1,0 +1,323 @@
+import { consentOfPerson, type Choices, type DeviceConsent, type LastUse, type PersonFlags } from "@polder/core";
+import { buildEventRow, type LoadedEventRow } from "@polder/core/contracts";
+import { maskOf, purposes, type Purpose } from "@polder/protocol";
+import fc from "fast-check";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { startTestDatabase, type TestDatabase } from "../test-support/start-test-database.ts";
+import { personConsent } from "./person-consent.ts";
+
+const seed = 20_261_123;
+const histories = 150;
+const day = 86_400_000;
+const start = Date.parse("2026-01-05T00:00:00Z");
+const now = start + 100 * day;
+const grantDays = 60;
+const asked = purposes.filter((purpose) => purpose !== "necessary");
+
+/** One browser and one user of a site, each of which may be nobody. */
+interface Atom {
+  anonymousId: string;
+  userId: string;
+}
+/** Every identity of a site: number `i` has the atom `first + i`. */
+const identities: readonly Atom[] = ["", "ada", "bob"].flatMap((userId) =>
+  ["", "phone", "laptop"].flatMap((anonymousId) => (userId + anonymousId === "" ? [] : [{ anonymousId, userId }])),
+);
+
+interface Said {
+  identity: number;
+  day: number;
+  choices: { [P in Purpose]?: string } | undefined;
+  mask: number;
+  basis: string;
+  gpc: boolean;
+  previousId: string;
+  email: string;
+}
+interface History {
+  events: readonly Said[];
+  /** By identity: number of the person. Whoever is not seen is nobody's. */
+  people: readonly number[];
+  nameless: readonly number[];
+  decisions: readonly { day: number; isUndone: boolean; left: string; right: string }[];
+  flags: readonly { identity: number; day: number; flag: "restrict" | "object"; purpose: Purpose; isSet: boolean }[];
+}
+
+const days = fc.integer({ min: 1, max: 99 });
+const anyIdentity = fc.integer({ min: 0, max: identities.length - 1 });
+const arbitraryHistory: fc.Arbitrary<History> = fc.record({
+  events: fc.array(
+    fc.record({
+      identity: anyIdentity,
+      day: days,
+      choices: fc.option(
+        fc.dictionary(fc.constantFrom(...asked), fc.constantFrom("granted", "granted", "denied", "withdrawn", "opted_out", "unset", "expired")),
+        { nil: undefined },
+      ),
+      mask: fc.oneof(fc.constant(63), fc.integer({ min: 0, max: 31 }).map((bits) => bits * 2 + 1)),
+      basis: fc.constantFrom("consent", "consent", "consent", "opt_out", "notice", "consent_elsewhere", "legitimate_interest", "contract", "legal_obligation"),
+      gpc: fc.boolean(),
+      previousId: fc.constantFrom("", "", "bob", "phone"),
+      email: fc.constantFrom("", "", "x@example.com", "y@example.com"),
+    }),
+    { minLength: 1, maxLength: 14 },
+  ),
+  people: fc.array(fc.integer({ min: 0, max: 2 }), { minLength: identities.length, maxLength: identities.length }),
+  nameless: fc.oneof({ weight: 3, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: fc.uniqueArray(anyIdentity, { maxLength: 3 }) }),
+  decisions: fc.array(
+    fc.record({
+      day: days,
+      isUndone: fc.boolean(),
+      left: fc.constantFrom("user:ada", "device:phone"),
+      right: fc.constantFrom("user:bob", "device:laptop"),
+    }),
+    { maxLength: 2 },
+  ),
+  flags: fc.array(
+    fc.record({
+      identity: anyIdentity,
+      day: days,
+      flag: fc.constantFrom("restrict" as const, "object" as const, "object" as const),
+      purpose: fc.constantFrom(...asked),
+      isSet: fc.boolean(),
+    }),
+    { maxLength: 2 },
+  ),
+});
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await startTestDatabase();
+});
+afterAll(() => database?.stop());
+
+const timeText = (at: number): string => new Date(at).toISOString().slice(0, -1).replace("T", " ");
+const nodeOf = ({ anonymousId, userId }: Atom) => (userId === "" ? `device:${anonymousId}` : `user:${userId}`);
+
+/** What the rule says of every person of a history, from its events and nothing else. */
+function expectedMasks({ events, people, nameless, decisions, flags }: History, first: number): Map<number, number> {
+  const seen = [...new Set(events.map(({ identity }) => identity))];
+  const personOf = personNumbers({ people } as History, seen);
+  const isNamed = (identity: number): boolean => !nameless.includes(identity);
+  const deviceKey = (identity: number): string =>
+    isNamed(identity) ? (identities[identity]!.anonymousId === "" ? `user ${identities[identity]!.userId}` : identities[identity]!.anonymousId) : `nameless ${identity}`;
+  const at = (one: { day: number }): number => start + one.day * day;
+
+  const wordOf = ({ choices, mask, gpc }: Said, purpose: Purpose): boolean | undefined => {
+    const state = choices?.[purpose];
+    if (choices === undefined) return undefined;
+    if (purpose === "ads" && gpc) return false;
+    if (state === "denied" || state === "withdrawn" || state === "opted_out") return false;
+    if (state === "granted") return (mask & maskOf([purpose])) !== 0;
+    return undefined;
+  };
+  const choicesIn = (some: readonly Said[]): Choices => {
+    const last: { [P in Purpose]?: { at: number; isYes: boolean } } = {};
+    for (const purpose of asked)
+      for (const event of some) {
+        const isYes = wordOf(event, purpose);
+        const before = last[purpose];
+        if (isYes === undefined || (before !== undefined && before.at > at(event))) continue;
+        last[purpose] = { at: at(event), isYes: isYes && (before?.at !== at(event) || before.isYes) };
+      }
+    return last;
+  };
+  const lastUse = (some: readonly Said[], bases: readonly string[], byYes: string): LastUse | undefined =>
+    some
+      .filter(({ basis }) => bases.includes(basis))
+      .map((event) => ({ at: at(event), mask: event.mask, restsOnYes: event.basis === byYes }))
+      .toSorted((a, b) => b.at - a.at || Number(b.restsOnYes) - Number(a.restsOnYes) || a.mask - b.mask)[0];
+  const choiceBases = ["consent", "opt_out", "notice"];
+
+  const masks = new Map<number, number>();
+  for (const person of new Set(personOf.values())) {
+    const own = seen.filter((identity) => personOf.get(identity) === person);
+    const devices = [...new Set(own.map(deviceKey))].map((key): DeviceConsent => {
+      const ofPerson = events.filter(({ identity }) => personOf.get(identity) === person && deviceKey(identity) === key);
+      const ofAnybody = events.filter(({ identity }) => deviceKey(identity) === key);
+      const on = own.filter((identity) => deviceKey(identity) === key);
+      const withUser = on.filter((identity) => isNamed(identity) && identities[identity]!.userId !== "");
+      const firsts = withUser.map((identity) =>
+        identities[identity]!.anonymousId === "" ? 0 : Math.min(...events.filter((event) => event.identity === identity).map(at)),
+      );
+      return {
+        id: key,
+        isNamed: !key.startsWith("nameless"),
+        users: [...new Set(withUser.map((identity) => identities[identity]!.userId))],
+        usedSince: firsts.length === 0 ? 0 : Math.min(...firsts),
+        said: choicesIn(ofPerson),
+        saidByAnybody: choicesIn(ofAnybody),
+        byChoice: lastUse(ofPerson, choiceBases, "consent"),
+        byChoiceOfAnybody: lastUse(ofAnybody, choiceBases, "consent"),
+        byKey: lastUse(ofPerson, ["consent_elsewhere", "legitimate_interest"], "consent_elsewhere"),
+        byLaw: lastUse(ofPerson, ["contract", "legal_obligation"], ""),
+      };
+    });
+    const of = events.filter(({ identity }) => own.includes(identity));
+    const firstOf = (some: readonly Said[]) => Math.min(...some.map(at));
+    const by = (key: (event: Said) => string, some: readonly Said[]): Said[][] => {
+      const keys = [...new Set(some.map(key))];
+      return keys.map((one) => some.filter((event) => key(event) === one));
+    };
+    const aliases = by(
+      ({ identity, previousId }) => `${identities[identity]!.userId} ${previousId}`,
+      of.filter(({ identity, previousId }) => previousId !== "" && identities[identity]!.userId !== ""),
+    ).map(firstOf);
+    const hubs = by(({ email }) => email, of.filter(({ email }) => email !== "")).flatMap((some) => {
+      const nodes = by(({ identity }) => nodeOf(identities[identity]!), some).map(firstOf);
+      return nodes.length > 1 ? [Math.max(...nodes)] : [];
+    });
+    const nodes = own.filter(isNamed).map((identity) => nodeOf(identities[identity]!));
+    const merges = decisions
+      .filter(({ isUndone, left, right }) => !isUndone && (nodes.includes(left) || nodes.includes(right)))
+      .map(at);
+    const joins = [...aliases, ...hubs, ...merges];
+    masks.set(first + person, maskOf(
+      consentOfPerson({
+        devices,
+        joinedAt: joins.length === 0 ? undefined : Math.max(...joins),
+        flags: flagsOf(flags, own.filter(isNamed)),
+        now,
+        grantLifetimeMs: grantDays * day,
+      }).flatMap(({ purpose, isAllowed }) => (isAllowed ? [purpose] : [])),
+    ));
+  }
+  return masks;
+}
+
+/** The smallest identity of a group is its person. */
+function personNumbers({ people }: History, seen: readonly number[]): Map<number, number> {
+  return new Map(
+    seen.map((identity) => [identity, Math.min(...seen.filter((other) => people[other] === people[identity]))]),
+  );
+}
+
+function flagsOf(flags: History["flags"], own: readonly number[]): PersonFlags {
+  const isHeld = (flag: string, purpose: string): boolean =>
+    own.some((identity) => {
+      const rows = flags
+        .filter((row) => row.flag === flag && (flag === "restrict" || row.purpose === purpose))
+        .filter((row) => nodeOf(identities[row.identity]!) === nodeOf(identities[identity]!));
+      const last = rows.toSorted((a, b) => b.day - a.day || Number(b.isSet) - Number(a.isSet))[0];
+      return last?.isSet === true;
+    });
+  return { isRestricted: isHeld("restrict", ""), objections: asked.filter((purpose) => isHeld("object", purpose)) };
+}
+
+it("allows a person, in SQL, exactly what the rule allows", async () => {
+  const { clickhouse } = database;
+  const samples = fc.sample(arbitraryHistory, { numRuns: histories, seed });
+  const firsts = samples.map((_, index) => (index + 1) * 64);
+  const rows: LoadedEventRow[] = [];
+  for (const [index, { events }] of samples.entries())
+    for (const event of events) {
+      const { anonymousId, userId } = identities[event.identity]!;
+      const time = timeText(start + event.day * day);
+      const isAlias = event.choices === undefined && event.previousId !== "" && userId !== "";
+      if (!isAlias) event.previousId = "";
+      const isIdentify = event.choices === undefined && !isAlias && event.email !== "";
+      if (!isIdentify) event.email = "";
+      rows.push(
+        buildEventRow({
+          site: `site-${index}`,
+          atom: firsts[index]! + event.identity,
+          anonymous_id: anonymousId,
+          user_id: userId,
+          time,
+          received_at: time,
+          _offset: rows.length,
+          message_id: `m${rows.length}`,
+          consent_mask: event.mask,
+          basis: event.basis,
+          notice: event.gpc && event.choices !== undefined ? '{"gpc":true}' : "",
+          ...(isAlias && { type: "alias", name: "alias", previous_id: event.previousId }),
+          ...(isIdentify && {
+            type: "identify",
+            name: "identify",
+            "traits.name": ["email"],
+            "traits.value": [event.email],
+            "traits.class": ["identity"],
+            "traits.purpose": ["profile"],
+            "traits.personal": [1],
+          }),
+          ...(event.choices !== undefined && {
+            type: "consent",
+            name: "consent",
+            "choice.purpose": Object.keys(event.choices),
+            "choice.state": Object.values(event.choices),
+          }),
+        }),
+      );
+    }
+  // In two inserts and out of order: the same either way.
+  await clickhouse.insertRows("events", rows.filter((_, index) => index % 3 === 0));
+  await clickhouse.insertRows("events", rows.filter((_, index) => index % 3 !== 0).toReversed());
+  await clickhouse.insertRows(
+    "identity",
+    samples.flatMap((history, index) => {
+      const seen = [...new Set(history.events.map(({ identity }) => identity))];
+      return [...personNumbers(history, seen)].map(([identity, person]) => ({
+        site: `site-${index}`,
+        atom: firsts[index]! + identity,
+        person: firsts[index]! + person,
+        version: 1,
+      }));
+    }),
+  );
+  await clickhouse.command("SYSTEM RELOAD DICTIONARY identity_dict");
+  await clickhouse.insertRows(
+    "identity_decision",
+    samples.flatMap(({ decisions }, index) =>
+      decisions.flatMap(({ day: on, isUndone, left, right }, n) => {
+        const decision = { site: `site-${index}`, at: timeText(start + on * day), left, right, edges: [], actor: "a", reason: "b", undoes: "" };
+        const merge = { ...decision, id: `d${n}`, action: "merge" };
+        return isUndone ? [merge, { ...decision, id: `undo-${n}`, action: "undo", undoes: `d${n}` }] : [merge];
+      }),
+    ),
+  );
+  await clickhouse.insertRows(
+    "person_flag",
+    samples.flatMap(({ flags }, index) =>
+      flags.map(({ identity, day: on, flag, purpose, isSet }, n) => ({
+        site: `site-${index}`,
+        at: timeText(start + on * day),
+        id: `f${n}`,
+        flag,
+        purpose: flag === "object" ? purpose : "",
+        is_set: isSet ? 1 : 0,
+        user_id: identities[identity]!.userId,
+        anonymous_id: identities[identity]!.userId === "" ? identities[identity]!.anonymousId : "",
+        person: firsts[index]! + identity,
+        actor: "a",
+        reason: "b",
+      })),
+    ),
+  );
+  await clickhouse.insertRows(
+    "consent_setting",
+    samples.map((_, index) => ({ site: `site-${index}`, n: 1, since: "2026-01-01 00:00:00.000", before_choice: "silent", reason: "", regimes: {}, grant_days: grantDays, refusal_days: 184 })),
+  );
+  // As a withdrawal leaves them.
+  const nameless = samples.flatMap((history, index) => history.nameless.map((identity) => firsts[index]! + identity));
+  for (const change of ["consent_state UPDATE device = 0, user = 0", "atom DELETE", "identity_edge DELETE"])
+    await clickhouse.command(`ALTER TABLE ${change} WHERE atom IN {nameless:Array(UInt32)} SETTINGS mutations_sync = 2`, { params: { nameless } });
+
+  let allowed = 0;
+  for (const [index, history] of samples.entries()) {
+    // What a withdrawal has removed joins nothing any more.
+    const events = history.events.map((event) =>
+      history.nameless.includes(event.identity) ? { ...event, previousId: "", email: "" } : event,
+    );
+    const expected = expectedMasks({ ...history, events }, firsts[index]!);
+    const params = { site: `site-${index}`, now };
+    const found = await clickhouse.query<{ person_id: number; mask: number }>(`SELECT * FROM ${personConsent()}`, { params });
+    expect(new Map(found.map((row) => [row.person_id, row.mask])), `seed ${seed}, history ${index}: ${JSON.stringify(history)}`).toEqual(expected);
+    for (const mask of expected.values()) allowed += mask > 1 ? 1 : 0;
+    if (index % 10 !== 0) continue;
+    for (const person of expected.keys()) {
+      const some = await clickhouse.query(`SELECT * FROM ${personConsent({ people: `SELECT toUInt32(${person})` })}`, { params });
+      expect(some).toEqual([{ person_id: person, mask: expected.get(person) }]);
+    }
+  }
+  expect(allowed).toBeGreaterThan(histories / 4);
+});

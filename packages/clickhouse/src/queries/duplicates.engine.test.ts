@@ -1,0 +1,132 @@
+import { buildEventRow, rowBytes, type LoadedEventRow } from "@polder/core/contracts";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { reloadIdentities } from "../reload-identities.ts";
+import { startTestDatabase, type TestDatabase } from "../test-support/start-test-database.ts";
+import { createDuplicateQueries, type DuplicateQueries } from "./duplicates.ts";
+
+let database: TestDatabase;
+let queries: DuplicateQueries;
+
+/** Person `atom * 64`, who states these traits: with a user id by a login, without one in a form. */
+function person(
+  n: number,
+  traits: { [name: string]: string },
+  overrides: Partial<LoadedEventRow> = {},
+): LoadedEventRow {
+  const names = Object.keys(traits);
+  return buildEventRow({
+    _offset: n,
+    atom: n * 64,
+    message_id: `message-${n}`,
+    anonymous_id: `device-${n}`,
+    type: "identify",
+    name: "identify",
+    "traits.name": names,
+    "traits.value": Object.values(traits),
+    "traits.class": names.map(() => "identity"),
+    "traits.purpose": names.map(() => "profile"),
+    "traits.personal": names.map(() => 1),
+    ...overrides,
+  });
+}
+const user = (n: number) => ({ user_id: `user-${n}` });
+const anna = { firstName: "Anna", lastName: "de Vries", birthday: "1980-02-03" };
+
+const rows = [
+  // The same address by log-in, and what else they have in common.
+  person(1, { email: "anna@shop.example", ...anna }, user(1)),
+  person(2, { email: " ANNA@shop.example", name: "anna  de-vries", date_of_birth: "1980-02-03T00:00:00Z" }, user(2)),
+  // The same number, but one of them only typed it.
+  person(3, { phone: "+31 6 1234" }, user(3)),
+  person(4, { mobile: "0031 61234" }),
+  // The same mailbox in other letters.
+  person(5, { email: "b.oss+news@gmail.com" }, user(5)),
+  person(6, { email: "boss@googlemail.com" }, user(6)),
+  // The same name, another day of birth; and the same day alone.
+  person(7, { ...anna, birthday: "1981-02-03" }, user(7)),
+  person(8, { birthday: "1980-02-03" }, user(8)),
+  // An address of an office.
+  ...Array.from({ length: 11 }, (_, i) => person(20 + i, { email: "info@office.example" }, user(20 + i))),
+  // Of another site.
+  person(40, { email: "anna@shop.example" }, { ...user(40), site: "other" }),
+  // Somebody who was erased.
+  person(41, { email: "anna@shop.example" }, user(41)),
+];
+const all = { minScore: 0, limit: 100 };
+
+beforeAll(async () => {
+  database = await startTestDatabase();
+  queries = createDuplicateQueries(database.clickhouse);
+  await database.clickhouse.insertBytes("events", rowBytes(rows));
+  await database.clickhouse.insertRows("identity", [{ site: "shop", atom: 41 * 64, person: 0, version: 1 }]);
+  await reloadIdentities(database.clickhouse);
+});
+afterAll(() => database.stop());
+
+describe("duplicates", () => {
+  it("are people who share what says who one is, the surest first", async () => {
+    expect(await queries.duplicates("shop", all)).toEqual([
+      { left: 64, right: 128, signs: ["email", "name_and_birth_date"], score: 98 },
+      { left: 320, right: 384, signs: ["similar_email"], score: 60 },
+      { left: 192, right: 256, signs: ["unconfirmed_phone"], score: 50 },
+    ]);
+    expect(await queries.duplicates("other", all)).toEqual([]);
+    expect(await queries.duplicates("shop", { ...all, minScore: 61 })).toHaveLength(1);
+  });
+
+  it("come a page at a time, each once", async () => {
+    const [first] = await queries.duplicates("shop", { ...all, limit: 1 });
+    const [second] = await queries.duplicates("shop", { ...all, limit: 1, after: first });
+    const [third] = await queries.duplicates("shop", { ...all, limit: 1, after: second });
+    expect([first, second, third].map((each) => each?.left)).toEqual([64, 320, 192]);
+    expect(await queries.duplicates("shop", { ...all, after: third })).toEqual([]);
+  });
+
+  it("are never suggested again once dismissed, also under other numbers, unless that is undone", async () => {
+    const decision = { site: "shop", at: 1_795_000_000_000, actor: "ann", reason: "mother and daughter" };
+    const id = "5b0e8a52-3f0e-4c11-9f3e-5d3f3a0f0001";
+    expect(await queries.decide({ ...decision, id, action: "dismiss", left: 320, right: 384 })).toBe(true);
+    expect((await queries.duplicates("shop", all)).map(({ left }) => left)).toEqual([64, 192]);
+
+    // Person 320 becomes part of 448.
+    const merged = { site: "shop", atom: 384, person: 192, version: 2 };
+    await database.clickhouse.insertRows("identity", [merged]);
+    await reloadIdentities(database.clickhouse);
+    expect((await queries.duplicates("shop", all)).map(({ left, right }) => [left, right])).toEqual([
+      [64, 128],
+      [192, 256],
+    ]);
+    await database.clickhouse.insertRows("identity", [{ ...merged, person: 384, version: 3 }]);
+    await reloadIdentities(database.clickhouse);
+
+    const undo = { site: "shop", id: "undo-1", at: "2026-11-22 12:00:00", action: "undo", left: "", right: "", edges: [], actor: "ann", reason: "", undoes: id }; // oxfmt-ignore
+    await database.clickhouse.insertRows("identity_decision", [undo]);
+    expect((await queries.duplicates("shop", all)).map(({ left }) => left)).toEqual([64, 320, 192]);
+  });
+
+  it("are joined by a decision about ids that stay, and only when both are somebody", async () => {
+    const decision = {
+      id: "merge-1",
+      site: "shop",
+      at: 1_795_000_000_000,
+      actor: "ann",
+      reason: "same",
+      action: "merge" as const,
+    };
+    expect(await queries.decide({ ...decision, left: 192, right: 256 })).toBe(true);
+    expect(
+      await database.clickhouse.query(
+        "SELECT action, left, right, actor, reason FROM identity_decision WHERE id = 'merge-1'",
+      ),
+    ).toEqual([{ action: "merge", left: "user:user-3", right: "device:device-4", actor: "ann", reason: "same" }]);
+    for (const [left, right] of [
+      [64, 64],
+      [64, 9_999],
+      [64, 41 * 64],
+      [64, 40 * 64],
+    ] as const)
+      // oxfmt-ignore
+      expect(await queries.decide({ ...decision, id: `no-${right}`, left, right })).toBe(false);
+    expect(await database.clickhouse.query("SELECT id FROM identity_decision WHERE startsWith(id, 'no-')")).toEqual([]);
+  });
+});
