@@ -33,12 +33,10 @@ export async function run({ args }) {
     copyOf(prepared, path);
     await withDatabase(path, async (clickhouse) => {
       const bench = { clickhouse, rows: [], figures: {} };
-      await rebuild(bench);
-      await readProfiles(bench);
-      await askAudience(bench);
-      await askInTurn(bench);
-      await tick(bench);
-      await erase(bench);
+      for (const measure of [rebuild, readProfiles, askAudience, askInTurn, tick, erase]) {
+        await measure(bench);
+        process.stderr.write(`${JSON.stringify(bench.rows.at(-1))}\n`);
+      }
       report({
         bench: `people (${eventCount.toLocaleString("en-GB")} events)`,
         rows: bench.rows,

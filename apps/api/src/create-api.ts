@@ -5,6 +5,7 @@ import { sValidator } from "@hono/standard-validator";
 import { ClickHouseQueryError, type ReadQueries } from "@polder/clickhouse";
 import { createProxyCheck, errorKind, requestIdOf, type Logger } from "@polder/core";
 import { Hono, type Context } from "hono";
+import { HTTPException } from "hono/http-exception";
 import { describeRoute, openAPIRouteHandler, resolver, validator } from "hono-openapi";
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import * as v from "valibot";
@@ -19,6 +20,7 @@ import { liveStream } from "./live/live-stream.ts";
 import { isLoopback } from "./local-host.ts";
 import { createPage } from "./page-files.ts";
 import { addDuplicateRoutes, type DuplicateRoutesOptions } from "./profiles/duplicate-routes.ts";
+import { addIdentityRoutes, type IdentityRoutesOptions } from "./people/identity-routes.ts";
 import { addProfileRoutes } from "./profiles/profile-routes.ts";
 import { addTraitRoutes, type TraitRoutesOptions } from "./profiles/trait-routes.ts";
 import { answers, failures, private_, refuseForm } from "./route-answers.ts";
@@ -47,6 +49,8 @@ export interface ApiOptions {
   shopUrl?: string;
   /** For the visitor's own page, `/v1/consent`; not there without it. */
   visitor?: Omit<VisitorOptions, "now">;
+  /** Why somebody is one person, merging and unmerging; not there without it. */
+  identity?: IdentityRoutesOptions;
   /** Erasures, and files with everything about a person; not there without it. */
   rights?: RightsOptions;
   /** Definitions of audiences and who is in them; not there without it. */
@@ -113,6 +117,9 @@ export function createApi(options: ApiOptions): Api {
     if (route !== "/v1/live") metrics.seconds.observe({ route }, (performance.now() - startedAt) / 1000);
   });
   app.onError((error, context) => {
+    // A body that is no JSON, which the validators throw.
+    if (error instanceof HTTPException && error.status === 400)
+      return answerError(context, "invalid_request", "The body is not JSON");
     const header = isProxy(peerOf(context) ?? "") ? (name: string) => context.req.header(name) : undefined;
     const requestId = requestIdOf(header, randomUUID);
     logger.error("a request failed", { requestId, route: context.req.routePath, error: errorKind(error) });
@@ -230,6 +237,7 @@ export function createApi(options: ApiOptions): Api {
     },
   );
 
+  if (options.identity !== undefined) addIdentityRoutes(app, { ...options.identity, queries, guarded, findSite });
   if (options.rights !== undefined)
     addRightsRoutes(app, { ...options.rights, findSite, guarded, now });
 

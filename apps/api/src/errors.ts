@@ -13,6 +13,13 @@ export const errors = {
   choice_not_recorded: { status: 503, message: "The collector did not record the choice: send it again" },
   unknown_site: { status: 404, message: "There is no site of that name in polder.config.json" },
   person_not_found: { status: 404, message: "Nobody of this site has that id, or nothing is stored of them" },
+  same_person: { status: 409, message: "The two are one person already" },
+  nothing_to_unmerge: {
+    status: 409,
+    message: "Nothing ties that part to the rest of the person: GET /v1/people/<id>/why shows what does",
+  },
+  decision_not_found: { status: 404, message: "There is no decision with that id: GET /v1/identity/decisions lists them" },
+  decision_undone: { status: 409, message: "The decision was taken back before" },
   erasure_not_found: { status: 404, message: "There is no erasure with that id: GET /v1/erasures lists them" },
   audience_not_found: { status: 404, message: "The site has no audience with that id: GET /v1/audiences lists them" },
   audience_exists: { status: 409, message: "The site has an audience with that id: change it with PUT, or choose another id" },

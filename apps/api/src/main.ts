@@ -1,3 +1,5 @@
+import { randomUUID } from "node:crypto";
+import { setTimeout as pause } from "node:timers/promises";
 import {
   computedTraitsOfSite,
   createAudienceExportStore,
@@ -5,13 +7,17 @@ import {
   createAudienceQueries,
   createAudienceStore,
   createClickHouse,
+  createComputedTraitStore,
   createConsentQueries,
+  createDecisionStore,
+  createDuplicateQueries,
   createErasureStore,
+  createIdentityStore,
   createImportStore,
   createPersonExport,
   createReadQueries,
 } from "@polder/clickhouse";
-import { createJsonLogger, readyMadeAudiences } from "@polder/core";
+import { createIdentityDesk, createJsonLogger, identityRulesOf, readyMadeAudiences } from "@polder/core";
 import { Registry, collectDefaultMetrics } from "prom-client";
 import { readProcessSettings, usage, type ProcessSettings } from "./config.ts";
 import { createApi } from "./create-api.ts";
@@ -54,6 +60,18 @@ async function start(settings: ProcessSettings): Promise<void> {
       store: createAudienceStore(clickhouse),
       computedTraits: computedTraitsOfSite(clickhouse),
     },
+    identity: {
+      desk: createIdentityDesk({
+        identities: createIdentityStore(clickhouse),
+        decisions: createDecisionStore(clickhouse),
+        rules: () => identityRulesOf(directory.sites()),
+        now: Date.now,
+        newId: randomUUID,
+      }),
+      pause,
+    },
+    computedTraits: { store: createComputedTraitStore(clickhouse) },
+    duplicates: { queries: createDuplicateQueries(clickhouse), newId: randomUUID },
     rights: { erasures: createErasureStore({ clickhouse }), exports: createPersonExport(clickhouse) },
     ...(adminToken !== undefined && { adminToken }),
     ...(shopUrl !== undefined && { shopUrl }),

@@ -145,7 +145,7 @@ function createPartitionLoader(
         if (events.some(({ offset }, i) => (found.get(offset) ?? resolved.atoms[i]) !== resolved.atoms[i]))
           return insertEvents(events, found);
         // It had more in it than ours: whose rows are there are stored.
-        for (const record of [...erased]) if (found.has(record.offset)) takeBack(record);
+        for (const record of erased) if (found.has(record.offset)) takeBack(record);
       }
       return { result, resolved };
     };
@@ -156,7 +156,7 @@ function createPartitionLoader(
     const erased = table === "events" ? await persist(() => erasedIds.among(ours), confirm) : nobody;
     const storedBefore = isBegun && table === "events" ? await readStored() : undefined;
     // An earlier try has stored them, before anybody was erased: the same rows again, or a view that the crash left behind would not get them.
-    for (const record of [...erased]) if (storedBefore?.has(record.offset)) erased.delete(record);
+    for (const record of erased) if (storedBefore?.has(record.offset)) erased.delete(record);
     const toLoad = erased.size === 0 ? ours : ours.filter((record) => !erased.has(record));
     const judged = duplicates && (await persist(() => duplicates.judge(toLoad), confirm));
     let fresh = judged?.fresh ?? toLoad;
@@ -190,7 +190,10 @@ function createPartitionLoader(
     }
     if (foreign.size > 0) await putAsideForeign([...foreign], place, insert);
     const duplicate = judged?.duplicate ?? [];
-    await enter({ duplicate, refused, erased: [...erased], ...(table === "events" ? { stored: fresh } : { rejected: fresh }) }, confirm);
+    await enter(
+      { duplicate, refused, erased: [...erased], ...(table === "events" ? { stored: fresh } : { rejected: fresh }) },
+      confirm,
+    );
     at = afterRange({ ...at, offset: last + 1 });
     await commit({ offset: at.offset, metadata: formatIntent(at) });
     return { loaded: fresh.length, duplicate: duplicate.length, refused: refused.length, erased: erased.size };

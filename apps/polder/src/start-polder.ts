@@ -1,4 +1,5 @@
-import { randomInt } from "node:crypto";
+import { randomInt, randomUUID } from "node:crypto";
+import { setTimeout as pause } from "node:timers/promises";
 import { createApi, createSqlProxy, switchOnAudiences } from "@polder/api";
 import {
   computedTraitsOfSite,
@@ -6,8 +7,11 @@ import {
   createAudiencePreviews,
   createAudienceQueries,
   createAudienceStore,
+  createComputedTraitStore,
   createConsentQueries,
   createConsentRecordStore,
+  createDecisionStore,
+  createDuplicateQueries,
   createErasureStore,
   createEventStore,
   createIdentityStore,
@@ -27,6 +31,7 @@ import {
   watchConfigFile,
 } from "@polder/collector";
 import {
+  createIdentityDesk,
   createReloadableDirectory,
   readyMadeAudiences,
   identityRulesOf,
@@ -254,6 +259,16 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
       registry,
       lag: lag.ageMs,
       isStoreReachable: clickhouse.isReachable,
+      identity: {
+        desk: createIdentityDesk({
+          identities: createIdentityStore(clickhouse),
+          decisions: createDecisionStore(clickhouse),
+          rules: () => identityRulesOf(sites.sites()),
+          now: () => now().getTime(),
+          newId: randomUUID,
+        }),
+        pause,
+      },
       rights: { erasures, exports: createPersonExport(clickhouse) },
       live: () => loader.problem() ?? worker.problem(),
       sqlUrl: addresses.sql,
@@ -269,6 +284,8 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
         store: audienceStore,
         computedTraits: computedTraitsOfSite(clickhouse),
       },
+      computedTraits: { store: createComputedTraitStore(clickhouse) },
+      duplicates: { queries: createDuplicateQueries(clickhouse), newId: randomUUID },
       imports: { store: createImportStore(clickhouse), directory: sites, collectorUrl: () => addresses.collector },
       visitor: {
         directory: sites,

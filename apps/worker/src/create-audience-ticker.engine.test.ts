@@ -417,7 +417,7 @@ describe("the law", () => {
     let versions = 1;
     const operations: (() => Promise<unknown>)[] = [
       () => happened(...Array.from({ length: 4 }, () => ({ atom: anyAtom(), at: nowMs - below(10) * day }))),
-      () => happened(...Array.from({ length: 3 }, () => ({ atom: anyAtom(), type: "track", name: "Order Completed", at: nowMs - below(35) * day }))),
+      () => happened(...Array.from({ length: 3 }, () => ({ atom: anyAtom(), type: "track" as const, name: "Order Completed", at: nowMs - below(35) * day }))),
       () => happened({ atom: anyAtom(), consent_mask: 3 }),
       () => belongs([anyAtom(), anyAtom()]),
       () => belongs(...Array.from({ length: 8 }, (_, n): [number, number] => [64 * (n + 1), 64 * (n + 1)])),

@@ -156,7 +156,7 @@ describe("after a withdrawal", () => {
       { table: "", rows: 2, remaining: 0, done: 1 },
       { table: "atom", rows: 2, remaining: 0, done: 1 },
       { table: "events", rows: 5, remaining: 0, done: 1 },
-      { table: "identity_edge", rows: 1, remaining: 0, done: 1 },
+      { table: "identity_edge", rows: 2, remaining: 0, done: 1 },
       { table: "profile_state", rows: 2, remaining: 0, done: 1 },
       { table: "trait_state", rows: 2, remaining: 0, done: 1 },
     ]);
@@ -231,7 +231,7 @@ describe("after a withdrawal", () => {
     });
     await newWithdrawer({ store: counting }).tick();
     const [whole, tables] = [await receipts(), await leftOver()];
-    expect(commands).toBe(6);
+    expect(commands).toBe(7);
     for (let at = 1; at <= commands; at += 1) {
       for (const side of ["before", "after"] as const) {
         await emptyTables();
@@ -341,7 +341,7 @@ describe("what is loaded late", () => {
     expect(await placesOf("phone", "email of an")).toEqual([]);
     expect(await receipts()).toEqual([
       ...receiptOf({ "": 1, atom: 1, events: 3, profile_state: 1 }),
-      ...receiptOf({ "": 2, atom: 2, events: 3, identity_edge: 1, profile_state: 2, trait_state: 1 }),
+      ...receiptOf({ "": 2, atom: 2, events: 3, identity_edge: 2, profile_state: 2, trait_state: 1 }),
     ]);
     expect(await withdrawer.tick()).toBe(0);
     expect((await receipts()).length).toBe(12);

@@ -71,5 +71,12 @@ export async function subtracted(clickhouse: ClickHouse, markers: readonly strin
   return new Set(rows.map(({ value }) => value));
 }
 
+export const isAnyMarker = `dimension = '${dimension}'`;
+
+/** Of events: of identities that are being erased, whose events were taken out of the counts already and are still there. */
+export const isSubtracted = `atom IN (SELECT arrayJoin(atoms) FROM erasure
+  WHERE (id, round) IN (SELECT id, round FROM erasure_receipt FINAL WHERE table_name = '' AND is_corrected = 1 AND is_done = 0)
+    OR concat(id, '/', toString(round)) IN (SELECT value FROM audience_day WHERE dimension = '${dimension}'))`;
+
 /** What takes the markers away, when the receipt says the same. */
 export const isMarker = `dimension = '${dimension}' AND value IN {markers: Array(String)}`;

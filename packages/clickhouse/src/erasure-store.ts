@@ -9,13 +9,14 @@ import {
   type ErasureStore,
 } from "@polder/core";
 
-import type { ClickHouse } from "./clickhouse.ts";
+import type { ClickHouse, QueryOptions } from "./clickhouse.ts";
 import { erasedTables } from "./erased-tables.ts";
 import { isGone, isMarker, readBounds, subtractCounts, subtracted, type Bounds } from "./erasure-correction.ts";
 import { readErasureKey } from "./erasure-key.ts";
 import { findLate, findLateTraits, type LateIdentity } from "./erasure-late.ts";
 import { createErasureReceipts, keyOf, type CountsOf, type Progress } from "./erasure-receipts.ts";
 import { createTraitErasure } from "./erasure-traits.ts";
+import { localTable } from "./migrations/render-migrations.ts";
 import { reloadIdentities } from "./reload-identities.ts";
 import { createTableRewriter, slices, unique } from "./rewrite-tables.ts";
 import { stateInsert, type StateTable } from "./state-selects.ts";
@@ -93,6 +94,9 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
     return found;
   }
 
+  const hasRow = async (table: string, where: string, params: QueryOptions["params"] & {}): Promise<boolean> =>
+    (await clickhouse.query(`SELECT 1 AS one FROM ${table} WHERE ${where} LIMIT 1`, { params })).length > 0;
+
   /** Who is in an audience, or left one a moment ago: of that others have to hear first. Not for ever: nobody may be working audiences out. */
   async function notTold({ erasures }: Group, now: Date): Promise<number[]> {
     const recent = erasures.filter(({ at }) => now.getTime() - at < maxWaitMs);
@@ -116,8 +120,10 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
     for (const some of slices(isRebuilt ? atoms : without(atoms, kept))) {
       const params = { ...bounds, kept, until, atoms: some };
       for (const step of remove) {
-        if ("set" in step) await rewriter.alter(table, `UPDATE ${step.set} WHERE ${step.where}`, params);
-        else if (step.isMarked) await rewriter.mark(table, step.rows.replaceAll("{gone}", isGone), params);
+        if ("set" in step) {
+          if (await hasRow(table, step.where, params))
+            await rewriter.alter(table, `UPDATE ${step.set} WHERE ${step.where}`, params);
+        } else if (step.isMarked) await rewriter.mark(table, step.rows.replaceAll("{gone}", isGone), params);
         else await rewriter.alter(table, `DELETE WHERE ${step.rows}`, params);
       }
     }
@@ -223,7 +229,7 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
     const rows = first.map((row) => ({
       ...row,
       round: (before.find(({ id }) => id === row.id)?.round ?? 1) + 1,
-      atoms: unique(late.filter(({ id, isKept }) => id === row.id).map(({ atom }) => atom)),
+      atoms: unique(late.filter(({ id }) => id === row.id).map(({ atom }) => atom)),
       kept_atoms: unique(late.filter(({ id, isKept }) => id === row.id && isKept).map(({ atom }) => atom)),
       keys: [],
       at: timeText(now()),
@@ -235,6 +241,18 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
         insert_deduplication_token: rows.map(({ id, round }) => `${id}/${round}`).join(),
       },
     });
+  }
+
+  /** Takes off the disk what was marked, here or by a worker that was cut off before it could. */
+  let isSwept = false;
+  async function sweep(): Promise<void> {
+    const parts = await clickhouse.query<{ table: string }>(
+      "SELECT DISTINCT table FROM system.parts WHERE database = currentDatabase() AND active AND has_lightweight_delete",
+    );
+    const isMarked = (table: string): boolean =>
+      cluster !== undefined || parts.some((part) => part.table === localTable(table, cluster));
+    for (const table of markedTables.filter(isMarked)) await rewriter.sweep(table);
+    isSwept = true;
   }
 
   const openRounds = (limit: number): Promise<Erasure[]> =>
@@ -333,6 +351,7 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
     },
 
     async openErasures(limit, now) {
+      if (!isSwept) await sweep();
       const open = await openRounds(limit);
       if (open.length >= limit) return open;
       const late = await findLate(clickhouse, maxLateAtOnce);
@@ -395,7 +414,7 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
         lines.push({ erasure, rows: progress.get(keyOf(erasure))?.rows ?? nothing, left, isDone });
       }
       await receipts.write(lines, now());
-      if (gone > 0) for (const table of markedTables) await rewriter.sweep(table);
+      if (gone > 0) await sweep();
       return gone;
     },
 

@@ -242,6 +242,15 @@ describe("retention", () => {
     expect(await countOf("events")).toBe(2);
   });
 
+  it("gives a table that a new version has brought the same policy", async () => {
+    await apply(shop);
+    await clickhouse.command("ALTER TABLE audience_log REMOVE TTL");
+    expect(await apply(shop)).toBe(true);
+    expect(await apply(shop)).toBe(false);
+    const [log] = await clickhouse.query<{ engine: string }>("SELECT engine_full AS engine FROM system.tables WHERE name = 'audience_log'");
+    expect(log!.engine).toContain(" TTL ");
+  });
+
   it("says by table, site and class what is there and when it goes", async () => {
     await apply(shop);
     await clickhouse.command("SYSTEM STOP TTL MERGES");

@@ -1,4 +1,5 @@
 import type { ClickHouse, QueryOptions } from "./clickhouse.ts";
+import { isAnyMarker, isSubtracted } from "./erasure-correction.ts";
 import { stateInsert } from "./state-selects.ts";
 
 /** Brings counts back to what `events` says. Nothing may be loaded meanwhile: it would be counted twice, or not at all. */
@@ -58,20 +59,19 @@ export function createStateRebuild(clickhouse: ClickHouse, maxEventsAtOnce = 5_0
     async rebuild(weeks) {
       if (weeks.length === 0) return;
       const slices = await slicesOf(weeks);
-      for (const table of states) await remove(table, inWeeks, { weeks });
+      for (const table of states)
+        await remove(table, table === "audience_day" ? `${inWeeks} AND NOT ${isAnyMarker}` : inWeeks, { weeks });
       for (const table of states) {
-        const named = table === "profile_state" ? ` AND ${isNamed}` : "";
+        const named =
+          table === "profile_state" ? ` AND ${isNamed}` : table === "audience_day" ? ` AND NOT ${isSubtracted}` : "";
         const and = ` AND events.received_at >= fromUnixTimestamp({from: Int64}) AND events.received_at < fromUnixTimestamp({to: Int64})
           AND toMonday(events.received_at) IN {weeks: Array(Date)}${named}`;
         for (const { from, to } of slices)
-          await clickhouse.command(
-            `INSERT INTO ${table} ${stateInsert(table, { from: "events", and })}`,
-            {
-              params: { from, to, weeks },
-              isLong: true,
-              settings: { insert_deduplicate: 0, distributed_foreground_insert: 1 },
-            },
-          );
+          await clickhouse.command(`INSERT INTO ${table} ${stateInsert(table, { from: "events", and })}`, {
+            params: { from, to, weeks },
+            isLong: true,
+            settings: { insert_deduplicate: 0, distributed_foreground_insert: 1 },
+          });
       }
       // A withdrawal may have been carried out while profiles were read. One that comes after this finds what is there, as always.
       const leftBehind = `${inWeeks} AND NOT ${isNamed}`;

@@ -242,6 +242,7 @@ export {
   type PostAnswer,
 } from "./import/send-import.ts";
 export {
+  noCounts,
   runImport,
   type ImportCounts,
   type ImportOutcome,

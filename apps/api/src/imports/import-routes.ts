@@ -7,6 +7,7 @@ import {
   importKeyFault,
   importRateOf,
   ImportStoppedError,
+  noCounts,
   openImport,
   runImport,
   type ImportCounts,
@@ -75,10 +76,13 @@ export function addImportRoutes(
       const key = keyText === undefined ? undefined : directory.findKey(keyText);
       const site = siteOf(context, key);
       if (site instanceof Response) return site;
-      if (!asked.dryRun && keyText === undefined) return refuse(`Send a server key in the header ${keyHeader}, or ask for a dry run`);
+      if (!asked.dryRun && keyText === undefined)
+        return refuse(`Send a server key in the header ${keyHeader}, or ask for a dry run`);
       if (!asked.dryRun && asked.actor === undefined) return refuse("Say who imports with actor, or ask for a dry run");
       if (!asked.dryRun && asked.mapping === undefined)
-        return refuse("Send a mapping, or mapping=auto when a dry run has shown that the names of the columns say it right");
+        return refuse(
+          "Send a mapping, or mapping=auto when a dry run has shown that the names of the columns say it right",
+        );
       const mapping = mappingOf(asked.mapping);
       if (mapping === "broken") return refuse("mapping is not JSON");
       const asOf = asked.asOf === undefined ? startedAt : Date.parse(asked.asOf);
@@ -92,10 +96,15 @@ export function addImportRoutes(
       try {
         const result = await openImport({ bytes, kind: asked.kind, mapping, site, asOf, now });
         if (!result.ok)
-          return answerError(context, "invalid_request", result.faults.map(({ path, message }) => `${path} ${message}`).join("; "), {
-            faults: result.faults,
-            headers: result.headers,
-          });
+          return answerError(
+            context,
+            "invalid_request",
+            result.faults.map(({ path, message }) => `${path} ${message}`).join("; "),
+            {
+              faults: result.faults,
+              headers: result.headers,
+            },
+          );
         opened = result;
       } catch (error) {
         if (error instanceof CsvError) return refuse(`Line ${error.line}: ${error.message}`);
@@ -109,8 +118,8 @@ export function addImportRoutes(
       const refused: RefusedRow[] = [];
       let moreRefused = 0;
       const events: schemas.ImportReport["events"] = [];
-      let last: ImportCounts | undefined;
-      const reportOf = (counts: ImportCounts | undefined, message: string): schemas.ImportReport => ({
+      let last = noCounts();
+      const reportOf = (counts: ImportCounts, message: string): schemas.ImportReport => ({
         import: asked.dryRun ? "" : importId,
         site: site.id,
         kind: asked.kind,
@@ -148,13 +157,15 @@ export function addImportRoutes(
             const { messageId: _, ...rest } = event;
             events.push({ line, event: rest });
           },
-          onProgress: (counts) => (last = structuredClone(counts)),
+          onProgress: (sofar) => (last = structuredClone(sofar)),
           isStopped: () => signal.aborted,
         });
         return context.json(reportOf(counts, isStopped ? "The request was cut off" : ""), 200, private_);
       } catch (error) {
-        if (error instanceof CsvError) return context.json(reportOf(last, `Line ${error.line}: ${error.message}`), 422, private_);
-        if (error instanceof TooLargeError) return answerError(context, "import_too_large", undefined, { report: reportOf(last, error.message) });
+        if (error instanceof CsvError)
+          return context.json(reportOf(last, `Line ${error.line}: ${error.message}`), 422, private_);
+        if (error instanceof TooLargeError)
+          return answerError(context, "import_too_large", undefined, { report: reportOf(last, error.message) });
         if (error instanceof ImportStoppedError)
           return answerError(context, "import_stopped", error.message, { report: reportOf(last, error.message) });
         throw error;
@@ -251,7 +262,7 @@ function createSend(given: {
   };
   return createImportSender({
     post,
-    pause: async (ms) => void (await pause(ms, undefined, { signal })),
+    pause: (ms) => pause(ms, undefined, { signal }),
     clock: () => performance.now(),
     context: importContext(opened.mapping),
     maxEventsPerSecond: importRateOf(site),
@@ -259,14 +270,9 @@ function createSend(given: {
   });
 }
 
-const countsOf = (counts: ImportCounts | undefined): schemas.ImportReport["counts"] => ({
-  rows: counts?.rows ?? 0,
-  refusedRows: counts?.refusedRows ?? 0,
-  new: counts?.events.new ?? 0,
-  corrected: counts?.events.corrected ?? 0,
-  known: counts?.events.known ?? 0,
-  accepted: counts?.accepted ?? 0,
-  nobody: counts?.nobody ?? 0,
-  newPeople: counts?.people.new ?? 0,
-  knownPeople: counts?.people.known ?? 0,
+const countsOf = ({ events, people, ...counts }: ImportCounts): schemas.ImportReport["counts"] => ({
+  ...counts,
+  ...events,
+  newPeople: people.new,
+  knownPeople: people.known,
 });

@@ -24,7 +24,9 @@ export const importQuery = v.object({
   file: v.pipe(v.optional(shortText, "upload"), v.description("Name of the file, for the record")),
   asOf: v.pipe(
     v.optional(v.pipe(text, v.isoTimestamp("asOf is a time with a zone, as 2026-11-22T20:15:00Z"))),
-    v.description("Of when the file is, for rows without a time: of two files that differ the newer holds. Absent: now"),
+    v.description(
+      "Of when the file is, for rows without a time: of two files that differ the newer holds. Absent: now",
+    ),
   ),
 });
 
@@ -40,7 +42,10 @@ export const importReport = v.object({
   site: text,
   kind,
   dryRun: v.boolean(),
-  isFinished: v.pipe(v.boolean(), v.description("False: it broke off, and `message` says why. Send the file again then")),
+  isFinished: v.pipe(
+    v.boolean(),
+    v.description("False: it broke off, and `message` says why. Send the file again then"),
+  ),
   message: text,
   encoding: text,
   separator: text,

@@ -95,3 +95,15 @@ it("knows how far this clock is from the server's", () => {
     isStoreReachable: false,
   });
 });
+
+it("holds the last changes of audiences, newest first", () => {
+  const audiences = (...seqs: number[]): LiveAction => ({
+    kind: "audiences",
+    audiences: {
+      changes: seqs.map((seq) => ({ seq, audience: "viewers", person: 64, change: "enter", reason: "enter", at: seq })),
+      omitted: 0,
+    },
+  });
+  const state = after(audiences(1, 2), audiences(3), audiences(...Array.from({ length: 18 }, (_, n) => n + 4)));
+  expect(state.audienceChanges.map(({ seq }) => seq)).toEqual(Array.from({ length: 20 }, (_, n) => 21 - n));
+});

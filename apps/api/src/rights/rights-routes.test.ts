@@ -122,7 +122,7 @@ it.each([
   ["/v1/people/an/erase", "{", 400, "invalid_request"],
   ["/v1/erasures", { ...asked, people: [] }, 400, "invalid_request"],
   ["/v1/erasures", { ...asked, people: Array.from({ length: 1_001 }, (_, i) => `p${i}`) }, 400, "invalid_request"],
-])("erases nobody for %s %j", async (path, body, status, code) => {
+])("erases nobody where %s is asked for what it cannot do: %#", async (path, body, status, code) => {
   const { orders, post } = build();
   const answer = await post(path, body);
   expect([answer.status, ((await answer.json()) as { code: string }).code]).toEqual([status, code]);

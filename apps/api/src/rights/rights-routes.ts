@@ -1,10 +1,11 @@
 import type { PersonExport } from "@polder/clickhouse";
 import type { ErasedPart, ErasureStore, RequestedErasure } from "@polder/core";
 import type { Context, Hono, MiddlewareHandler } from "hono";
-import { describeRoute, resolver, validator } from "hono-openapi";
+import { describeRoute, validator } from "hono-openapi";
 import * as v from "valibot";
+import { limitBody, requireJson } from "../audiences/require-json.ts";
 import { answerError } from "../errors.ts";
-import { errorAnswer } from "../schemas.ts";
+import { answers, failures, private_, refuseForm } from "../route-answers.ts";
 import { personFile } from "./person-file.ts";
 import * as schemas from "./rights-schemas.ts";
 
@@ -22,10 +23,7 @@ export interface RightsRoutesOptions extends RightsOptions {
 
 type By = "any" | "person" | "user" | "anonymous";
 
-// Personal data: in no cache.
-const private_ = { "cache-control": "no-store" };
 const maxListed = 1_000;
-const maxBodyBytes = 512 * 1024;
 
 /** What a person may ask for: to be forgotten, and to know everything that is stored. */
 export function addRightsRoutes(app: Hono, options: RightsRoutesOptions): void {
@@ -44,6 +42,7 @@ export function addRightsRoutes(app: Hono, options: RightsRoutesOptions): void {
     "/v1/people/:id/erase",
     guarded,
     requireJson,
+    limitBody,
     describeRoute({
       description:
         "Erases a person, or some traits of one. No view and no question knows a person from the moment of the answer on; the rows are removed from every table within a minute. What is sent again of before is refused; whoever comes back is somebody new.",
@@ -68,6 +67,7 @@ export function addRightsRoutes(app: Hono, options: RightsRoutesOptions): void {
     "/v1/erasures",
     guarded,
     requireJson,
+    limitBody,
     describeRoute({
       description: "Erases up to 1,000 people at once, or some traits of each. As /v1/people/{id}/erase.",
       responses: { 202: answers("Written down", schemas.eraseManyAnswer), ...failures(400, 401, 404, 415, 503) },
@@ -169,40 +169,6 @@ const toAnswer = ({ id, person, kind, identities, traits }: RequestedErasure) =>
   identities,
   traits,
 });
-
-/** A page elsewhere cannot send this without asking first, and it is never told yes. */
-const requireJson: MiddlewareHandler = async (context, next) => {
-  const type = context.req.header("content-type")?.split(";")[0]?.trim().toLowerCase();
-  if (type !== "application/json") return answerError(context, "json_required");
-  const length = Number(context.req.header("content-length") ?? 0);
-  if (length > maxBodyBytes)
-    return answerError(context, "invalid_request", `A body of more than ${maxBodyBytes} bytes`);
-  return next();
-};
-
-const answers = (description: string, schema: v.GenericSchema) => ({
-  description,
-  content: { "application/json": { schema: resolver(schema) } },
-});
-
-const failureDescriptions = {
-  400: "A parameter or the body is not of its form",
-  401: "The token is missing or wrong",
-  404: "No such site, person or erasure",
-  415: "The body is not application/json",
-  503: "ClickHouse does not answer",
-};
-const failures = (...statuses: (keyof typeof failureDescriptions)[]) =>
-  Object.fromEntries(statuses.map((status) => [status, answers(failureDescriptions[status], errorAnswer)]));
-
-function refuseForm(
-  result: { success: boolean; error?: readonly { message: string }[] },
-  context: Context,
-): Response | undefined {
-  return result.success
-    ? undefined
-    : answerError(context, "invalid_request", result.error?.map(({ message }) => message).join("; "));
-}
 
 /** A reader that goes away ends the question. */
 function toStream(lines: AsyncGenerator<string>): ReadableStream<Uint8Array> {

@@ -43,7 +43,7 @@ export const exportPersonCommand: Command = {
     if (to === undefined) throw new UsageError("Say into which file, with --to.");
     const format = values.format ?? (to.endsWith(".csv") ? "csv" : "json");
     const query = new URLSearchParams({ format, ...(by !== undefined && { by }), ...(site !== undefined && { site }) });
-    const path = `/v1/people/${encodeURIComponent(id)}/export?${query}`;
+    const path = `/v1/people/${encodeURIComponent(id)}/export?${query.toString()}`;
     const answer = await askApi(apiUrl(settings, values.api, context.env), path, settings);
     if (answer.body === null) throw new CommandError("The API gave an empty answer. Nothing was written.");
     const target = resolve(context.cwd, to);

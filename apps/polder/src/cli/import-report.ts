@@ -51,7 +51,11 @@ function cellOf(text: string): string {
 }
 
 /** What a file is taken for, before anything of it is sent. */
-export function describeMapping({ file, mapping, notTaken, isProposed }: OpenedImport, site: Site, asOf: number): string[] {
+export function describeMapping(
+  { file, mapping, notTaken, isProposed }: OpenedImport,
+  site: Site,
+  asOf: number,
+): string[] {
   const width = Math.max(...file.headers.map((header) => header.length));
   const columns = file.headers
     .filter((header) => !notTaken.includes(header))
@@ -86,11 +90,19 @@ export function describeCounts(
     lines.push([people.new, `people${atLeast} who are new`], [people.known, `people${atLeast} who are known`]);
   }
   const width = Math.max(...lines.map(([count]) => count.toLocaleString("en").length));
-  const shown = refusals.first().map(({ line, column, reason, detail }) => `  line ${line}${column === "" ? "" : `, ${column}`}: ${reason}. ${detail}`);
+  const shown = refusals
+    .first()
+    .map(
+      ({ line, column, reason, detail }) => `  line ${line}${column === "" ? "" : `, ${column}`}: ${reason}. ${detail}`,
+    );
   const more = refusals.count() - refusals.first().length;
   return [
     ...lines.map(([count, text]) => `  ${count.toLocaleString("en").padStart(width)}  ${text}`),
     ...shown,
-    ...(more > 0 ? [`  … and ${more.toLocaleString("en")} more${report === undefined ? ": write all of them down with --report refused.csv" : `: see ${report}`}`] : []),
+    ...(more > 0
+      ? [
+          `  … and ${more.toLocaleString("en")} more${report === undefined ? ": write all of them down with --report refused.csv" : `: see ${report}`}`,
+        ]
+      : []),
   ];
 }

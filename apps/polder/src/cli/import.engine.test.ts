@@ -25,7 +25,11 @@ const config = {
         {
           hash: createHash("sha256").update(serverKey).digest("hex"),
           name: "files",
-          basis: { purposes: ["necessary", "measurement", "profile"], basis: "contract", reason: "Orders are part of the contract." },
+          basis: {
+            purposes: ["necessary", "measurement", "profile"],
+            basis: "contract",
+            reason: "Orders are part of the contract.",
+          },
         },
       ],
     },
@@ -106,7 +110,8 @@ it("imports every kind, and the same files a second time change nothing", async 
   for (const kind of kinds) expect(await importExample(kind)).toMatchObject({ code: 0, complained: "" });
   // Who called without a number of a customer is found by the number of the phone.
   await vi.waitFor(
-    async () => expect(await ask("SELECT count() AS n FROM people WHERE traits['phone'] = '+31612345678'")).toEqual([{ n: 1 }]),
+    async () =>
+      expect(await ask("SELECT count() AS n FROM people WHERE traits['phone'] = '+31612345678'")).toEqual([{ n: 1 }]),
     { timeout: 20_000 },
   );
   const first = await everything();
@@ -117,8 +122,8 @@ it("imports every kind, and the same files a second time change nothing", async 
     { order_id: "W-502", day: "2026-10-03", amount: 24.5, refunded: 0, currency: "EUR", times_sent: 1 },
     { order_id: "W-503", day: "2026-10-25", amount: 110, refunded: -35, currency: "EUR", times_sent: 1 },
   ]);
-  const an = (first.people as { user_ids: string[]; traits: object; revenue: object; orders: number }[]).find((person) =>
-    person.user_ids.includes("k-1001"),
+  const an = (first.people as { user_ids: string[]; traits: object; revenue: object; orders: number }[]).find(
+    (person) => person.user_ids.includes("k-1001"),
   );
   expect(an).toMatchObject({
     orders: 2,
@@ -133,11 +138,15 @@ it("imports every kind, and the same files a second time change nothing", async 
       loyaltyPoints: "120",
     },
   });
-  expect(await ask("SELECT toString(properties.recording) AS recording, toString(properties.duration_seconds) AS seconds, time FROM events_v WHERE name = 'Call Completed' ORDER BY time LIMIT 1")).toEqual([
-    { recording: "archive://calls/2026/10/c-1.ogg", seconds: "725", time: "2026-10-11 06:40:05.000" },
-  ]);
   expect(
-    await ask("SELECT DISTINCT origin, basis, startsWith(library, 'polder-import/') AS ours, device FROM events_v ORDER BY origin"),
+    await ask(
+      "SELECT toString(properties.recording) AS recording, toString(properties.duration_seconds) AS seconds, time FROM events_v WHERE name = 'Call Completed' ORDER BY time LIMIT 1",
+    ),
+  ).toEqual([{ recording: "archive://calls/2026/10/c-1.ogg", seconds: "725", time: "2026-10-11 06:40:05.000" }]);
+  expect(
+    await ask(
+      "SELECT DISTINCT origin, basis, startsWith(library, 'polder-import/') AS ours, device FROM events_v ORDER BY origin",
+    ),
   ).toEqual([
     { origin: "declared", basis: "contract", ours: 1, device: "server" },
     { origin: "observed", basis: "contract", ours: 1, device: "server" },
@@ -152,14 +161,90 @@ it("imports every kind, and the same files a second time change nothing", async 
   expect(await everything()).toEqual(first);
 
   expect(
-    await ask("SELECT kind, actor, file_name, basis, origin, rows, refused, sent, stored, isNull(finished_at) AS open FROM imports ORDER BY started_at"),
+    await ask(
+      "SELECT kind, actor, file_name, basis, origin, rows, refused, sent, stored, isNull(finished_at) AS open FROM imports ORDER BY started_at",
+    ),
   ).toEqual([
-    { kind: "contacts", actor: "femke", file_name: "contacts.csv", basis: "contract", origin: "declared", rows: 4, refused: 0, sent: 4, stored: 4, open: 0 },
-    { kind: "orders", actor: "femke", file_name: "orders.csv", basis: "contract", origin: "observed", rows: 5, refused: 0, sent: 9, stored: 9, open: 0 },
-    { kind: "returns", actor: "femke", file_name: "returns.csv", basis: "contract", origin: "observed", rows: 1, refused: 0, sent: 1, stored: 1, open: 0 },
-    { kind: "tickets", actor: "femke", file_name: "tickets.csv", basis: "contract", origin: "observed", rows: 3, refused: 0, sent: 5, stored: 5, open: 0 },
-    { kind: "calls", actor: "femke", file_name: "calls.csv", basis: "contract", origin: "observed", rows: 2, refused: 0, sent: 4, stored: 4, open: 0 },
+    {
+      kind: "contacts",
+      actor: "femke",
+      file_name: "contacts.csv",
+      basis: "contract",
+      origin: "declared",
+      rows: 4,
+      refused: 0,
+      sent: 4,
+      stored: 4,
+      open: 0,
+    },
+    {
+      kind: "orders",
+      actor: "femke",
+      file_name: "orders.csv",
+      basis: "contract",
+      origin: "observed",
+      rows: 5,
+      refused: 0,
+      sent: 9,
+      stored: 9,
+      open: 0,
+    },
+    {
+      kind: "returns",
+      actor: "femke",
+      file_name: "returns.csv",
+      basis: "contract",
+      origin: "observed",
+      rows: 1,
+      refused: 0,
+      sent: 1,
+      stored: 1,
+      open: 0,
+    },
+    {
+      kind: "tickets",
+      actor: "femke",
+      file_name: "tickets.csv",
+      basis: "contract",
+      origin: "observed",
+      rows: 3,
+      refused: 0,
+      sent: 5,
+      stored: 5,
+      open: 0,
+    },
+    {
+      kind: "calls",
+      actor: "femke",
+      file_name: "calls.csv",
+      basis: "contract",
+      origin: "observed",
+      rows: 2,
+      refused: 0,
+      sent: 4,
+      stored: 4,
+      open: 0,
+    },
   ]);
+});
+
+it("answers the questions of docs/imports.md as the page says", async () => {
+  const page = await readFile(new URL("../../../../docs/imports.md", import.meta.url), "utf8");
+  const questions = [...page.matchAll(/^```sql\n((?:(?!^```)[\s\S])*)^```\n\n((?:^\|.*\n)+)/gm)];
+  expect(questions).toHaveLength(3);
+  for (const [, question = "", table = ""] of questions) {
+    const rows = await ask<{ [column: string]: unknown }>(question);
+    const [head = [], , ...wanted] = table
+      .trim()
+      .split("\n")
+      .map((line) =>
+        line
+          .slice(1, -1)
+          .split("|")
+          .map((cell) => cell.trim()),
+      );
+    expect(rows.map((row) => head.map((column) => String(row[column])))).toEqual(wanted);
+  }
 });
 
 it("changes what a corrected file corrects and nothing else, and says what no event can put right", async () => {
@@ -167,7 +252,11 @@ it("changes what a corrected file corrects and nothing else, and says what no ev
   const text = await readFile(join(examples, "orders.csv"), "utf8");
   await writeFile(
     join(cwd, "orders.csv"),
-    text.replace("59.95", "69.95").replace(",Delft,0\nS-78", ",Gouda,0\nS-78").replace("24.50", "20.00").replace("8.25,EUR", "8.25,USD"),
+    text
+      .replace("59.95", "69.95")
+      .replace(",Delft,0\nS-78", ",Gouda,0\nS-78")
+      .replace("24.50", "20.00")
+      .replace("8.25,EUR", "8.25,USD"),
   );
   const corrected = await polder("import", "orders", "orders.csv", "--yes", "--report", "refused.csv");
   expect(corrected.code).toBe(1);
@@ -180,14 +269,20 @@ it("changes what a corrected file corrects and nothing else, and says what no ev
       order.order_id === "W-501" ? { ...order, amount: 69.95, times_sent: 2 } : order,
     ),
   );
-  expect(after.events).toEqual([
-    ...(before.events as { name: string; count: number }[]).map((row) =>
-      ["Order Completed", "Import Started", "Import Finished"].includes(row.name) ? { ...row, count: row.count + 1 } : row,
-    ),
-    { name: "Order Updated", count: 1 },
-  ].toSorted((a, b) => (a.name < b.name ? -1 : 1)));
+  expect(after.events).toEqual(
+    [
+      ...(before.events as { name: string; count: number }[]).map((row) =>
+        ["Order Completed", "Import Started", "Import Finished"].includes(row.name)
+          ? { ...row, count: row.count + 1 }
+          : row,
+      ),
+      { name: "Order Updated", count: 1 },
+    ].toSorted((a, b) => (a.name < b.name ? -1 : 1)),
+  );
   expect(after.people).toEqual(
-    (before.people as { user_ids: string[]; revenue: { EUR: number }; events: number; traits: { email?: string } }[]).map((person) => {
+    (
+      before.people as { user_ids: string[]; revenue: { EUR: number }; events: number; traits: { email?: string } }[]
+    ).map((person) => {
       if (person.user_ids.includes("k-1001")) return { ...person, events: person.events + 1, revenue: { EUR: 144.95 } };
       // Whose order moved to another store.
       return person.traits.email === "daan@example.com" ? { ...person, events: person.events + 1 } : person;
@@ -212,6 +307,49 @@ it("lets the newer file hold, whichever comes first, and takes a word back when 
   expect(await give("Delft", "2026-11-03")).toBe("Leiden"); // the first file again
   expect(await give("Delft", "2026-11-07")).toBe("Delft"); // back to what it was
   expect(await ask("SELECT count() AS n FROM events_v WHERE user_id = 'k-1'")).toEqual([{ n: 4 }]);
+});
+
+it("joins the two ids of a row by an edge of its own kind, and states addresses as a server's word", async () => {
+  await writeFile(join(cwd, "contacts.csv"), "Customer ID,Anonymous ID,Email\nk-9,device-9,nine@example.com\n");
+  expect(await polder("import", "contacts", "contacts.csv", "--yes")).toMatchObject({ code: 0 });
+  expect(
+    await ask("SELECT kind, rule, anonymous_id, user_id FROM identity_edge WHERE user_id = 'k-9' ORDER BY kind"),
+  ).toEqual([
+    { kind: "email", rule: "server", anonymous_id: "device-9", user_id: "k-9" },
+    { kind: "import", rule: "import", anonymous_id: "device-9", user_id: "k-9" },
+  ]);
+});
+
+it("can be stopped, and run again until all is in, each once", async () => {
+  const lines = Array.from({ length: 1_800 }, (_, n) => `Z-${n},z-${n},z${n}@example.com,2026-11-01 10:00,1.50`);
+  await writeFile(join(cwd, "many.csv"), ["Order number,Customer ID,Email,Order date,Total", ...lines, ""].join("\n"));
+  const context = createFakeContext({ cwd, env });
+  const stopping = runCli(["import", "orders", "many.csv", "--yes"], context);
+  await context.sees(/By the names of its columns/);
+  context.interrupt();
+  expect(await stopping).toBe(130);
+  expect(context.printed()).toContain("Run the same again");
+  const again = await polder("import", "orders", "many.csv", "--yes", "--rate", "100000");
+  expect(again).toMatchObject({ code: 0, complained: "" });
+  const counts =
+    "SELECT countIf(name = 'Order Completed') AS orders, countIf(name = 'identify') AS contacts, uniqExact(message_id) AS messages, uniqExact(person_id) AS people FROM events_v WHERE startsWith(user_id, 'z-')";
+  await vi.waitFor(
+    async () => expect(await ask(counts)).toEqual([{ orders: 1_800, contacts: 1_800, messages: 3_600, people: 1_800 }]),
+    {
+      timeout: 30_000,
+    },
+  );
+  expect((await polder("import", "orders", "many.csv", "--yes")).printed).toMatch(/ 3,600 {2}events known already/);
+});
+
+it("looks up people whatever their ids are", async () => {
+  const odd = `x') OR 1=1 -- \\ " ë 🙂`;
+  await writeFile(join(cwd, "odd.csv"), `Customer ID,City\n"${odd.replaceAll('"', '""')}",Delft\n`);
+  expect((await polder("import", "contacts", "odd.csv", "--dry-run")).printed).toMatch(/1 {2}people who are new/);
+  expect(await polder("import", "contacts", "odd.csv", "--yes")).toMatchObject({ code: 0 });
+  expect((await polder("import", "contacts", "odd.csv", "--dry-run")).printed).toMatch(
+    /0 {2}people who are new\n +1 {2}people who are known/,
+  );
 });
 
 it("reports refused rows by line, column and reason without what is in them, and takes the others", async () => {
@@ -241,11 +379,16 @@ it("says before it sends anything what is wrong with a mapping, a key or a file"
     code: 2,
     complained: expect.stringContaining("--yes") as string,
   });
-  expect(await polder("import", "orders", join(examples, "orders.csv"), "--yes", "--key", "pk_import_test")).toMatchObject({
+  expect(
+    await polder("import", "orders", join(examples, "orders.csv"), "--yes", "--key", "pk_import_test"),
+  ).toMatchObject({
     code: 1,
     complained: expect.stringContaining("server key") as string,
   });
-  expect(await polder("import", "orders", "gone.csv")).toMatchObject({ code: 1, complained: "There is no gone.csv.\n" });
+  expect(await polder("import", "orders", "gone.csv")).toMatchObject({
+    code: 1,
+    complained: "There is no gone.csv.\n",
+  });
   expect(await polder("import", "people", "gone.csv")).toMatchObject({ code: 2 });
 });
 
@@ -259,7 +402,11 @@ interface Report {
 }
 
 async function upload(body: string, query: string, headers: { [name: string]: string } = { "x-write-key": serverKey }) {
-  const response = await fetch(`${api}/v1/imports?${query}`, { method: "POST", body, headers: { "content-type": "text/csv", ...headers } });
+  const response = await fetch(`${api}/v1/imports?${query}`, {
+    method: "POST",
+    body,
+    headers: { "content-type": "text/csv", ...headers },
+  });
   return { status: response.status, report: (await response.json()) as Report };
 }
 
@@ -278,14 +425,30 @@ it("does the same for who sends the file to the API, with the same report", asyn
   expect(await ask("SELECT order_id FROM orders WHERE startsWith(order_id, 'A-')")).toEqual([]);
 
   const query = "kind=orders&mapping=auto&actor=crm&file=export.csv";
-  expect(await upload(file, query)).toMatchObject({ status: 200, report: { basis: "contract", counts: { new: 1, accepted: 1 } } });
+  expect(await upload(file, query)).toMatchObject({
+    status: 200,
+    report: { basis: "contract", counts: { new: 1, accepted: 1 } },
+  });
   await vi.waitFor(
-    async () => expect(await ask("SELECT order_id FROM orders WHERE startsWith(order_id, 'A-')")).toEqual([{ order_id: "A-1" }]),
+    async () => expect(await ask("SELECT stored FROM imports WHERE file_name = 'export.csv'")).toEqual([{ stored: 1 }]),
     { timeout: 20_000 },
   );
-  expect(await upload(file, query)).toMatchObject({ status: 200, report: { counts: { new: 0, known: 1, accepted: 0 } } });
+  expect(await ask("SELECT order_id FROM orders WHERE startsWith(order_id, 'A-')")).toEqual([{ order_id: "A-1" }]);
+  expect(await upload(file, query)).toMatchObject({
+    status: 200,
+    report: { counts: { new: 0, known: 1, accepted: 0 } },
+  });
   const { imports } = (await (await fetch(`${api}/v1/imports`)).json()) as { imports: object[] };
-  expect(imports[0]).toMatchObject({ kind: "orders", actor: "crm", fileName: "export.csv", basis: "contract", rows: 2, refused: 1, sent: 1, stored: 1 });
+  expect(imports[0]).toMatchObject({
+    kind: "orders",
+    actor: "crm",
+    fileName: "export.csv",
+    basis: "contract",
+    rows: 2,
+    refused: 1,
+    sent: 1,
+    stored: 1,
+  });
 
   // A late row of the same customer lands on the same person.
   const late = file.split("\n").slice(0, 1).concat("A-0,k-7,2026-10-01 10:00,2.50\n").join("\n");
@@ -301,7 +464,13 @@ it("does the same for who sends the file to the API, with the same report", asyn
 
 it.each([
   ["without a key", "kind=orders&mapping=auto&actor=a", {}, 400, "invalid_request"],
-  ["with a public key", "kind=orders&mapping=auto&actor=a", { "x-write-key": "pk_import_test" }, 400, "invalid_request"],
+  [
+    "with a public key",
+    "kind=orders&mapping=auto&actor=a",
+    { "x-write-key": "pk_import_test" },
+    400,
+    "invalid_request",
+  ],
   ["without a name", "kind=orders&mapping=auto", undefined, 400, "invalid_request"],
   ["with a mapping nobody has looked at", "kind=orders&actor=a", undefined, 400, "invalid_request"],
   ["with a mapping that is none", "kind=orders&actor=a&mapping=%7B", undefined, 400, "invalid_request"],
@@ -310,13 +479,25 @@ it.each([
   ["of another site", "kind=orders&dryRun=true&site=nowhere", {}, 404, "unknown_site"],
 ])("refuses a file %s, and stores nothing", async (_, query, headers, status, code) => {
   const before = await ask("SELECT count() AS n FROM events_v");
-  expect(await upload("Order number,Order date,Total\nB-1,2026-11-01,1\n", query, headers)).toMatchObject({ status, report: { code } });
+  expect(await upload("Order number,Order date,Total\nB-1,2026-11-01,1\n", query, headers)).toMatchObject({
+    status,
+    report: { code },
+  });
   expect(await ask("SELECT count() AS n FROM events_v")).toEqual(before);
 });
 
 it("tells how far it came where a file breaks off, and refuses one that is too large for it", async () => {
-  const broken = await upload('Order number,Order date,Total\nB-2,2026-11-01,1\n"B-3,2026-11-01,1\n', "kind=orders&dryRun=true");
-  expect(broken).toMatchObject({ status: 422, report: { isFinished: false, message: expect.stringContaining("line 3") as string } });
+  const broken = await upload(
+    'Order number,Order date,Total\nB-2,2026-11-01,1\n"B-3,2026-11-01,1\n',
+    "kind=orders&dryRun=true",
+  );
+  expect(broken).toMatchObject({
+    status: 422,
+    report: { isFinished: false, message: expect.stringContaining("line 3") as string },
+  });
   const large = `Order number,Order date,Total\n${`B-4,2026-11-01,1${" ".repeat(1_000)}\n`.repeat(33_000)}`;
-  expect(await upload(large, "kind=orders&dryRun=true")).toMatchObject({ status: 413, report: { code: "import_too_large" } });
+  expect(await upload(large, "kind=orders&dryRun=true")).toMatchObject({
+    status: 413,
+    report: { code: "import_too_large" },
+  });
 });

@@ -15,6 +15,7 @@ import {
   importRateOf,
   ImportStoppedError,
   isImportKind,
+  noCounts,
   openImport,
   runImport,
   type ImportKind,
@@ -85,6 +86,7 @@ const shownRows = 3;
 const requestWithinMs = 30_000;
 /** How long it is waited until what was sent can be asked for. */
 const storedWithinMs = 20_000;
+const quietMs = 3_000;
 
 export const importCommand: Command = {
   name: "import",
@@ -122,7 +124,10 @@ export const importCommand: Command = {
       terminal.out(`  Lawful basis: ${key.basis.basis}, for ${key.basis.purposes.join(", ")}. ${key.basis.reason}`);
     if (opened.isProposed && !isDryRun && values.yes !== true) await confirm(context, fileName);
 
-    const refusals = openRefusals(values.report === undefined ? undefined : resolve(context.cwd, values.report), terminal);
+    const refusals = openRefusals(
+      values.report === undefined ? undefined : resolve(context.cwd, values.report),
+      terminal,
+    );
     try {
       return await askClickHouse(settings, context, async (clickhouse) => {
         const store = createImportStore(clickhouse);
@@ -132,7 +137,20 @@ export const importCommand: Command = {
         const send = isDryRun
           ? undefined
           : createSend({ settings, values, keyText: keyText!, opened, site, signal: stopping.signal });
-        const outcome = await run({ opened, site, store, send, asOf, kind, importId, values, fileName, context, refusals, stopping }).finally(offSignal);
+        const outcome = await run({
+          opened,
+          site,
+          store,
+          send,
+          asOf,
+          kind,
+          importId,
+          values,
+          fileName,
+          context,
+          refusals,
+          stopping,
+        }).finally(offSignal);
         await refusals.close();
         for (const line of describeCounts(outcome, { isDryRun, report: values.report, refusals })) terminal.out(line);
         if (outcome.isStopped) {
@@ -178,7 +196,9 @@ function findSite(
 async function readAsOf(given: string | undefined, path: string, name: string, now: Date): Promise<number> {
   const found = await stat(path).catch((error: unknown) => {
     throw new CommandError(
-      codeOf(error) === "ENOENT" ? `There is no ${name}.` : `${name} cannot be read (${codeOf(error) ?? messageOf(error)}).`,
+      codeOf(error) === "ENOENT"
+        ? `There is no ${name}.`
+        : `${name} cannot be read (${codeOf(error) ?? messageOf(error)}).`,
     );
   });
   if (!found.isFile()) throw new CommandError(`${name} is no file.`);
@@ -235,7 +255,9 @@ function readEncoding(name: string | undefined) {
 async function readMapping(name: string, cwd: string): Promise<unknown> {
   const text = await readFile(resolve(cwd, name), "utf8").catch((error: unknown) => {
     throw new CommandError(
-      codeOf(error) === "ENOENT" ? `There is no ${name}.` : `${name} cannot be read (${codeOf(error) ?? messageOf(error)}).`,
+      codeOf(error) === "ENOENT"
+        ? `There is no ${name}.`
+        : `${name} cannot be read (${codeOf(error) ?? messageOf(error)}).`,
     );
   });
   try {
@@ -265,7 +287,8 @@ function createSend(given: {
   const { settings, values, keyText, opened, site, signal } = given;
   const { host, ports } = settings;
   const base = values.collector ?? `http://${host.includes(":") ? `[${host}]` : host}:${ports.collector}`;
-  if (!URL.canParse(base)) throw new UsageError("--collector is not an address. Write it as https://data.shop.example.");
+  if (!URL.canParse(base))
+    throw new UsageError("--collector is not an address. Write it as https://data.shop.example.");
   const url = `${base.replace(/\/+$/, "")}/v1/import`;
   const authorization = `Basic ${Buffer.from(`${keyText}:`).toString("base64")}`;
   const post = async (body: string): Promise<PostAnswer> => {
@@ -275,11 +298,15 @@ function createSend(given: {
       const cause = error instanceof Error ? error.cause : undefined;
       throw new Error(`nothing answers at ${url}: ${codeOf(cause) ?? messageOf(cause ?? error)}`);
     });
-    return { status: response.status, retryAfter: response.headers.get("retry-after") ?? undefined, text: await response.text() };
+    return {
+      status: response.status,
+      retryAfter: response.headers.get("retry-after") ?? undefined,
+      text: await response.text(),
+    };
   };
   return createImportSender({
     post,
-    pause: async (ms) => void (await pause(ms, undefined, { signal })),
+    pause: (ms) => pause(ms, undefined, { signal }),
     clock: () => performance.now(),
     context: importContext(opened.mapping),
     maxEventsPerSecond: readRate(values.rate) ?? importRateOf(site),
@@ -309,7 +336,7 @@ async function run(given: {
   const { opened, site, store, send, asOf, kind, importId, values, fileName, context, refusals, stopping } = given;
   const { terminal } = context;
   const shown = new Set<number>();
-  let last: ImportOutcome["counts"] | undefined;
+  let last = noCounts();
   try {
     return await createProgress(terminal, context.now).step(send === undefined ? "Looking" : "Importing", (say) =>
       runImport({
@@ -331,15 +358,15 @@ async function run(given: {
           },
         }),
         onProgress(counts) {
-          last = counts;
+          last = structuredClone(counts);
           say(`${counts.rows.toLocaleString("en")} rows, ${counts.refusedRows.toLocaleString("en")} refused`);
         },
         isStopped: () => stopping.signal.aborted,
       }),
     );
   } catch (error) {
-    if (stopping.signal.aborted && last !== undefined) return { counts: last, isStopped: true };
-    const sent = last === undefined || send === undefined ? "" : ` ${last.accepted.toLocaleString("en")} events were taken before.`;
+    if (stopping.signal.aborted) return { counts: last, isStopped: true };
+    const sent = send === undefined ? "" : ` ${last.accepted.toLocaleString("en")} events were taken before.`;
     if (error instanceof CsvError) throw new CommandError(`${fileName}, line ${error.line}: ${error.message}${sent}`);
     if (error instanceof ImportStoppedError) throw new CommandError(`${error.message}${sent}`);
     throw error;
@@ -355,16 +382,20 @@ async function waitUntilStored(asked: {
   context: CommandContext;
 }): Promise<void> {
   const { store, site, importId, expected, context } = asked;
+  const { terminal } = context;
   const until = performance.now() + storedWithinMs;
+  let [stored, changedAt] = [0, performance.now()];
   for (;;) {
-    const stored = await store.countStored(site, importId);
+    const found = await store.countStored(site, importId);
+    if (found > stored) [stored, changedAt] = [found, performance.now()];
     if (stored >= expected) {
-      context.terminal.out(`  ${stored.toLocaleString("en")} events can be asked for now. Import ${importId}.`);
+      terminal.out(`  ${stored.toLocaleString("en")} events can be asked for now. Import ${importId}.`);
       return;
     }
-    if (performance.now() > until) {
-      context.terminal.out(
-        `  ${stored.toLocaleString("en")} of ${expected.toLocaleString("en")} events can be asked for so far; the others are in the log, or came there twice. Import ${importId}.`,
+    // Some of them may never come: an import that was stopped has sent them already.
+    if (performance.now() > until || (stored > 0 && performance.now() > changedAt + quietMs)) {
+      terminal.out(
+        `  ${stored.toLocaleString("en")} of ${expected.toLocaleString("en")} events can be asked for so far; the others are in the log, or were in it already. Import ${importId}.`,
       );
       return;
     }

@@ -10,6 +10,7 @@ import {
   type AtomEvent,
   type ReferenceModel,
 } from "@polder/testing";
+import { askMembers, membersIn } from "./audiences.test-support.ts";
 import { sessionOf } from "./product.test-support.ts";
 
 /** What is asked of both: of the product in SQL over its tables and views, of the model over all events. */
@@ -24,6 +25,10 @@ export interface Answers {
   /** By the Monday of the first week and weeks after it. */
   retention: { [cell: string]: number };
   sessions: { [person: number]: number };
+  /** People by audience: as the definition is answered at this moment, and as the worker keeps them; and how many that are. */
+  audiences: { [audience: string]: number[] };
+  members: { [audience: string]: number[] };
+  sizes: { [audience: string]: number | undefined };
 }
 
 interface Profile {
@@ -52,10 +57,10 @@ export async function readAtoms(clickhouse: ClickHouse, site: string): Promise<M
   return new Map(rows.map(({ id, atom }) => [id, atom]));
 }
 
-export async function askProduct(clickhouse: ClickHouse, site: string): Promise<Answers> {
+export async function askProduct(clickhouse: ClickHouse, site: string, now: number): Promise<Answers> {
   const ask = <Row>(sql: string, params: { [name: string]: string | number | readonly string[] } = {}) =>
     clickhouse.query<Row>(sql, { params: { site, ...params } });
-  const [people, days, profiles, steppers, cells, visits] = await Promise.all([
+  const [people, days, profiles, steppers, cells, visits, members] = await Promise.all([
     ask<{ atom: number; person: number }>(
       "SELECT DISTINCT atom, person(atom) AS person FROM atom WHERE site = {site:String} AND person != 0",
     ),
@@ -83,6 +88,7 @@ export async function askProduct(clickhouse: ClickHouse, site: string): Promise<
     ask<{ person: number; visits: number }>(
       "SELECT person_id AS person, count() AS visits FROM sessions WHERE site = {site:String} GROUP BY person",
     ),
+    askMembers(clickhouse, site, now),
   ]);
   return {
     people: Object.fromEntries(people.map(({ atom, person }) => [atom, person])),
@@ -98,15 +104,17 @@ export async function askProduct(clickhouse: ClickHouse, site: string): Promise<
     funnel: steps.map((_, i) => steppers.filter(({ reached }) => reached > i).length),
     retention: Object.fromEntries(cells.map((cell) => [`${cell.cohort} +${cell.weeks}`, cell.people])),
     sessions: Object.fromEntries(visits.map((row) => [row.person, row.visits])),
+    ...members,
   };
 }
 
 /** @param atoms what the loader numbered each message's identity: the person is the smallest of theirs. */
-export function askModel(model: ReferenceModel, atoms: ReadonlyMap<string, number>): Answers {
+export function askModel(model: ReferenceModel, atoms: ReadonlyMap<string, number>, now: number): Answers {
   const people = new Map<AtomEvent, number>();
   const persons = new Map<number, readonly AtomEvent[]>();
+  const numberOf = (events: readonly AtomEvent[]) => Math.min(...events.map(({ id }) => atoms.get(id)!));
   for (const events of model.eventsOf.values()) {
-    const person = Math.min(...events.map(({ id }) => atoms.get(id)!));
+    const person = numberOf(events);
     persons.set(person, events);
     for (const event of events) people.set(event, person);
   }
@@ -131,6 +139,7 @@ export function askModel(model: ReferenceModel, atoms: ReadonlyMap<string, numbe
       [...retention(model)].flatMap(([cohort, weeks]) => [...weeks].map(([n, count]) => [`${cohort} +${n}`, count])),
     ),
     sessions: visits,
+    ...membersIn(model, now, (person) => numberOf(model.eventsOf.get(person)!)),
   };
 }
 

@@ -15,14 +15,17 @@ import { startEngine } from "@polder/engine";
 import { createLmdbLog } from "@polder/lmdb";
 import { createLoader, type Loader } from "@polder/loader";
 import { dayOf, type IdentityRules, type PersonDecision, type PersonEvent } from "@polder/testing";
-import { createEraser, createWorker, type Eraser, type Worker } from "@polder/worker";
+import { createAudiences, createEraser, createWorker, type Eraser, type Worker } from "@polder/worker";
 import { Registry } from "prom-client";
+import { saveAudiences } from "./audiences.test-support.ts";
 
 const silent = { info() {}, warn() {}, error() {} };
 
-/** Log, loader, engine and worker in this process, with a clock of its own. Sites are made by naming them. */
+/** Log, loader, engine and worker in this process, with a clock of its own. */
 export interface Product {
   clickhouse: ClickHouse;
+  /** A site with the fixed audiences. */
+  open(site: string): Promise<void>;
   /** As a collector appends them, and until they are loaded. */
   accept(site: string, events: readonly PersonEvent[]): Promise<void>;
   decide(site: string, decision: PersonDecision): Promise<void>;
@@ -31,8 +34,8 @@ export interface Product {
   erase(site: string, person: number): Promise<void>;
   /** Removes the rows of those who were erased. */
   purge(): Promise<void>;
-  /** Until the worker has looked at all that is new. */
-  settle(): Promise<void>;
+  /** The worker looks at all that is new, and works out audiences where it is asked to. */
+  settle(withAudiences: boolean): Promise<void>;
   restartLoader(): Promise<void>;
   /** A worker that remembers nothing. */
   restartWorker(): void;
@@ -74,6 +77,9 @@ export async function startProduct(startsAt: number): Promise<Product> {
     });
   const erasures = createErasureStore({ clickhouse });
   const newEraser = (): Eraser => createEraser({ store: erasures, now, everyMs: 0, graceMs: 0 });
+  const newAudiences = () => createAudiences({ clickhouse, sites: () => sites, now, logger: silent, everyMs: 0 });
+  let sites: { id: string; timezone: string }[] = [];
+  let audiences = newAudiences();
   let eraser = newEraser();
   let loading = startLoader();
   let worker = newWorker();
@@ -92,6 +98,11 @@ export async function startProduct(startsAt: number): Promise<Product> {
 
   return {
     clickhouse,
+    async open(site) {
+      // Of earlier sites nothing is asked any more.
+      sites = [{ id: site, timezone: "UTC" }];
+      await saveAudiences(clickhouse, site, time);
+    },
     async accept(site, events) {
       await log.append(
         "polder.events",
@@ -118,8 +129,9 @@ export async function startProduct(startsAt: number): Promise<Product> {
     async purge() {
       await eraser.tick();
     },
-    async settle() {
+    async settle(withAudiences) {
       await worker.tick();
+      if (withAudiences) await audiences.tick();
     },
     async restartLoader() {
       await stopLoader();
@@ -128,6 +140,7 @@ export async function startProduct(startsAt: number): Promise<Product> {
     restartWorker() {
       worker = newWorker();
       eraser = newEraser();
+      audiences = newAudiences();
     },
     passTime: (ms) => void (time += ms),
     now: () => time,

@@ -29,7 +29,7 @@ export interface World {
   computedTraitOf?: (person: number, name: string) => string;
 }
 
-interface Happening {
+export interface Happening {
   row: LoadedEventRow;
   time: number;
   offset: number;
@@ -54,7 +54,7 @@ export function evaluateAudience(definition: AudienceDefinition, world: World): 
 }
 
 /** In their order. Copies of an order are the first of them, with the greatest amount. */
-function happeningsOf(rows: readonly LoadedEventRow[]): Happening[] {
+export function happeningsOf(rows: readonly LoadedEventRow[]): Happening[] {
   const inOrder = rows
     .map((row) => ({
       row,
@@ -171,15 +171,15 @@ function hasSequence(condition: SequenceCondition, { happenings, world }: Case):
   return from(0, 0, 0);
 }
 
-const isNamed = (names: string | readonly string[], { row }: Happening): boolean =>
+export const isNamed = (names: string | readonly string[], { row }: Happening): boolean =>
   [names].flat().some((name) => name === "*" || name === row.name);
 
-function isIn(window: Window, { time, day }: Happening, { now }: World): boolean {
+export function isIn(window: Window, { time, day }: Happening, { now }: Pick<World, "now">): boolean {
   if (isFixedWindow(window)) return (window.from ?? "") <= day && day <= (window.to ?? "9999");
   return time > now - durationMs(window) && time <= now;
 }
 
-const fits = (filters: readonly EventFilter[] | undefined, happening: Happening): boolean =>
+export const fits = (filters: readonly EventFilter[] | undefined, happening: Happening): boolean =>
   (filters ?? []).every((filter) => {
     if ("property" in filter) {
       const texts = propertyTexts(happening.row, filter.property);
@@ -194,7 +194,7 @@ const fits = (filters: readonly EventFilter[] | undefined, happening: Happening)
   });
 
 /** One, or one of each item of the list on the way. */
-function propertyTexts(row: LoadedEventRow, property: string): string[] {
+export function propertyTexts(row: LoadedEventRow, property: string): string[] {
   let values: unknown[] = [row.properties];
   for (const segment of property.split(".")) {
     const name = segment.replace(/\[\]$/, "");
@@ -243,7 +243,7 @@ const comparesNumber = ({ is, isNot, greaterThan, atLeast, lessThan, atMost }: N
   (lessThan === undefined || number < lessThan) &&
   (atMost === undefined || number <= atMost);
 
-const numberOf = (text: string): number | undefined =>
+export const numberOf = (text: string): number | undefined =>
   /^-?\d+(?:\.\d+)?(?:e[+-]?\d+)?$/i.test(text) ? Number(text) : undefined;
 
 const lastOf = (happenings: readonly Happening[], column: "country" | "device"): string =>

@@ -42,21 +42,12 @@ export function createAudiencePreviews(clickhouse: ClickHouse): AudiencePreviews
     async preview(definition, context, { sample, timeoutMs }) {
       const { sql, params } = compileAudience(definition, context);
       const options: QueryOptions = {
-        params: { ...params, sample },
+        params,
         settings: { max_execution_time: timeoutMs / 1000, timeout_overflow_mode: "throw", max_query_size: 4_194_304 },
       };
       try {
-        const [[found], [funnel]] = await Promise.all([
-          clickhouse.query<{ people: number; chosen: number[] }>(
-            `SELECT count() AS people, arrayMap(pair -> pair.2, groupArraySorted(${sampleSize(sample)})((intHash32(person_id), person_id))) AS chosen FROM (${sql})`,
-            options,
-          ),
-          clickhouse.query<{ [purpose in Purpose]: number }>(
-            `SELECT ${purposes.map((purpose, bit) => `countIf(bitTest(mask, ${bit})) AS ${purpose}`).join(", ")} FROM ${personConsent({ people: sql })}`,
-            options,
-          ),
-        ]);
-        if (found === undefined || funnel === undefined) throw new Error("A count without a row");
+        const [found] = await clickhouse.query<PreviewRow>(previewQuery(sql, sample), options);
+        if (found === undefined) throw new Error("A count without a row");
         const facts =
           found.chosen.length === 0
             ? []
@@ -64,7 +55,7 @@ export function createAudiencePreviews(clickhouse: ClickHouse): AudiencePreviews
                 ...options,
                 params: { site: context.site, people: found.chosen },
               });
-        return { people: found.people, sample: facts, consent: funnel };
+        return { people: found.people, sample: facts, consent: consentOf(found) };
       } catch (error) {
         if (error instanceof ClickHouseQueryError && error.code === timeoutExceeded) return undefined;
         throw error;
@@ -73,7 +64,25 @@ export function createAudiencePreviews(clickhouse: ClickHouse): AudiencePreviews
   };
 }
 
-/** Of an aggregate function, so it has to stand in the statement: a whole number within bounds. */
+type PreviewRow = { people: number; chosen: number[] } & { [purpose in Purpose]: number };
+
+/** The audience is worked out once, and then stands for itself. */
+function previewQuery(audience: string, sample: number): string {
+  const members = "SELECT arrayJoin(bitmapToArray(members)) AS person_id";
+  const counts = purposes.map((purpose, bit) => `countIf(bitTest(mask, ${bit})) AS ${purpose}`).join(", ");
+  return `
+WITH (SELECT groupBitmapState(person_id) FROM (${audience})) AS members
+SELECT
+  bitmapCardinality(members) AS people,
+  (SELECT arrayMap(pair -> pair.2, groupArraySorted(${sampleSize(sample)})((intHash32(person_id), person_id))) FROM (${members})) AS chosen,
+  ${counts}
+FROM ${personConsent({ people: members })}`;
+}
+
+const consentOf = (row: PreviewRow): AudiencePreview["consent"] =>
+  Object.fromEntries(purposes.map((purpose) => [purpose, row[purpose]])) as Record<Purpose, number>;
+
+/** A parameter of an aggregate function has to stand in the statement: a whole number within bounds. */
 function sampleSize(sample: number): number {
   if (!Number.isInteger(sample) || sample < 1 || sample > 100) throw new RangeError(`A sample of ${sample} people`);
   return sample;

@@ -157,7 +157,7 @@ const numberComparison: fc.Arbitrary<NumberComparison> = fc.oneof(
 
 const duration = fc.constantFrom({ hours: 1 }, { hours: 24 }, { days: 1 }, { days: 2 }, { weeks: 1 }, { minutes: 90 });
 const days = fc.constantFrom("2026-10-17", "2026-10-23", "2026-10-24", "2026-10-25", "2026-10-26");
-const window: fc.Arbitrary<Window> = fc.oneof(
+export const window: fc.Arbitrary<Window> = fc.oneof(
   duration,
   fc.record({ from: days }),
   fc.record({ to: days }),
@@ -181,12 +181,12 @@ const filter: fc.Arbitrary<EventFilter> = fc.oneof(
     .tuple(fc.constantFrom("country", "utm_campaign", "order_id", "channel"), comparison)
     .map(([column, compared]) => ({ column, ...compared }) as EventFilter),
 );
-const where = fc.oneof(moneyFilters, fc.array(filter, { minLength: 1, maxLength: 2 }));
-const eventNames = fc.oneof(
+export const where = fc.oneof(moneyFilters, fc.array(filter, { minLength: 1, maxLength: 2 }));
+export const eventNames = fc.oneof(
   fc.constantFrom<string>(...names, "*", "Nothing"),
   fc.uniqueArray(fc.constantFrom<string>(...names), { minLength: 1, maxLength: 3 }),
 );
-const maybe = <Value>(key: string, value: fc.Arbitrary<Value>) =>
+export const maybe = <Value>(key: string, value: fc.Arbitrary<Value>) =>
   fc.oneof(fc.constant({}), value.map((each) => ({ [key]: each })));
 
 const measure = fc.oneof(

@@ -24,7 +24,7 @@ export function joinedAt(people: string): string {
       ) AS d
       INNER JOIN (
         SELECT atom, if(user_id = '', concat('device:', anonymous_id), concat('user:', user_id)) AS node FROM atom
-        WHERE site = {site:String} AND ${isAsked("person(atom)")}
+        WHERE site = {site:String} AND node IN (SELECT arrayJoin([left, right]) FROM identity_decision WHERE site = {site:String})
       ) AS a ON a.node = d.node
       GROUP BY person(a.atom)
     )

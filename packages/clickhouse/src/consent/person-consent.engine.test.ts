@@ -7,7 +7,7 @@ import { startTestDatabase, type TestDatabase } from "../test-support/start-test
 import { personConsent } from "./person-consent.ts";
 
 const seed = 20_261_123;
-const histories = 150;
+const histories = 60;
 const day = 86_400_000;
 const start = Date.parse("2026-01-05T00:00:00Z");
 const now = start + 100 * day;

@@ -26,7 +26,7 @@ const fresh = (at: string): string => `({now:Int64} - toInt64(${at}) <= term)`;
 
 // In steps: a name that stands for a long expression is put in for it at each place, and understanding the question would take longer than its answer.
 const verdicts = (people: string | undefined): string => `(
-    SELECT person_id, first_user, last_user, since_ms, named, by_law, ${each((bit) => `denied${bit}, granted${bit}`, ", ")},
+    SELECT person_id, device_id, first_user, last_user, since_ms, named, by_law, ${each((bit) => `denied${bit}, granted${bit}`, ", ")},
     ${each(
       (bit) => `granted${bit} > 0 OR ${allows("by_law", bit)} OR (denied${bit} = 0 AND (
         (${allows("by_choice", bit)} AND NOT ${refuses("by_choice_anywhere", bit)} AND (NOT is_by_yes OR (yes${bit} = 0 AND is_fresh_choice)))
@@ -39,7 +39,7 @@ const verdicts = (people: string | undefined): string => `(
         SELECT *,
         ${each((bit) => `multiIf(no${bit} > 0, no${bit}, ${signal(bit)} > yes${bit}, ${signal(bit)}, 0) AS denied${bit}`)}
         FROM (
-          SELECT person_id, first_user, last_user, since_ms, named, by_law, by_choice, by_choice_anywhere, by_key, term, is_by_yes,
+          SELECT person_id, device_id, first_user, last_user, since_ms, named, by_law, by_choice, by_choice_anywhere, by_key, term, is_by_yes,
             ${fresh("choice_at")} AS is_fresh_choice, NOT bitTest(by_key, 6) OR ${fresh("bitShiftRight(by_key, 7)")} AS is_fresh_key,
           ${each(
             (bit) => `multiIf(bitTest(anywhere${bit}, 0), bitShiftRight(anywhere${bit}, 1), bitTest(said${bit}, 0), bitShiftRight(said${bit}, 1), 0) AS no${bit},
@@ -57,12 +57,15 @@ const verdicts = (people: string | undefined): string => `(
 const signal = (bit: number): string =>
   bit === ads ? `if(yes${bit} > 0, greatest(without${bit}, taken${bit}), without${bit})` : `without${bit}`;
 
-// Two devices of one user have been together since the later of them was first seen with that user; else since all was there that joins the person.
-const together = `greatest(x.since, y.since, if(x.user = y.user AND x.user > 0 OR accounts < 2 AND (x.named = 0 OR y.named = 0), 0, if(joined_ms = 0, ${never}, joined_ms)))`;
+// Of a device as a tuple: its only user, since when, whether it is named, then these two for each purpose.
+const denied = (device: string, bit: number): string => `${device}.${2 * bit + 2}`;
+const granted = (device: string, bit: number): string => `${device}.${2 * bit + 3}`;
 
-const overruled = (bit: number): string =>
-  `arrayAll(x -> x.denied${bit} = 0 OR arrayExists(
-      y -> y.granted${bit} > x.denied${bit} AND y.granted${bit} > ${together}, devices), devices)`;
+// Two devices of one user have been together since the later of them was first seen with that user; else since all was there that joins the person.
+const together = `greatest(x.2, y.2, if(x.1 = y.1 AND x.1 > 0 OR accounts < 2 AND (x.3 = 0 OR y.3 = 0), 0, joined_ms))`;
+
+const isOverruled = (bit: number): string =>
+  `${denied("x", bit)} = 0 OR (${granted("y", bit)} > ${denied("x", bit)} AND ${granted("y", bit)} > ${together})`;
 
 /** Above 0: one of its choices is a no, or its last event was not allowed something. */
 const hasNo = `bitAnd(s.by_choice, 62) + ${askedPurposes.map((purpose) => `bitAnd(s.${purpose}, 1)`).join(" + ")}`;
@@ -79,30 +82,24 @@ export function personConsent({ people }: PersonConsentOptions = {}): string {
     GROUP BY person_id HAVING max(${hasNo}) > 0 AND min(if(s.device = 0, toUInt64(s.atom), s.device)) != max(if(s.device = 0, toUInt64(s.atom), s.device))`;
   return `(
 SELECT
-  state.person_id AS person_id,
-  toUInt8(bitAnd(bitXor(63, flags.off), bitOr(1, bitOr(bitAnd(held, ${heldByLaw}), bitAnd(allowed, bitOr(bitXor(62, denied), dispute.overruled)))))) AS mask
+  person_id,
+  toUInt8(bitAnd(bitXor(63, off), bitOr(1, bitOr(bitAnd(held, ${heldByLaw}), bitAnd(allowed, bitOr(bitXor(62, denied), overruled)))))) AS mask
 FROM (
   SELECT
-    person_id,
-    groupBitOr(${maskOf((bit) => `allows${bit}`)}) AS allowed,
-    groupBitOr(${maskOf((bit) => allows("by_law", bit))}) AS held,
-    groupBitOr(${maskOf((bit) => `denied${bit} > 0`)}) AS denied
-  FROM ${verdicts(people)}
-  GROUP BY person_id
-) AS state
-LEFT JOIN (
-  SELECT of_devices.person_id AS person_id, ${maskOf(overruled)} AS overruled
+    state.person_id AS person_id, allowed, held, denied, flags.off AS off, if(joins.joined_ms = 0, ${never}, joins.joined_ms) AS joined_ms,
+    arrayFold((all, x) -> bitAnd(all, arrayFold((some, y) -> bitOr(some, ${maskOf(isOverruled)}), devices, toUInt8(0))), devices, toUInt8(62)) AS overruled
   FROM (
     SELECT
       person_id,
+      groupBitOr(${maskOf((bit) => `allows${bit}`)}) AS allowed,
+      groupBitOr(${maskOf((bit) => allows("by_law", bit))}) AS held,
+      groupBitOr(${maskOf((bit) => `denied${bit} > 0`)}) AS denied,
       if(max(last_user) = 0, 0, if(minIf(first_user, first_user > 0) = max(last_user), 1, 2)) AS accounts,
-      groupArray(tuple(if(first_user = last_user, first_user, 0), since_ms, named, ${each((bit) => `denied${bit}, granted${bit}`, ", ")})::Tuple(
-        user UInt64, since UInt64, named UInt8, ${each((bit) => `denied${bit} UInt64, granted${bit} UInt64`, ", ")})) AS devices
-    FROM ${verdicts(disputing)}
+      groupArrayIf((if(first_user = last_user, first_user, 0), since_ms, named, ${each((bit) => `denied${bit}, granted${bit}`, ", ")}), ${isOneOf(disputing)("person_id")}) AS devices
+    FROM ${verdicts(people)}
     GROUP BY person_id
-    HAVING ${each((bit) => `(max(denied${bit}) > 0 AND max(granted${bit}) > max(denied${bit}))`, " OR ")}
-  ) AS of_devices
-  LEFT JOIN ${joinedAt(disputing)} AS joins ON joins.person_id = of_devices.person_id
-) AS dispute ON dispute.person_id = state.person_id
-LEFT JOIN ${flagsOfPeople} AS flags ON flags.person_id = state.person_id)`;
+  ) AS state
+  LEFT JOIN ${joinedAt(disputing)} AS joins ON joins.person_id = state.person_id
+  LEFT JOIN ${flagsOfPeople} AS flags ON flags.person_id = state.person_id
+))`;
 }

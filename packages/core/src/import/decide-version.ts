@@ -27,7 +27,14 @@ export function decideVersion(planned: PlannedEvent, versions: readonly StoredVe
   const send = (action: "new" | "corrected", at: number, changed: Partial<ImportEvent> = {}): Decision => {
     // What comes from the row needs no number: its time tells its versions apart.
     const number = latest === undefined || (updated === undefined && planned.isTimed) ? 0 : latest.number + 1;
-    const version: StoredVersion = { id: idOf(planned), number, fixed, content, time: at, amount: amountOf(changed, amount) };
+    const version: StoredVersion = {
+      id: idOf(planned),
+      number,
+      fixed,
+      content,
+      time: at,
+      amount: amountOf(changed, amount),
+    };
     return {
       action,
       version,

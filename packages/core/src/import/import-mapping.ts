@@ -25,7 +25,7 @@ export const mappingRule = {
     },
     constants: {
       type: "map",
-      about: "By the same words, what holds for every row, written as in a cell: { \"property:store\": \"Delft\" }.",
+      about: 'By the same words, what holds for every row, written as in a cell: { "property:store": "Delft" }.',
       default: {},
       of: { type: "text", about: "The value.", pattern: /\S/, expected: "a value" },
     },

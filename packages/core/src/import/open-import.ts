@@ -21,7 +21,12 @@ export interface OpenedImport {
 export type OpenImportResult =
   | OpenedImport
   /** `proposed`: what was found by the headers, as a beginning of a mapping. */
-  | { ok: false; faults: readonly ConfigProblem[]; headers: readonly string[]; proposed?: { [header: string]: string } };
+  | {
+      ok: false;
+      faults: readonly ConfigProblem[];
+      headers: readonly string[];
+      proposed?: { [header: string]: string };
+    };
 
 /** Reads the first line of a file and finds out what its columns hold. Rejects with a `CsvError` where it is no file of columns. */
 export async function openImport(options: {
@@ -41,7 +46,11 @@ export async function openImport(options: {
   if (parsed?.ok === false) return { ok: false, faults: parsed.faults, headers: [] };
   const stated = parsed?.mapping;
   if (stated !== undefined && stated.kind !== kind)
-    return { ok: false, faults: [{ path: "kind", message: `is ${stated.kind}, and this imports ${kind}.` }], headers: [] };
+    return {
+      ok: false,
+      faults: [{ path: "kind", message: `is ${stated.kind}, and this imports ${kind}.` }],
+      headers: [],
+    };
 
   const file = await openCsv(bytes, {
     separator: options.separator ?? stated?.separator,
@@ -53,7 +62,10 @@ export async function openImport(options: {
     const message = `have nothing for ${proposed.missing.join(", ")}, which ${kind} need.`;
     return { ok: false, faults: [{ path: "Their names", message }], headers, proposed: proposed.columns };
   }
-  const result = stated === undefined ? parseImportMapping({ kind, columns: proposed!.columns }) : { ok: true as const, mapping: stated };
+  const result =
+    stated === undefined
+      ? parseImportMapping({ kind, columns: proposed!.columns })
+      : { ok: true as const, mapping: stated };
   if (!result.ok) return { ok: false, faults: result.faults, headers, proposed: proposed!.columns };
   const { mapping } = result;
 
@@ -77,8 +89,10 @@ export async function openImport(options: {
 
 /** Why events of this mapping would not be taken with this key; undefined when they would. */
 export function importKeyFault(key: SiteKey | undefined, { origin }: ImportMapping): string | undefined {
-  if (key === undefined) return "Nobody has this key, or it no longer counts: make one with `npx polder key add server --basis contract`.";
-  if (key.kind !== "server") return "This is a public write key. The past is imported with a server key: `npx polder key add server --basis contract`.";
+  if (key === undefined)
+    return "Nobody has this key, or it no longer counts: make one with `npx polder key add server --basis contract`.";
+  if (key.kind !== "server")
+    return "This is a public write key. The past is imported with a server key: `npx polder key add server --basis contract`.";
   if (key.basis === undefined)
     return "This key has no lawful basis, and rows of a file carry no consent: every one would be dropped. Give it one, as `npx polder key add server --basis contract`.";
   if (!key.basis.purposes.includes("profile"))

@@ -26,7 +26,9 @@ const eventsOf = async (...given: Parameters<typeof planAll>): Promise<PlannedEv
     return row.events;
   });
 const faultsOf = async (...given: Parameters<typeof planAll>): Promise<string[]> =>
-  (await planAll(...given)).flatMap((row) => (row.ok ? [] : row.faults.map(({ column, reason }) => `${row.line} ${column} ${reason}`)));
+  (await planAll(...given)).flatMap((row) =>
+    row.ok ? [] : row.faults.map(({ column, reason }) => `${row.line} ${column} ${reason}`),
+  );
 const idOf = ({ record, key, fixed, content }: PlannedEvent): string => [record, key, fixed, content].join(":");
 
 describe("a row of contacts", () => {
@@ -78,7 +80,10 @@ describe("a row of contacts", () => {
 
 describe("a row of what happened", () => {
   it("is an order with its money, and its customer's address as a trait of that moment", async () => {
-    const events = await eventsOf("orders", "Bestelnummer;Klantnr;E-mailadres;Besteldatum;Totaal;Korting\nW-1;k-1;a@b.nl;1-10-2026 10:15;€ 1.059,95;2,50\n");
+    const events = await eventsOf(
+      "orders",
+      "Bestelnummer;Klantnr;E-mailadres;Besteldatum;Totaal;Korting\nW-1;k-1;a@b.nl;1-10-2026 10:15;€ 1.059,95;2,50\n",
+    );
     expect(events.map(({ event, time }) => ({ ...event, time: new Date(time).toISOString() }))).toEqual([
       { type: "identify", userId: "k-1", traits: { email: "a@b.nl" }, time: "2026-10-01T08:15:00.000Z" },
       {
@@ -92,7 +97,11 @@ describe("a row of what happened", () => {
   });
 
   it("is of the currency that it names: its column, its cell, the mapping, the site", async () => {
-    const mapping = { kind: "orders", columns: { o: "order_id", t: "time", b: "total", v: "currency" }, currency: "CHF" };
+    const mapping = {
+      kind: "orders",
+      columns: { o: "order_id", t: "time", b: "total", v: "currency" },
+      currency: "CHF",
+    };
     const text = "o,t,b,v\n1,2026-10-01,5,usd\n2,2026-10-01,£5,\n3,2026-10-01,5,\n";
     const currencies = (await eventsOf("orders", text, mapping)).map(({ event }) => event.properties!["currency"]);
     expect(currencies).toEqual(["USD", "GBP", "CHF"]);
@@ -102,7 +111,10 @@ describe("a row of what happened", () => {
   });
 
   it("is a refund, whatever sign its amount has", async () => {
-    const events = await eventsOf("returns", "return id,order id,date,amount\nR-1,W-1,2026-10-02,-12.50\nR-2,W-1,2026-10-02,12.50\n");
+    const events = await eventsOf(
+      "returns",
+      "return id,order id,date,amount\nR-1,W-1,2026-10-02,-12.50\nR-2,W-1,2026-10-02,12.50\n",
+    );
     expect(events.map(({ event, amount }) => [event.event, event.properties!["total"], amount])).toEqual([
       ["Order Refunded", 12.5, "12.5"],
       ["Order Refunded", 12.5, "12.5"],
@@ -122,12 +134,20 @@ describe("a row of what happened", () => {
   });
 
   it("is a call at its end, with a reference to its recording", async () => {
-    const [call] = await eventsOf("calls", "call id,user id,start,duration,recording\nc-1,k-1,2026-10-01T10:00:00Z,1:30,archive://c-1.ogg\n");
+    const [call] = await eventsOf(
+      "calls",
+      "call id,user id,start,duration,recording\nc-1,k-1,2026-10-01T10:00:00Z,1:30,archive://c-1.ogg\n",
+    );
     expect(call).toMatchObject({
       time: Date.parse("2026-10-01T10:01:30Z"),
       event: {
         event: "Call Completed",
-        properties: { call_id: "c-1", duration_seconds: 90, recording: "archive://c-1.ogg", started_at: "2026-10-01T10:00:00.000Z" },
+        properties: {
+          call_id: "c-1",
+          duration_seconds: 90,
+          recording: "archive://c-1.ogg",
+          started_at: "2026-10-01T10:00:00.000Z",
+        },
       },
     });
   });
@@ -182,7 +202,9 @@ it("gives back every order, whatever conventions its file was written by", async
       id: fc.stringMatching(/^[A-Z]{1,3}-[1-9]\d{0,5}$/),
       ms: fc.integer({ min: Date.UTC(2015, 0, 1) / 60_000, max: asOf / 60_000 }).map((minutes) => minutes * 60_000),
       cents: fc.integer({ min: 0, max: 99_999_999 }),
-      note: fc.string({ minLength: 1, maxLength: 12 }).filter((text) => text.trim() !== "" && /^[ -~]*$/.test(text) && !/^'|^="/.test(text.trim())),
+      note: fc
+        .string({ minLength: 1, maxLength: 12 })
+        .filter((text) => text.trim() !== "" && /^[ -~]*$/.test(text) && !/^'|^="/.test(text.trim())),
     }),
     { minLength: 1, maxLength: 8 },
   );
@@ -227,7 +249,12 @@ it("gives back every order, whatever conventions its file was written by", async
       const events = await eventsOf("orders", Buffer.from(text, encoding as BufferEncoding), mapping);
       for (const [index, { ms, cents, id, note }] of all.entries()) {
         const { event, time } = events[index]!;
-        expect(event.properties).toEqual({ order_id: id, total: cents / 100, currency: "EUR", note: `é ${note}`.trim() });
+        expect(event.properties).toEqual({
+          order_id: id,
+          total: cents / 100,
+          currency: "EUR",
+          note: `é ${note}`.trim(),
+        });
         // An hour that clocks show twice is the first of the two.
         if (date === "local") expect(local.format(time)).toBe(local.format(ms));
         else expect(time).toBe(ms);

@@ -21,7 +21,13 @@ import {
   type Read,
 } from "./read-values.ts";
 
-export type RowReason = CellReason | "missing_cell" | "too_few_cells" | "too_many_cells" | "no_person" | "negative_amount";
+export type RowReason =
+  | CellReason
+  | "missing_cell"
+  | "too_few_cells"
+  | "too_many_cells"
+  | "no_person"
+  | "negative_amount";
 
 export interface RowFault {
   /** Header of the column; empty when it is the row as a whole. */
@@ -175,11 +181,7 @@ const neededOwn = (kind: ImportKind, to: string): boolean => needs[kind].include
 const headerOf = ({ columns }: ImportMapping, name: string): string =>
   Object.keys(columns).find((header) => columns[header] === name) ?? "";
 
-function readAs(
-  { type, to }: Target,
-  text: string,
-  conventions: Conventions,
-): Read<string | number | boolean | Money> {
+function readAs({ type, to }: Target, text: string, conventions: Conventions): Read<string | number | boolean | Money> {
   switch (type) {
     case "id": {
       const id = readId(text);
@@ -215,8 +217,13 @@ function readAs(
 
 function checkTime(ms: number, now: number): Omit<RowFault, "column"> | undefined {
   if (ms > now + maxAheadMs)
-    return { reason: "time_out_of_range", detail: "This is in the future: is the day before the month, or the zone another?" };
-  return ms < earliestMs ? { reason: "time_out_of_range", detail: "Nothing is kept from before 1970-01-03." } : undefined;
+    return {
+      reason: "time_out_of_range",
+      detail: "This is in the future: is the day before the month, or the zone another?",
+    };
+  return ms < earliestMs
+    ? { reason: "time_out_of_range", detail: "Nothing is kept from before 1970-01-03." }
+    : undefined;
 }
 
 function keep(cells: Cells, { to }: Target, value: string | number | boolean | Money): void {

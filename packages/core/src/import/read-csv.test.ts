@@ -83,7 +83,10 @@ describe("a file", () => {
   });
 
   it("ends, with the line, where a quote is never closed; and says so of one that would take the memory", async () => {
-    expect(await failure('a,b\n1,2\n3,"four\n5,6\n')).toMatchObject({ line: 3, message: expect.stringContaining("never closed") as string });
+    expect(await failure('a,b\n1,2\n3,"four\n5,6\n')).toMatchObject({
+      line: 3,
+      message: expect.stringContaining("never closed") as string,
+    });
     const long = await failure(utf8(`a,b\n1,"${"x\n".repeat(1024 * 1024)}`), 64 * 1024);
     expect(long).toMatchObject({ line: 2, message: expect.stringContaining("longer than") as string });
   });
@@ -122,9 +125,17 @@ describe("how a file is written", () => {
 
 it("gives back what was written, whatever is in it, in whatever pieces it comes", async () => {
   const cell = fc
-    .string({ unit: fc.oneof(fc.constantFrom(",", ";", '"', "\n", "\r\n", "\t", " ", "é", "€", "x", "1"), fc.string({ minLength: 1, maxLength: 1 })), maxLength: 8 })
+    .string({
+      unit: fc.oneof(
+        fc.constantFrom(",", ";", '"', "\n", "\r\n", "\t", " ", "é", "€", "x", "1"),
+        fc.string({ minLength: 1, maxLength: 1 }),
+      ),
+      maxLength: 8,
+    })
     .filter((text) => !text.includes("\ufffd"));
-  const row = fc.array(cell, { minLength: 3, maxLength: 3 }).filter((cells) => cells.some((each) => each.trim() !== ""));
+  const row = fc
+    .array(cell, { minLength: 3, maxLength: 3 })
+    .filter((cells) => cells.some((each) => each.trim() !== ""));
   const quoted = (text: string): string => `"${text.replaceAll('"', '""')}"`;
   await checkAsyncProperty(
     fc.asyncProperty(

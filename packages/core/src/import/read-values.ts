@@ -80,7 +80,10 @@ export function readPhone(text: string, { phoneCode }: Pick<Conventions, "phoneC
       "damaged_by_spreadsheet",
       "A spreadsheet has rounded this number: export the file again, with the column as text.",
     );
-  const bare = text.replace(/^tel:/i, "").replace(/\(0\)/, "").replaceAll(/[\s().\-/\u2010-\u2015]/g, "");
+  const bare = text
+    .replace(/^tel:/i, "")
+    .replace(/\(0\)/, "")
+    .replaceAll(/[\s().\-/\u2010-\u2015]/g, "");
   const international = bare.replace(/^00(?=[1-9])/, "+");
   const number =
     phoneCode !== undefined && /^0[1-9]/.test(international) ? `+${phoneCode}${international.slice(1)}` : international;
@@ -91,7 +94,8 @@ export function readPhone(text: string, { phoneCode }: Pick<Conventions, "phoneC
 
 const iso = /^(\d{4})[-/](\d{1,2})[-/](\d{1,2})(?:[T ]+(.+))?$/i;
 const dayOrMonthFirst = /^(\d{1,2})([-./])(\d{1,2})\2(\d{4})(?:[T ,]+(.+))?$/i;
-const clock = /^(\d{1,2})[:.](\d{2})(?:[:.](\d{2})(?:[.,](\d{1,9}))?)?\s*([ap])?\.?m?\.?\s*(?:(Z|UTC|GMT)|([+-])(\d{2}):?(\d{2})?)?$/i;
+const clock =
+  /^(\d{1,2})[:.](\d{2})(?:[:.](\d{2})(?:[.,](\d{1,9}))?)?\s*([ap])?\.?m?\.?\s*(?:(Z|UTC|GMT)|([+-])(\d{2}):?(\d{2})?)?$/i;
 
 interface Day {
   year: number;
@@ -219,7 +223,10 @@ export interface Money {
 
 /** An amount, with its currency before or after it where it states one. */
 export function readMoney(text: string, conventions: Pick<Conventions, "decimal">): Read<Money> {
-  const parts = /^(-?)\s*([^\d\s.,+'’-]{0,4})\s*([-+]?[\d.,\s\u00a0\u2009\u202f'’]*\d(?:[.,]-{1,2})?)\s*([^\d\s.,+'’-]{0,4})$/.exec(text);
+  const parts =
+    /^(-?)\s*([^\d\s.,+'’-]{0,4})\s*([-+]?[\d.,\s\u00a0\u2009\u202f'’]*\d(?:[.,]-{1,2})?)\s*([^\d\s.,+'’-]{0,4})$/.exec(
+      text,
+    );
   if (parts === null) return fault("not_a_number", "Write an amount, as 1234.56, 1.234,56 or € 59,95.");
   const [, minus, before = "", digits = "", after = ""] = parts;
   if (before !== "" && after !== "") return fault("not_a_number", "Write an amount with one currency.");
@@ -238,8 +245,7 @@ export function readMoney(text: string, conventions: Pick<Conventions, "decimal"
 /** Seconds. */
 export function readDuration(text: string, conventions: Pick<Conventions, "decimal">): Read<number> {
   const parts = /^(?:(\d{1,4}):)?(\d{1,4}):(\d{2})$/.exec(text);
-  if (parts !== null)
-    return read((Number(parts[1] ?? 0) * 60 + Number(parts[2])) * 60 + Number(parts[3]));
+  if (parts !== null) return read((Number(parts[1] ?? 0) * 60 + Number(parts[2])) * 60 + Number(parts[3]));
   const seconds = readNumber(text.replace(/\s*s(?:ec(?:onds?|onden)?)?\.?$/i, ""), conventions);
   return seconds.ok && !seconds.value.startsWith("-")
     ? read(Number(seconds.value))

@@ -23,7 +23,7 @@ function createTables() {
     const [mark, record, key, number, fixed = "", content = ""] = messageId.split(":");
     if (mark !== "import") return undefined;
     const isMoney = event === "Order Completed" || event === "Order Refunded";
-    const amount = isMoney ? String(properties!["total"]) : "0";
+    const amount = isMoney ? String(properties!["total"] as number) : "0";
     return { id: `${record}:${key}`, number: Number(number), fixed, content, time: Date.parse(timestamp), amount };
   };
   const store: ImportStore = {
@@ -51,17 +51,20 @@ function createTables() {
     orders() {
       const orders: { [id: string]: { amount: number; refunded: number } } = {};
       for (const { event, properties } of events()) {
-        const id = String(properties!["order_id"] as string);
+        const id = properties!["order_id"] as string;
         const order = (orders[id] ??= { amount: 0, refunded: 0 });
         if (event === "Order Completed") order.amount = Math.max(order.amount, properties!["total"] as number);
-        if (event === "Order Refunded") order.refunded = Math.round((order.refunded + (properties!["total"] as number)) * 100) / 100;
+        if (event === "Order Refunded")
+          order.refunded = Math.round((order.refunded + (properties!["total"] as number)) * 100) / 100;
       }
       return orders;
     },
     /** As the view `people` has them. */
     traits() {
       const traits: { [id: string]: { [name: string]: unknown } } = {};
-      for (const { userId = "", traits: stated } of events().toSorted((a, b) => Date.parse(a.timestamp) - Date.parse(b.timestamp)))
+      for (const { userId = "", traits: stated } of events().toSorted(
+        (a, b) => Date.parse(a.timestamp) - Date.parse(b.timestamp),
+      ))
         Object.assign((traits[userId] ??= {}), stated);
       return traits;
     },
@@ -80,7 +83,16 @@ interface Given {
   remembered?: number;
 }
 
-async function importText({ tables, text, kind = "orders", asOf = day(20), stopAfter = Infinity, isDryRun = false, batch = 3, remembered = 100 }: Given) {
+async function importText({
+  tables,
+  text,
+  kind = "orders",
+  asOf = day(20),
+  stopAfter = Infinity,
+  isDryRun = false,
+  batch = 3,
+  remembered = 100,
+}: Given) {
   async function* bytes() {
     yield new TextEncoder().encode(text);
   }
@@ -112,13 +124,16 @@ async function importText({ tables, text, kind = "orders", asOf = day(20), stopA
 }
 
 const header = "order id,date,total,store\n";
-const order = (id: number, total: number, store = "web"): string => `${id},2026-10-0${(id % 9) + 1},${total.toFixed(2)},${store}\n`;
+const order = (id: number, total: number, store = "web"): string =>
+  `${id},2026-10-0${(id % 9) + 1},${total.toFixed(2)},${store}\n`;
 
 describe("a file", () => {
   it("is sent once, with marks at both ends; a second time nothing is sent at all", async () => {
     const tables = createTables();
     const text = header + order(1, 5) + order(2, 6) + order(3, 7) + order(4, 8);
-    expect(await importText({ tables, text })).toMatchObject({ counts: { rows: 4, events: { new: 4, corrected: 0, known: 0 }, accepted: 4 } });
+    expect(await importText({ tables, text })).toMatchObject({
+      counts: { rows: 4, events: { new: 4, corrected: 0, known: 0 }, accepted: 4 },
+    });
     tables.load();
     expect(tables.marks().map(({ event }) => event)).toEqual(["Import Started", "Import Finished"]);
     expect(tables.events().map(({ properties }) => properties)).toContainEqual({
@@ -130,7 +145,9 @@ describe("a file", () => {
       import_line: 3,
     });
     const before = tables.events();
-    expect(await importText({ tables, text })).toMatchObject({ counts: { events: { new: 0, corrected: 0, known: 4 }, accepted: 0 } });
+    expect(await importText({ tables, text })).toMatchObject({
+      counts: { events: { new: 0, corrected: 0, known: 4 }, accepted: 0 },
+    });
     tables.load();
     expect(tables.events()).toEqual(before);
     expect(tables.marks()).toHaveLength(2);
@@ -180,11 +197,17 @@ describe("a corrected row", () => {
   it("that says something else of the same order is an update, which counts for nothing", async () => {
     const { tables } = await given(header + order(1, 5), header + order(1, 5, "Delft"));
     expect(tables.events().map(({ event }) => event)).toEqual(["Order Completed", "Order Updated"]);
-    expect(tables.events()[1]).toMatchObject({ timestamp: new Date(day(12)).toISOString(), properties: { store: "Delft" } });
+    expect(tables.events()[1]).toMatchObject({
+      timestamp: new Date(day(12)).toISOString(),
+      properties: { store: "Delft" },
+    });
   });
 
   it("with another time, person or currency is refused: no event can take the first one back", async () => {
-    const { refused } = await given(`${header}1,2026-10-01,5,web\n2,2026-10-01,5,web\n`, `${header}1,2026-10-02,5,web\n2,2026-10-01,USD 5,web\n`);
+    const { refused } = await given(
+      `${header}1,2026-10-01,5,web\n2,2026-10-01,5,web\n`,
+      `${header}1,2026-10-02,5,web\n2,2026-10-01,USD 5,web\n`,
+    );
     expect(refused).toEqual(["2 not_correctable", "3 not_correctable"]);
   });
 
@@ -196,12 +219,18 @@ describe("a corrected row", () => {
     await importText({ tables, text: row("8.10"), kind: "returns", asOf: day(13) });
     tables.load();
     expect(tables.orders()["1"]!.refunded).toBe(8.1);
-    expect((await importText({ tables, text: row("8"), kind: "returns", asOf: day(14) })).refused).toEqual(["2 amount_lowered"]);
+    expect((await importText({ tables, text: row("8"), kind: "returns", asOf: day(14) })).refused).toEqual([
+      "2 amount_lowered",
+    ]);
   });
 
   it("of a ticket that has closed since adds that it closed, and opens it no second time", async () => {
     const tickets = "ticket id,opened at,closed at,subject\n";
-    const { tables } = await given(`${tickets}T-1,2026-10-01,,Late\n`, `${tickets}T-1,2026-10-01,2026-10-03,Late\n`, "tickets");
+    const { tables } = await given(
+      `${tickets}T-1,2026-10-01,,Late\n`,
+      `${tickets}T-1,2026-10-01,2026-10-03,Late\n`,
+      "tickets",
+    );
     expect(tables.events().map(({ event }) => event)).toEqual(["Ticket Opened", "Ticket Closed"]);
   });
 
@@ -219,7 +248,9 @@ const steps = fc.array(
   fc.record({
     /** By id of an order, what it is worth from now on. */
     raised: fc.array(fc.tuple(fc.integer({ min: 1, max: 12 }), fc.integer({ min: 1, max: 500 })), { maxLength: 6 }),
-    moved: fc.array(fc.tuple(fc.integer({ min: 1, max: 12 }), fc.constantFrom("web", "Delft", "Gouda")), { maxLength: 4 }),
+    moved: fc.array(fc.tuple(fc.integer({ min: 1, max: 12 }), fc.constantFrom("web", "Delft", "Gouda")), {
+      maxLength: 4,
+    }),
     stops: fc.array(fc.integer({ min: 1, max: 4 }), { maxLength: 3 }),
     isShuffled: fc.boolean(),
     batch: fc.integer({ min: 1, max: 5 }),
@@ -236,7 +267,10 @@ it("comes to what the last file says, however often it was stopped and run again
       for (const [index, { raised, moved, stops, isShuffled, batch, remembered }] of all.entries()) {
         for (const [id, cents] of raised) {
           const known = wanted.get(id);
-          wanted.set(id, { store: known?.store ?? "web", total: Math.round(((known?.total ?? 0) + cents / 100) * 100) / 100 });
+          wanted.set(id, {
+            store: known?.store ?? "web",
+            total: Math.round(((known?.total ?? 0) + cents / 100) * 100) / 100,
+          });
         }
         for (const [id, store] of moved) if (wanted.has(id)) wanted.set(id, { ...wanted.get(id)!, store });
         if (wanted.size === 0) continue;
@@ -261,7 +295,9 @@ it("comes to what the last file says, however often it was stopped and run again
       );
       const stores = new Map<string, unknown>();
       for (const { properties } of tables.events()) stores.set(properties!["order_id"] as string, properties!["store"]);
-      expect(Object.fromEntries(stores)).toEqual(Object.fromEntries([...wanted].map(([id, { store }]) => [String(id), store])));
+      expect(Object.fromEntries(stores)).toEqual(
+        Object.fromEntries([...wanted].map(([id, { store }]) => [String(id), store])),
+      );
     }),
     60,
   );

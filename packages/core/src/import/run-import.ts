@@ -63,6 +63,16 @@ export interface ImportOutcome {
   isStopped: boolean;
 }
 
+/** Before the first row. */
+export const noCounts = (): ImportCounts => ({
+  rows: 0,
+  refusedRows: 0,
+  events: { new: 0, corrected: 0, known: 0 },
+  accepted: 0,
+  nobody: 0,
+  people: { new: 0, known: 0, isAtLeast: false },
+});
+
 /**
  * Reads rows, looks up what of them was stated before, and sends the rest. What is in memory does not grow with the file. Begun again at any point it
  * sends the same events under the same ids. Rejects where the file breaks off, the store is away, or the collector takes nothing any more.
@@ -70,14 +80,7 @@ export interface ImportOutcome {
 export async function runImport(options: ImportRunOptions): Promise<ImportOutcome> {
   const { rows, plan, site, store, send, asOf, mark, now, onRefused, onPlanned, onProgress, isStopped } = options;
   const { eventsPerBatch = 1_000, remembered = 100_000, people: maxPeople = 500_000 } = options.limits ?? {};
-  const counts: ImportCounts = {
-    rows: 0,
-    refusedRows: 0,
-    events: { new: 0, corrected: 0, known: 0 },
-    accepted: 0,
-    nobody: 0,
-    people: { new: 0, known: 0, isAtLeast: false },
-  };
+  const counts = noCounts();
   const recent = createMemory(remembered);
   const people = send === undefined ? createPeopleCounter(site, store, counts.people, maxPeople) : undefined;
   let lastRefusedLine = 0;
@@ -107,7 +110,8 @@ export async function runImport(options: ImportRunOptions): Promise<ImportOutcom
       const { line, versions } = recent.get(id) ?? { line: 0, versions: stored.get(id) ?? [] };
       const decision = decideVersion(each, versions, asOf);
       if (decision.action === "known") counts.events.known++;
-      else if (decision.action === "refused") refuse({ line: each.line, column: "", reason: decision.reason, detail: decision.detail });
+      else if (decision.action === "refused")
+        refuse({ line: each.line, column: "", reason: decision.reason, detail: decision.detail });
       else if (line !== 0 && each.updated !== undefined)
         refuse({
           line: each.line,

@@ -12,7 +12,8 @@ const eventOf = (n: number, size = 0): ImportEvent => ({
   timestamp: "2026-11-22T20:15:00.000Z",
   properties: { text: "x".repeat(size) },
 });
-const events = (count: number, size?: number): ImportEvent[] => Array.from({ length: count }, (_, n) => eventOf(n, size));
+const events = (count: number, size?: number): ImportEvent[] =>
+  Array.from({ length: count }, (_, n) => eventOf(n, size));
 
 /** A collector that says what it is told, in turn, and then takes everything; `refuses` are the ids it takes never. */
 function build(says: Say[] = [], { refuses = [] as string[], maxEventsPerSecond = 1e9 } = {}) {
@@ -29,9 +30,15 @@ function build(says: Say[] = [], { refuses = [] as string[], maxEventsPerSecond 
       requests.push(ids);
       const said = says.shift() ?? 200;
       if (said === "cut") throw new Error("the connection was cut");
-      const { status, retryAfter, text } = typeof said === "number" ? { status: said, retryAfter: undefined, text: undefined } : said;
-      const rejected = ids.flatMap((id, index) => (refuses.includes(id) ? [{ index, messageId: id, reason: "no_consent", detail: "No." }] : []));
-      const answer = status < 300 ? { accepted: ids.length - rejected.length, rejected } : { code: "c", message: "It says why.", docs: "" };
+      const { status, retryAfter, text } =
+        typeof said === "number" ? { status: said, retryAfter: undefined, text: undefined } : said;
+      const rejected = ids.flatMap((id, index) =>
+        refuses.includes(id) ? [{ index, messageId: id, reason: "no_consent", detail: "No." }] : [],
+      );
+      const answer =
+        status < 300
+          ? { accepted: ids.length - rejected.length, rejected }
+          : { code: "c", message: "It says why.", docs: "" };
       return { status, retryAfter, text: text ?? JSON.stringify(answer) };
     },
     async pause(ms) {
@@ -60,7 +67,7 @@ it("sends as many at once as a request holds, each once, with what they have in 
 it("sends the same again after a cut, a 429 and a 503, not before it may, and takes 202 for an answer", async () => {
   const { send, requests, pauses } = build(["cut", { status: 429, retryAfter: "7" }, 503, 202]);
   expect(await send(events(2))).toEqual({ accepted: 2, refused: [] });
-  expect(requests).toEqual(Array(4).fill(["m-0", "m-1"]));
+  expect(requests).toEqual(Array.from({ length: 4 }, () => ["m-0", "m-1"]));
   expect(pauses).toEqual([500, 7_000, 2_000]);
 });
 
@@ -75,14 +82,20 @@ it("halves what is too large, and refuses the one that is too large alone", asyn
 
 it("says which were refused, by their place among all", async () => {
   const { send } = build([], { refuses: ["m-1500"] });
-  expect(await send(events(1_600))).toEqual({ accepted: 1_599, refused: [{ index: 1_500, reason: "no_consent", detail: "No." }] });
+  expect(await send(events(1_600))).toEqual({
+    accepted: 1_599,
+    refused: [{ index: 1_500, reason: "no_consent", detail: "No." }],
+  });
 });
 
-it.each([400, 401, 403, 404, 415])("ends at a %i with the collector's words, and does not try again", async (status) => {
-  const { send, requests } = build([status]);
-  await expect(send(events(1))).rejects.toThrow("It says why.");
-  expect(requests).toHaveLength(1);
-});
+it.each([400, 401, 403, 404, 415])(
+  "ends at a %i with the collector's words, and does not try again",
+  async (status) => {
+    const { send, requests } = build([status]);
+    await expect(send(events(1))).rejects.toThrow("It says why.");
+    expect(requests).toHaveLength(1);
+  },
+);
 
 it("ends when nothing takes events for ten minutes, and when what answers is no collector", async () => {
   const away = build(Array<Say>(200).fill("cut"));

@@ -55,7 +55,9 @@ export function createImportSender(deps: ImportSenderDeps): ImportSend {
     const body = `{"context":${JSON.stringify(context)},"batch":[${events.join(",")}]}`;
     const beganAt = clock();
     for (let waitMs = firstPauseMs; ; waitMs = Math.min(waitMs * 2, longestPauseMs)) {
-      const answer = await post(body).catch((error: unknown) => (error instanceof Error ? error : new Error(String(error))));
+      const answer = await post(body).catch((error: unknown) =>
+        error instanceof Error ? error : new Error(String(error)),
+      );
       if (!(answer instanceof Error)) {
         const { status, text } = answer;
         if (status === 200 || status === 202) return readAnswer(text);
@@ -81,14 +83,17 @@ export function createImportSender(deps: ImportSenderDeps): ImportSend {
         refused: answer.rejected.map(({ index, reason, detail }) => ({ index: from + index, reason, detail })),
       };
     if (texts.length === 1)
-      return { accepted: 0, refused: [{ index: from, reason: "event_too_large", detail: "The row holds more than an event may." }] };
+      return {
+        accepted: 0,
+        refused: [{ index: from, reason: "event_too_large", detail: "The row holds more than an event may." }],
+      };
     const half = texts.length >> 1;
     return joined(await sendSome(texts.slice(0, half), from), await sendSome(texts.slice(half), from + half));
   }
 
   return async (events) => {
     let outcome: SendOutcome = { accepted: 0, refused: [] };
-    for (let at = 0; at < events.length; ) {
+    for (let at = 0; at < events.length;) {
       const texts: string[] = [];
       let bytes = 0;
       while (at + texts.length < events.length && texts.length < limits.maxEventsPerRequest) {

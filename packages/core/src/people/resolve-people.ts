@@ -331,13 +331,14 @@ function judgeByConfirmation(read: readonly ReadEdge<IdentityEdge>[], { trustsFo
     isContact && edge.outcome !== "revoked" && edge.outcome !== "blocked";
   const inBrowser = ({ edge, right }: ReadEdge<IdentityEdge>): string =>
     JSON.stringify([right, edge.edge!.anonymousId]);
-  const confirmed = new Set(
-    read.filter((one) => isThere(one) && one.edge.edge!.rule !== "form").map((one) => inBrowser(one)),
-  );
+  // A user id that stands for nobody is no login: whoever types somebody's address on a page that sends `null` would become them.
+  const isForm = ({ edge, left }: ReadEdge<IdentityEdge>): boolean =>
+    edge.edge!.rule === "form" || (edge.edge!.rule === "login" && left.startsWith("device:"));
+  const confirmed = new Set(read.filter((one) => isThere(one) && !isForm(one)).map((one) => inBrowser(one)));
   for (const one of read) {
     if (!isThere(one)) continue;
-    const { rule, anonymousId } = one.edge.edge!;
-    one.isConfirmed = rule !== "form" || trustsForms || (anonymousId !== "" && confirmed.has(inBrowser(one)));
+    const { anonymousId } = one.edge.edge!;
+    one.isConfirmed = !isForm(one) || trustsForms || (anonymousId !== "" && confirmed.has(inBrowser(one)));
     if (!one.isConfirmed && isOpen(one)) one.edge.outcome = "unconfirmed";
   }
 }

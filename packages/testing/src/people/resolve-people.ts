@@ -73,7 +73,12 @@ export function resolvePeople(
 
   // Every edge: logins (device to user), strong ones, and contacts.
   const logins: Tie[] = [];
-  const strong = manual.map(({ node, other }): readonly [string, string] => [node, other]);
+  const isNode = (node: string) => !isBlocked(node.slice(node.indexOf(":") + 1), blocked);
+  const strong = manual
+    .filter(({ node, other }) => isNode(node) && isNode(other))
+    .map(({ node, other }): readonly [string, string] => [node, other]);
+  // Whoever merges a device with a user that was not seen yet says whose it is.
+  const usersByHand = strong.flat().filter((node) => node.startsWith("user:"));
   const contacts: ContactTie[] = [];
   for (const [i, event] of events.entries()) {
     const { user, device, own } = nodes[i]!;
@@ -100,7 +105,8 @@ export function resolvePeople(
   // S1: strong edges. An account is a component with a user in it.
   const { find, join } = createUnion();
   for (const [left, right] of strong) join(left, right);
-  let accounts = new Set([...known].filter((node) => node?.startsWith("user:")).map((node) => find(node!)));
+  const users = [...known].filter((node) => node?.startsWith("user:")).concat(usersByHand);
+  let accounts = new Set(users.map((node) => find(node!)));
 
   // S2: a component without a user goes to the one account that its devices logged in to; to none where there are two.
   const overUsers = overLimit(logins, limits.user_id);
