@@ -171,3 +171,15 @@ for (const colorScheme of ["light", "dark"] as const) {
     });
   }
 }
+
+test("who comes into an audience is told on the page while it is open, and counted", async ({ page }) => {
+  await page.goto(stack.apiUrl);
+  const anonymousId = "live-newcomer";
+  await post({ type: "page", anonymousId, properties: { url: `${stack.shopUrl}/tulips` } });
+  const panel = page.getByRole("region", { name: "Audiences", exact: true });
+  const changes = panel.getByRole("listitem");
+  await expect(changes.filter({ hasText: "came into New visitors" }).first()).toBeVisible({ timeout: 40_000 });
+  const row = panel.getByRole("row").filter({ hasText: "New visitors" });
+  await expect(row.getByRole("cell")).toHaveText(/^[1-9]\d*$/);
+  expect(await accessibilityFaults(page)).toEqual([]);
+});

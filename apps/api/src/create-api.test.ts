@@ -140,7 +140,7 @@ it("describes its routes from the schemas that check them", async () => {
     "/v1/summary",
   ]);
   const person = document.paths["/v1/people/{id}"]!.get;
-  expect(person.parameters?.map(({ name }) => name).toSorted()).toEqual(["by", "id", "site"]);
+  expect(person.parameters?.map(({ name }) => name).toSorted()).toEqual(["by", "id", "purposes", "site"]);
   expect(person.parameters?.find(({ name }) => name === "by")?.schema).toMatchObject({
     enum: ["any", "user", "anonymous", "person", "email_hash"],
     default: "any",
@@ -159,7 +159,13 @@ it("answers to local names only while it needs no token", async () => {
 
 it("needs the token when there is one, for everything that shows people", async () => {
   const { app } = build({ adminToken: "right" });
-  for (const path of ["/v1/people/device-1", "/v1/people/device-1/timeline", "/v1/summary", "/v1/audiences/today", "/v1/live"]) {
+  for (const path of [
+    "/v1/people/device-1",
+    "/v1/people/device-1/timeline",
+    "/v1/summary",
+    "/v1/audiences/today",
+    "/v1/live",
+  ]) {
     expect((await app.request(path)).status, path).toBe(401);
     expect((await app.request(path, { headers: { authorization: "Bearer wrong" } })).status, path).toBe(401);
     expect((await app.request(path, { headers: { authorization: "Bearer right" } })).status, path).toBe(200);
@@ -210,7 +216,9 @@ it("asks for the page of a timeline as it was asked for", async () => {
   const { app, store } = build();
   const first = (await json(app.request("/v1/people/device-1/timeline"))) as { next: string; events: unknown[] };
   expect(first).toMatchObject({ person: 64, site: "shop", next: "1795000000000-3-12" });
-  expect(first.events).toMatchObject([{ id: "3:12", purposes: ["measurement", "profile"], properties: { price: 12.5 } }]);
+  expect(first.events).toMatchObject([
+    { id: "3:12", purposes: ["measurement", "profile"], properties: { price: 12.5 } },
+  ]);
   await app.request(`/v1/people/device-1/timeline?before=${first.next}&limit=7&type=track&name=Order%20Completed`);
   expect(store.timelineQuestions).toEqual([
     { limit: 50 },
@@ -223,9 +231,15 @@ it("asks for the page of a timeline as it was asked for", async () => {
   ]);
 });
 
-it("says of a trait whose word it is", async () => {
+it("says of a trait whose word it is, and what is allowed when that is asked", async () => {
   expect(await json(build().app.request("/v1/people/device-1"))).toMatchObject({
     traits: [{ name: "email", origin: "declared", party: "zero" }],
     next: "1795000000000-3-12",
   });
+  const asked = (await json(build().app.request("/v1/people/device-1?purposes=true"))) as object;
+  expect(asked).toMatchObject({
+    purposes: [{ purpose: "ads", isAllowed: false, why: "denied", device: "device:device-1" }],
+  });
+  expect(v.parse(profileSchemas.profile, asked)).toEqual(asked);
+  expect(await json(build().app.request("/v1/people/device-1"))).not.toHaveProperty("purposes");
 });

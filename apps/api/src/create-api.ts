@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { AddressInfo } from "node:net";
 import { createAdaptorServer } from "@hono/node-server";
 import { sValidator } from "@hono/standard-validator";
-import { ClickHouseQueryError, type ReadQueries } from "@polder/clickhouse";
+import { ClickHouseQueryError, type DuplicateQueries, type ReadQueries } from "@polder/clickhouse";
 import { createProxyCheck, errorKind, requestIdOf, type Logger } from "@polder/core";
 import { Hono, type Context } from "hono";
 import { HTTPException } from "hono/http-exception";
@@ -18,8 +18,9 @@ import { addImportRoutes, type ImportRoutesOptions } from "./imports/import-rout
 import { createLiveFeed } from "./live/create-live-feed.ts";
 import { liveStream } from "./live/live-stream.ts";
 import { isLoopback } from "./local-host.ts";
+import { addFlagRoutes, type FlagRoutesOptions } from "./flags/flag-routes.ts";
 import { createPage } from "./page-files.ts";
-import { addDuplicateRoutes, type DuplicateRoutesOptions } from "./profiles/duplicate-routes.ts";
+import { addDuplicateRoutes } from "./profiles/duplicate-routes.ts";
 import { addIdentityRoutes, type IdentityRoutesOptions } from "./people/identity-routes.ts";
 import { addProfileRoutes } from "./profiles/profile-routes.ts";
 import { addTraitRoutes, type TraitRoutesOptions } from "./profiles/trait-routes.ts";
@@ -51,6 +52,8 @@ export interface ApiOptions {
   visitor?: Omit<VisitorOptions, "now">;
   /** Why somebody is one person, merging and unmerging; not there without it. */
   identity?: IdentityRoutesOptions;
+  /** Restrictions and objections; not there without it. */
+  flags?: FlagRoutesOptions;
   /** Erasures, and files with everything about a person; not there without it. */
   rights?: RightsOptions;
   /** Definitions of audiences and who is in them; not there without it. */
@@ -61,8 +64,8 @@ export interface ApiOptions {
   imports?: ImportRoutesOptions;
   /** Definitions of computed traits, `/v1/traits`; not there without it. */
   computedTraits?: TraitRoutesOptions;
-  /** People who look like one, `/v1/duplicates`; not there without it. */
-  duplicates?: DuplicateRoutesOptions;
+  /** People who look like one, `/v1/duplicates`; decided at the desk of `identity`, and not there without both. */
+  duplicates?: DuplicateQueries;
   sqlUrl?: string;
   pollMs?: number;
 }
@@ -97,8 +100,7 @@ export function createApi(options: ApiOptions): Api {
     feedId: now().toString(36),
     ...(options.pollMs === undefined ? {} : { pollMs: options.pollMs }),
   });
-  const audienceFeed =
-    options.audiences && createAudienceFeed({ queries: options.audiences.queries, logger });
+  const audienceFeed = options.audiences && createAudienceFeed({ queries: options.audiences.queries, logger });
   const page = createPage(() => ({
     sites: sites().map(({ id, name, timezone }) => ({ id, name, timezone })),
     shopUrl: options.shopUrl ?? null,
@@ -192,7 +194,8 @@ export function createApi(options: ApiOptions): Api {
 
   addProfileRoutes(app, { queries, guarded, findSite, now });
   if (options.computedTraits !== undefined) addTraitRoutes(app, { ...options.computedTraits, guarded, findSite, now });
-  if (options.duplicates !== undefined) addDuplicateRoutes(app, { ...options.duplicates, guarded, findSite, now });
+  if (options.duplicates !== undefined && options.identity !== undefined)
+    addDuplicateRoutes(app, { queries: options.duplicates, desk: options.identity.desk, guarded, findSite });
 
   app.get(
     "/v1/audiences/today",
@@ -238,8 +241,8 @@ export function createApi(options: ApiOptions): Api {
   );
 
   if (options.identity !== undefined) addIdentityRoutes(app, { ...options.identity, queries, guarded, findSite });
-  if (options.rights !== undefined)
-    addRightsRoutes(app, { ...options.rights, findSite, guarded, now });
+  if (options.flags !== undefined) addFlagRoutes(app, { ...options.flags, queries, guarded, findSite, now });
+  if (options.rights !== undefined) addRightsRoutes(app, { ...options.rights, findSite, guarded, now });
 
   if (options.previews !== undefined) addPreviewRoutes(app, { ...options.previews, guarded, findSite, now });
   if (options.audiences !== undefined) addAudienceRoutes(app, { ...options.audiences, guarded, findSite, now });

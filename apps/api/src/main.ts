@@ -15,6 +15,7 @@ import {
   createIdentityStore,
   createImportStore,
   createPersonExport,
+  createPersonFlagStore,
   createReadQueries,
 } from "@polder/clickhouse";
 import { createIdentityDesk, createJsonLogger, identityRulesOf, readyMadeAudiences } from "@polder/core";
@@ -71,7 +72,13 @@ async function start(settings: ProcessSettings): Promise<void> {
       pause,
     },
     computedTraits: { store: createComputedTraitStore(clickhouse) },
-    duplicates: { queries: createDuplicateQueries(clickhouse), newId: randomUUID },
+    duplicates: createDuplicateQueries(clickhouse),
+    flags: {
+      store: createPersonFlagStore({
+        clickhouse,
+        blockedAt: (site) => directory.sites().find(({ id }) => id === site)?.identity.blocked ?? [],
+      }),
+    },
     rights: { erasures: createErasureStore({ clickhouse }), exports: createPersonExport(clickhouse) },
     ...(adminToken !== undefined && { adminToken }),
     ...(shopUrl !== undefined && { shopUrl }),

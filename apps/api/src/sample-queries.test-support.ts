@@ -205,11 +205,25 @@ export function createSampleStore(): SampleStore {
         ask(() => (site === "shop" && (id.value === "device-1" || id.value === 64) ? 64 : undefined)),
       profile: (site, id) =>
         ask(() => (site === "shop" && (id.value === "device-1" || id.value === 64) ? sampleProfile() : undefined)),
+      purposesOf: () =>
+        ask(() => [
+          {
+            purpose: "ads" as const,
+            isAllowed: false,
+            why: "denied" as const,
+            device: "device:device-1",
+            at: 1_795_000_000_000,
+          },
+        ]),
       timeline: (site, id, question) =>
         ask(() => {
           timelineQuestions.push(question);
           return site === "shop" && id.value === "device-1"
-            ? { person: 64, events: [sampleTimelineEvent()], next: { time: 1_795_000_000_000, partition: 3, offset: 12 } }
+            ? {
+                person: 64,
+                events: [sampleTimelineEvent()],
+                next: { time: 1_795_000_000_000, partition: 3, offset: 12 },
+              }
             : undefined;
         }),
       audiences: () =>

@@ -60,7 +60,10 @@ export const livePeople = v.object({
   changes: v.array(
     v.object({
       atom: v.pipe(count, v.description("Of an event that was sent before, or the number of a person there")),
-      person: v.pipe(count, v.description("The person that it belongs to from now on; 0: erased, nothing of it may be shown any more")),
+      person: v.pipe(
+        count,
+        v.description("The person that it belongs to from now on; 0: erased, nothing of it may be shown any more"),
+      ),
     }),
   ),
 });

@@ -71,7 +71,10 @@ it("refuses what is sent again of an erased person, counts it, and takes whoever
   expect((await store.receipt(erasure!.id))?.state).toBe("done");
 
   // And after it, in every way in which it may come again: by a client, from a log that is read again, in an import.
-  await log.append(topic, [received({ id: "m2", ...anKnown }), received({ id: "back-2", ...an, row: at("21:05:00") }, "21:05:01")]);
+  await log.append(topic, [
+    received({ id: "m2", ...anKnown }),
+    received({ id: "back-2", ...an, row: at("21:05:00") }, "21:05:01"),
+  ]);
   expect((await load()).status()).toMatchObject({ loaded: 1, erased: 1 });
   const rows = await ask<{ id: string; person: number }>(
     "SELECT message_id AS id, person_id AS person FROM events_v ORDER BY id",

@@ -28,7 +28,13 @@ export async function openLog({
 
 /** One in which a record is when `append` has resolved, and once: the log itself, without the spool. */
 export function openUnspooledLog(kafka: NonNullable<Settings["kafka"]>, logger: Logger): EventLog {
-  return createKafkaLog({ ...kafka, clientId: "polder-worker", createTopics: true, appendTimeoutMs: forwardWithinMs, logger });
+  return createKafkaLog({
+    ...kafka,
+    clientId: "polder-worker",
+    createTopics: true,
+    appendTimeoutMs: forwardWithinMs,
+    logger,
+  });
 }
 
 async function openKafka(kafka: NonNullable<Settings["kafka"]>, path: string, logger: Logger): Promise<EventLog> {

@@ -17,6 +17,7 @@ import {
   createIdentityStore,
   createImportStore,
   createPersonExport,
+  createPersonFlagStore,
   createReadQueries,
   createRetentionStore,
   createStatusQueries,
@@ -269,6 +270,12 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
         }),
         pause,
       },
+      flags: {
+        store: createPersonFlagStore({
+          clickhouse,
+          blockedAt: (site) => sites.findSite(site)?.identity.blocked ?? [],
+        }),
+      },
       rights: { erasures, exports: createPersonExport(clickhouse) },
       live: () => loader.problem() ?? worker.problem(),
       sqlUrl: addresses.sql,
@@ -285,7 +292,7 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
         computedTraits: computedTraitsOfSite(clickhouse),
       },
       computedTraits: { store: createComputedTraitStore(clickhouse) },
-      duplicates: { queries: createDuplicateQueries(clickhouse), newId: randomUUID },
+      duplicates: createDuplicateQueries(clickhouse),
       imports: { store: createImportStore(clickhouse), directory: sites, collectorUrl: () => addresses.collector },
       visitor: {
         directory: sites,

@@ -35,7 +35,17 @@ const happened = (...people: number[]): void => {
     const isIn = changes.findLast((change) => change.person === person)?.change === "enter";
     const change = isIn ? "exit" : "enter";
     const seq = (changes.at(-1)?.seq ?? 0) + 1;
-    changes.push({ seq, site: "shop", audience: "viewers", person, change, reason: change, survivor: 0, at: 1_000 + seq, version: 1 });
+    changes.push({
+      seq,
+      site: "shop",
+      audience: "viewers",
+      person,
+      change,
+      reason: change,
+      survivor: 0,
+      at: 1_000 + seq,
+      version: 1,
+    });
   }
 };
 
@@ -77,8 +87,14 @@ async function tellAll(teller: AudienceTeller): Promise<void> {
 }
 
 /** What is in the topic, in its order by partition. */
-async function topic(): Promise<AudienceRecord[]> {
-  const reader = log.openReader({ topic: "polder.audience", group: "test", maxRecords: 10_000, maxBytes: 2 ** 24, lingerMs: 0 });
+async function inTopic(): Promise<AudienceRecord[]> {
+  const reader = log.openReader({
+    topic: "polder.audience",
+    group: "test",
+    maxRecords: 10_000,
+    maxBytes: 2 ** 24,
+    lingerMs: 0,
+  });
   const consumer = createRecordingConsumer({ from: ({ bounds }) => bounds.start });
   const records = (): StoredRecord[] => consumer.records();
   const done = reader.run(consumer);
@@ -103,10 +119,19 @@ it("tells each change once, those of a person in their order, and of the person 
   happened(64, 384);
   await tellAll(teller);
   await tellAll(teller);
-  const told = await topic();
+  const told = await inTopic();
   expect(byPerson(told)).toEqual(byPerson(changes));
   expect(told.find(({ seq }) => seq === 3)).toEqual({
-    v: 1, seq: 3, site: "shop", audience: "viewers", person: 64, change: "exit", reason: "exit", survivor: 0, at: 1_003, version: 1,
+    v: 1,
+    seq: 3,
+    site: "shop",
+    audience: "viewers",
+    person: 64,
+    change: "exit",
+    reason: "exit",
+    survivor: 0,
+    at: 1_003,
+    version: 1,
   });
 });
 
@@ -122,7 +147,7 @@ it.each(["before the append", "after the append", "before the mark"] as const)(
     await tellers.pop()!.stop();
     happened(320, 64);
     await tellAll(start());
-    expect(byPerson(await topic())).toEqual(byPerson(changes));
+    expect(byPerson(await inTopic())).toEqual(byPerson(changes));
   },
 );
 
@@ -134,7 +159,7 @@ it("asks the topic after an append without an answer, in the same process too", 
   fault = "none";
   happened(64);
   await tellAll(teller);
-  expect(byPerson(await topic())).toEqual(byPerson(changes));
+  expect(byPerson(await inTopic())).toEqual(byPerson(changes));
 });
 
 it("goes by its marks where the topic has forgotten", async () => {
@@ -146,7 +171,7 @@ it("goes by its marks where the topic has forgotten", async () => {
   log = createLmdbLog({ path: folder, partitions, logger, pollMs: 1, retryAfterMs: 1 });
   happened(192);
   await tellAll(start());
-  expect((await topic()).map(({ seq }) => seq)).toEqual([3]);
+  expect((await inTopic()).map(({ seq }) => seq)).toEqual([3]);
 });
 
 it("passes over what somebody else wrote to the topic", async () => {
@@ -158,7 +183,11 @@ it("passes over what somebody else wrote to the topic", async () => {
 
 it("tells each once whatever fails in whichever order (seed 20261123)", async () => {
   const fault = fc.constantFrom<Fault>("none", "none", "before the append", "after the append", "before the mark");
-  const step = fc.record({ people: fc.array(fc.integer({ min: 1, max: 9 }), { maxLength: 20 }), fault, isRestarted: fc.boolean() });
+  const step = fc.record({
+    people: fc.array(fc.integer({ min: 1, max: 9 }), { maxLength: 20 }),
+    fault,
+    isRestarted: fc.boolean(),
+  });
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 6 }), async (steps) => {
       await Promise.all(tellers.map((teller) => teller.stop()));
@@ -180,7 +209,7 @@ it("tells each once whatever fails in whichever order (seed 20261123)", async ()
         current = "none";
       }
       await tellAll(teller);
-      expect(byPerson(await topic())).toEqual(byPerson(changes));
+      expect(byPerson(await inTopic())).toEqual(byPerson(changes));
     }),
     { seed: 20261123, numRuns: 20 },
   );

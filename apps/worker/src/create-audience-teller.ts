@@ -1,6 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { AudienceChange, AudienceTickStore } from "@polder/clickhouse";
-import { errorText, type EventLog, type Logger, type LogReader, type LogRecord, type PartitionConsumer } from "@polder/core";
+import {
+  errorText,
+  type EventLog,
+  type Logger,
+  type LogReader,
+  type LogRecord,
+  type PartitionConsumer,
+} from "@polder/core";
 
 export interface AudienceTellerOptions {
   store: Pick<AudienceTickStore, "changesAfter" | "toldUpTo" | "markTold">;

@@ -9,7 +9,7 @@ import {
   createEventStore,
   migrate,
   reloadIdentities,
-  type personConsent,
+  personConsent,
   type Audience,
   type AudienceTickStore,
   type ClickHouse,
@@ -23,7 +23,6 @@ import { createAudienceTicker, type AudienceTicker } from "./create-audience-tic
 const logger = { info() {}, warn: console.warn, error: console.error };
 const folder = mkdtempSync(join(tmpdir(), "polder-audiences-"));
 const noon = Date.parse("2026-11-22T12:00:00Z");
-const minute = 60_000;
 const day = 86_400_000;
 let engine: Engine;
 let clickhouse: ClickHouse;
@@ -68,7 +67,9 @@ async function happened(...rows: (Partial<LoadedEventRow> & { at?: number })[]):
       ...row,
     });
   });
-  expect(await createEventStore({ clickhouse }).insert("events", `test-${nextOffset}`, rowBytes(events))).toEqual({ ok: true });
+  expect(await createEventStore({ clickhouse }).insert("events", `test-${nextOffset}`, rowBytes(events))).toEqual({
+    ok: true,
+  });
 }
 
 let identityVersion = 1;
@@ -110,10 +111,13 @@ const consent: typeof personConsent = ({ people } = {}) => `(
   SELECT person(atom) AS person_id, groupBitAnd(consent_mask) AS mask FROM events
   WHERE site = {site:String} AND atom != 0 AND person(atom) != 0${people === undefined ? "" : ` AND person(atom) IN (${people})`} GROUP BY person_id)`;
 
-const newTicker = (change: (ticks: AudienceTickStore) => AudienceTickStore = (ticks) => ticks): AudienceTicker =>
+const newTicker = (
+  change: (ticks: AudienceTickStore) => AudienceTickStore = (ticks) => ticks,
+  rule: typeof personConsent = consent,
+): AudienceTicker =>
   createAudienceTicker({
     store: createAudienceStore(clickhouse),
-    ticks: change(createAudienceTickStore({ clickhouse, consent })),
+    ticks: change(createAudienceTickStore({ clickhouse, consent: rule })),
     compile: compileAudience,
     sites: () => [{ id: "shop", timezone: "Europe/Amsterdam" }],
     workerId: `worker-${++workers}`,
@@ -133,7 +137,9 @@ const log = async (audience = "viewers"): Promise<string[]> =>
       "SELECT person, change, reason, survivor FROM audience_log WHERE audience = {audience:String} ORDER BY seq",
       { params: { audience } },
     )
-  ).map(({ person, change, reason, survivor }) => `${change} ${person} ${reason}${survivor === 0 ? "" : ` ${survivor}`}`);
+  ).map(
+    ({ person, change, reason, survivor }) => `${change} ${person} ${reason}${survivor === 0 ? "" : ` ${survivor}`}`,
+  );
 
 const members = async (audience = "viewers"): Promise<number[]> =>
   (
@@ -256,6 +262,55 @@ describe("the reason", () => {
   });
 });
 
+describe("whoever withdraws", () => {
+  it(
+    "leaves the audiences for that purpose at once, by the rule of consent, and no others",
+    { timeout: 240_000 },
+    async () => {
+      await define({ audience: "viewers" });
+      await define({ audience: "reached", purpose: "ads" });
+      const chosen = { type: "consent", name: "consent", "choice.purpose": ["profile", "ads"] } as const;
+      const choice = (ads: string): Partial<LoadedEventRow> => ({
+        ...chosen,
+        "choice.purpose": [...chosen["choice.purpose"]],
+        "choice.state": ["granted", ads],
+      });
+      await happened(
+        { atom: 64, ...choice("granted") },
+        { atom: 128, ...choice("granted") },
+        { atom: 64 },
+        { atom: 128 },
+      );
+      const ticker = newTicker(undefined, personConsent);
+      await tick(ticker);
+      expect([await members(), await members("reached")]).toEqual([
+        [64, 128],
+        [64, 128],
+      ]);
+      nowMs += 1_000;
+      await happened({ atom: 64, consent_mask: 31, ...choice("withdrawn") });
+      const times = { at: nowMs, receivedAt: nowMs };
+      const withdrawal: Withdrawal = {
+        site: "shop",
+        n: 1,
+        round: 1,
+        consentId: "c",
+        ...times,
+        atom: 64,
+        person: 64,
+        purposes: ["ads"],
+      };
+      await ticker.onWithdrawn([withdrawal]);
+      expect(await log("reached")).toEqual(["enter 64 enter", "enter 128 enter", "exit 64 consent"]);
+      // Told again, as after a failure: nothing more.
+      await ticker.onWithdrawn([withdrawal]);
+      await tick(ticker);
+      expect(await log("reached")).toHaveLength(3);
+      expect(await members()).toEqual([64, 128]);
+    },
+  );
+});
+
 describe("an audience that is paused", () => {
   it("stays as it is, but for who is merged, erased or may not be used any more", async () => {
     await define({ audience: "viewers" });
@@ -277,7 +332,8 @@ describe("an anonymous audience", () => {
     await happened({ atom: 64 }, { atom: 128 });
     const ticker = newTicker();
     await tick(ticker);
-    const size = () => clickhouse.query("SELECT people, is_below_floor, bitmapCardinality(atoms) AS atoms FROM audience_size FINAL");
+    const size = () =>
+      clickhouse.query("SELECT people, is_below_floor, bitmapCardinality(atoms) AS atoms FROM audience_size FINAL");
     expect(await size()).toEqual([{ people: 0, is_below_floor: 1, atoms: 0 }]);
     await happened({ atom: 192 });
     await tick(ticker);
@@ -316,7 +372,13 @@ const crashingAt =
 async function fulfils(audience: string): Promise<number[]> {
   const { audiences } = await createAudienceStore(clickhouse).list("shop");
   const definitions = new Map(audiences.map((each) => [each.audience, each.definition]));
-  const context = { site: "shop", now: new Date(nowMs), timezone: "Europe/Amsterdam", audiences: definitions, computedTraits: new Map() };
+  const context = {
+    site: "shop",
+    now: new Date(nowMs),
+    timezone: "Europe/Amsterdam",
+    audiences: definitions,
+    computedTraits: new Map(),
+  };
   const { sql, params } = compileAudience(definitions.get(audience)!, context);
   const rows = await clickhouse.query<{ person_id: number }>(
     `SELECT person_id FROM (${sql}) WHERE person_id IN (SELECT person_id FROM ${consent()} WHERE bitTest(mask, 2)) ORDER BY person_id`,
@@ -381,7 +443,13 @@ describe("after a crash", () => {
     await ticks.workOutConsent(frozen, "shop", nowMs);
     await tick(newTicker());
     const { audiences } = await createAudienceStore(clickhouse).list();
-    const compiled = compileAudience(viewed, { site: "shop", now: new Date(nowMs), timezone: "UTC", audiences: new Map(), computedTraits: new Map() });
+    const compiled = compileAudience(viewed, {
+      site: "shop",
+      now: new Date(nowMs),
+      timezone: "UTC",
+      audiences: new Map(),
+      computedTraits: new Map(),
+    });
     await happened({ atom: 128 });
     await ticks.logChanges(frozen, audiences[0]!, { compiled, at: nowMs, isNewVersion: false, hasMoved: false });
     expect(await log()).toEqual(["enter 64 enter"]);
@@ -403,43 +471,66 @@ describe("after a crash", () => {
 });
 
 describe("the law", () => {
-  it("members are who fulfils the definition, after every tick of any history (seed 20261123)", { timeout: 240_000 }, async () => {
-    let state = 20_261_123;
-    const below = (n: number): number => {
-      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-      return Math.floor((state / 2 ** 32) * n);
-    };
-    const anyAtom = (): number => 64 * (1 + below(8));
-    await define({ audience: "viewers" });
-    await define({ audience: "buyers", definition: { people: { event: "Order Completed", count: { atLeast: 2 }, within: { days: 30 } } } });
-    await define({ audience: "others", definition: { people: { all: [{ audience: "viewers" }, { not: { audience: "buyers" } }] } } });
-    let ticker = newTicker();
-    let versions = 1;
-    const operations: (() => Promise<unknown>)[] = [
-      () => happened(...Array.from({ length: 4 }, () => ({ atom: anyAtom(), at: nowMs - below(10) * day }))),
-      () => happened(...Array.from({ length: 3 }, () => ({ atom: anyAtom(), type: "track" as const, name: "Order Completed", at: nowMs - below(35) * day }))),
-      () => happened({ atom: anyAtom(), consent_mask: 3 }),
-      () => belongs([anyAtom(), anyAtom()]),
-      () => belongs(...Array.from({ length: 8 }, (_, n): [number, number] => [64 * (n + 1), 64 * (n + 1)])),
-      () => belongs([anyAtom(), 0]),
-      async () => (nowMs += below(12) * day),
-      async () => (ticker = newTicker()),
-      async () => {
-        const days = 5 + below(5);
-        versions += 1;
-        await define({ audience: "viewers", revision: versions, version: versions, definition: { people: { event: "page", within: { days } } } });
-      },
-      async () => {
-        const crashing = newTicker(crashingAt(1 + below(14), below(2) === 0 ? "before" : "after"));
-        await tick(crashing).catch(() => undefined);
-        ticker = newTicker();
-      },
-    ];
-    for (let step = 0; step < 25; step++) {
-      await operations[below(operations.length)]!();
-      await tick(ticker);
-      for (const audience of ["viewers", "buyers", "others"]) await expectExact(audience);
-    }
-    expect((await log("others")).length).toBeGreaterThan(5);
-  });
+  it(
+    "members are who fulfils the definition, after every tick of any history (seed 20261123)",
+    { timeout: 240_000 },
+    async () => {
+      let state = 20_261_123;
+      const below = (n: number): number => {
+        state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+        return Math.floor((state / 2 ** 32) * n);
+      };
+      const anyAtom = (): number => 64 * (1 + below(8));
+      await define({ audience: "viewers" });
+      await define({
+        audience: "buyers",
+        definition: { people: { event: "Order Completed", count: { atLeast: 2 }, within: { days: 30 } } },
+      });
+      await define({
+        audience: "others",
+        definition: { people: { all: [{ audience: "viewers" }, { not: { audience: "buyers" } }] } },
+      });
+      let ticker = newTicker();
+      let versions = 1;
+      const operations: (() => Promise<unknown>)[] = [
+        () => happened(...Array.from({ length: 4 }, () => ({ atom: anyAtom(), at: nowMs - below(10) * day }))),
+        () =>
+          happened(
+            ...Array.from({ length: 3 }, () => ({
+              atom: anyAtom(),
+              type: "track" as const,
+              name: "Order Completed",
+              at: nowMs - below(35) * day,
+            })),
+          ),
+        () => happened({ atom: anyAtom(), consent_mask: 3 }),
+        () => belongs([anyAtom(), anyAtom()]),
+        () => belongs(...Array.from({ length: 8 }, (_, n): [number, number] => [64 * (n + 1), 64 * (n + 1)])),
+        () => belongs([anyAtom(), 0]),
+        async () => (nowMs += below(12) * day),
+        async () => (ticker = newTicker()),
+        async () => {
+          const days = 5 + below(5);
+          versions += 1;
+          await define({
+            audience: "viewers",
+            revision: versions,
+            version: versions,
+            definition: { people: { event: "page", within: { days } } },
+          });
+        },
+        async () => {
+          const crashing = newTicker(crashingAt(1 + below(14), below(2) === 0 ? "before" : "after"));
+          await tick(crashing).catch(() => undefined);
+          ticker = newTicker();
+        },
+      ];
+      for (let step = 0; step < 25; step++) {
+        await operations[below(operations.length)]!();
+        await tick(ticker);
+        for (const audience of ["viewers", "buyers", "others"]) await expectExact(audience);
+      }
+      expect((await log("others")).length).toBeGreaterThan(5);
+    },
+  );
 });

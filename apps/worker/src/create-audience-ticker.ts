@@ -107,19 +107,28 @@ export function createAudienceTicker(options: AudienceTickerOptions): AudienceTi
       const key = keyOf(audience);
       const before = done.get(key);
       const isDue =
-        before === undefined || before.revision !== audience.revision || at - before.at >= audience.everySeconds * 1_000;
+        before === undefined ||
+        before.revision !== audience.revision ||
+        at - before.at >= audience.everySeconds * 1_000;
       const site = sites().find(({ id }) => id === audience.site);
       if (!isDue || site === undefined) continue;
       const size = sizes.get(key);
       try {
         const compiled =
-          audience.state === "active" ? compile(audience.definition, await contextOf(audience, audiences, site, at)) : undefined;
+          audience.state === "active"
+            ? compile(audience.definition, await contextOf(audience, audiences, site, at))
+            : undefined;
         if (audience.isAnonymous) {
           await workOutAnonymous(audience, compiled, size, at);
         } else {
           const isNewVersion = size !== undefined && size.version !== audience.version;
           const question = audience.state === "archived" ? "nobody" : compiled;
-          const seq = await ticks.logChanges(turn, audience, { compiled: question, at, isNewVersion, hasMoved: moves.hasMoved });
+          const seq = await ticks.logChanges(turn, audience, {
+            compiled: question,
+            at,
+            isNewVersion,
+            hasMoved: moves.hasMoved,
+          });
           if (seq > turn.seq || size?.version !== audience.version || before === undefined) changed.push(audience);
           turn = { ...turn, seq };
         }

@@ -58,11 +58,7 @@ async function add({ atoms, edges, decisions, erased, removed }: Added): Promise
   );
   await clickhouse.insertRows(
     "identity_decision",
-    decisions.map((decision) => ({
-      ...decision,
-      at: textOf(decision.at),
-      edges: decision.edges.map(({ kind, node, other }) => [kind, node, other]),
-    })),
+    decisions.map((decision) => ({ ...decision, at: textOf(decision.at) })),
     told,
   );
   await clickhouse.insertRows(

@@ -44,10 +44,12 @@ function newTestedStore(): TestedStore {
 /** The same store, whose writes fail after so many. */
 function failing(store: IdentityStore, after = Infinity): IdentityStore {
   let left = after;
-  const orFail = <A extends unknown[], R>(write: (...args: A) => Promise<R>) => async (...args: A): Promise<R> => {
-    if (left-- <= 0) throw new Error("cut off");
-    return write(...args);
-  };
+  const orFail =
+    <A extends unknown[], R>(write: (...args: A) => Promise<R>) =>
+    async (...args: A): Promise<R> => {
+      if (left-- <= 0) throw new Error("cut off");
+      return write(...args);
+    };
   return {
     ...store,
     writePersons: orFail(store.writePersons),

@@ -13,6 +13,7 @@ import {
   type IdentityStore,
   type IdentityView,
   type Logger,
+  type NodeReader,
   type SiteAtom,
   type SiteEdge,
 } from "@polder/core";
@@ -42,6 +43,8 @@ export interface PeopleSettler {
 }
 
 const defaultChunk = 20_000;
+/** Nodes that are remembered at most, so that a look at everything needs no memory for everything. */
+const maxDone = 200_000;
 
 /**
  * Brings `identity` to what {@link resolvePeople} says of everything that is stored, by looking only at what is new and at the people around it. The
@@ -80,10 +83,12 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
     const rules = rulesNow();
     const before = position;
     // The log went back: a backup was restored, or tables were emptied.
-    const isBehind = before !== undefined && !(isCovered(before.atoms, ends.atoms) && isCovered(before.edges, ends.edges));
+    const isBehind =
+      before !== undefined && !(isCovered(before.atoms, ends.atoms) && isCovered(before.edges, ends.edges));
     const isAnew = before === undefined || isDoubted || isBehind;
     isDoubted = false;
-    const sitesAnew = before === undefined ? new Set<string>() : changedSites(before, { rules, erasures, held: heldBefore });
+    const sitesAnew =
+      before === undefined ? new Set<string>() : changedSites(before, { rules, erasures, held: heldBefore });
     // An erasure takes decisions away, or ids out of them.
     if (isAnew || sitesAnew.size > 0 || (await store.countDecisions()) !== decisions.length) {
       decisions = await store.decisions();
@@ -114,7 +119,9 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
       const settled: IdentityPosition = {
         ...ends,
         held,
-        rules: new Map([...knownSites(before), ...rules.keys(), ...run.sites].map((site) => [site, hashOf(rules, site)])),
+        rules: new Map(
+          [...knownSites(before), ...rules.keys(), ...run.sites].map((site) => [site, hashOf(rules, site)]),
+        ),
         decisions: new Set(decisions.map(({ id }) => id)),
         erasures,
         version,
@@ -139,14 +146,26 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
     upTo: IdentityEnds;
     changed: number;
     sites: Set<string>;
+    /** By site, nodes that this run is through with. Some of them: it only saves looking at them again. */
+    done: Map<string, Set<string>>;
   }
-  const createRun = (run: Omit<Run, "changed" | "sites">): Run => ({ ...run, changed: 0, sites: new Set() });
+  const createRun = (run: Pick<Run, "rules" | "version" | "upTo">): Run => ({
+    ...run,
+    changed: 0,
+    sites: new Set(),
+    done: new Map(),
+  });
   const rulesOf = ({ rules }: Run, site: string): IdentityRules => rules.get(site) ?? defaultIdentityRules;
 
   async function settleFresh(run: Run, before: IdentityPosition, fresh: readonly IdentityDecision[]): Promise<void> {
     const view: IdentityView = { upTo: run.upTo, before };
     const range = { since: before, upTo: run.upTo, limit: chunk };
-    const atoms = createPages((after) => store.freshAtoms({ ...range, after }), ({ atom }) => atom, 0, chunk);
+    const atoms = createPages(
+      (after) => store.freshAtoms({ ...range, after }),
+      ({ atom }) => atom,
+      0,
+      chunk,
+    );
     const edges = createPages((after) => store.freshEdges({ ...range, after }), placeOf, beforeAll, chunk);
     const seeds = createSeeds();
     addDecided(seeds, fresh);
@@ -193,7 +212,12 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
   ): Promise<void> => {
     const fetch = (after: number): Promise<SiteAtom[]> =>
       store.overriddenAtoms({ after, limit: chunk, sinceVersion, beforeVersion: run.version });
-    return settleAtoms(run, createPages(fetch, ({ atom }) => atom, 0, chunk), view, isWanted);
+    return settleAtoms(
+      run,
+      createPages(fetch, ({ atom }) => atom, 0, chunk),
+      view,
+      isWanted,
+    );
   };
 
   async function settleAtoms(
@@ -254,6 +278,9 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
       run.sites.add(site);
       const rules = rulesOf(run, site);
       const ofDecisions = decisionsOf.get(site) ?? [];
+      const done = doneOf(run, site);
+      if (view.before === undefined) leaveOut(ofSite, done, createNodeReader(rules));
+      if (ofSite.nodes.size + ofSite.atoms.length === 0) continue;
       const around = await fetchNeighbourhood(ofSite, { store, site, rules, decisions: ofDecisions, view });
       const atoms = new Map(around.atoms.map((atom) => [atom.atom, atom]));
       for (const { site: _, ...atom } of ofSite.atoms) atoms.set(atom.atom, atom);
@@ -268,6 +295,7 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
       await store.writePersons(rows, run.version);
       run.changed += rows.length;
       await writeQuarantined(run, site, found);
+      if (view.before === undefined) for (const node of around.nodes) done.add(node);
     }
   }
 
@@ -391,6 +419,21 @@ function createPages<Row, Place>(
 
 const beforeAll = { partition: -1, offset: -1 };
 const placeOf = ({ partition, offset }: SiteEdge): { partition: number; offset: number } => ({ partition, offset });
+
+function doneOf({ done }: { done: Map<string, Set<string>> }, site: string): Set<string> {
+  const nodes = done.get(site) ?? new Set<string>();
+  if (nodes.size > maxDone) nodes.clear();
+  done.set(site, nodes);
+  return nodes;
+}
+
+/** Of a look at everything: what an earlier page came by. Whoever states a contact is looked at anyway. */
+function leaveOut({ atoms, nodes, contacts }: SiteSeeds, done: ReadonlySet<string>, reader: NodeReader): void {
+  contacts.clear();
+  for (const node of nodes) if (done.has(node)) nodes.delete(node);
+  const left = atoms.filter(({ anonymousId, userId }) => !done.has(reader.ofAtom(anonymousId, userId) ?? ""));
+  atoms.splice(0, atoms.length, ...left);
+}
 
 const hashOf = (rules: ReadonlyMap<string, IdentityRules>, site: string): string =>
   identityRulesHash(rules.get(site) ?? defaultIdentityRules);

@@ -68,7 +68,18 @@ const stalledAfterMs: { readonly [task in Task]: number } = {
 };
 
 export function createWorker(options: WorkerOptions): Worker {
-  const { store, consent, withdrawer, eraser, audiences, retainer, logger, registry, tickMs = 500, stopWithinMs = 20_000 } = options;
+  const {
+    store,
+    consent,
+    withdrawer,
+    eraser,
+    audiences,
+    retainer,
+    logger,
+    registry,
+    tickMs = 500,
+    stopWithinMs = 20_000,
+  } = options;
   const now = options.now ?? (() => new Date());
   const clock = options.clock ?? (() => performance.now());
   const metrics = createWorkerMetrics(registry);

@@ -41,7 +41,15 @@ async function start(settings: ProcessSettings): Promise<void> {
   const clickhouse = createClickHouse({ ...settings.clickhouse, logger });
   await migrate(clickhouse);
   // Its own log has what is to be told: one that does not answer is asked again.
-  const log = settings.kafka && createKafkaLog({ ...settings.kafka, clientId: "polder-worker", createTopics: true, appendTimeoutMs: 30_000, logger });
+  const log =
+    settings.kafka &&
+    createKafkaLog({
+      ...settings.kafka,
+      clientId: "polder-worker",
+      createTopics: true,
+      appendTimeoutMs: 30_000,
+      logger,
+    });
   const audiences = createAudiences({
     clickhouse,
     sites: () => sites?.() ?? [],
@@ -63,7 +71,10 @@ async function start(settings: ProcessSettings): Promise<void> {
       now: () => new Date(),
     }),
     audiences,
-    eraser: createEraser({ store: leavingAudiencesFirst(createErasureStore({ clickhouse }), audiences), now: () => new Date() }),
+    eraser: createEraser({
+      store: leavingAudiencesFirst(createErasureStore({ clickhouse }), audiences),
+      now: () => new Date(),
+    }),
     status: createStatusQueries(clickhouse),
     retainer: createRetainer({
       store: createRetentionStore({ clickhouse }),

@@ -48,7 +48,7 @@ export function createMemoryIdentityStore(memory: MemoryIdentity): IdentityStore
     atom <= (ends.atoms.get(atom % 64) ?? 0);
   const edgeIsWithin = (ends: Pick<IdentityEnds, "edges"> | undefined, { partition, offset }: MemoryEdge): boolean =>
     offset <= (ends?.edges.get(partition) ?? -1);
-  const count = <T>(rows: T[]): T[] => {
+  const handOut = <T>(rows: T[]): T[] => {
     memory.handedOut += rows.length;
     return rows;
   };
@@ -78,7 +78,7 @@ export function createMemoryIdentityStore(memory: MemoryIdentity): IdentityStore
       return counts;
     },
     freshAtoms: async ({ since, upTo, after, limit }) =>
-      count(
+      handOut(
         memory.atoms
           .filter((one) => one.atom > after && !atomIsWithin(since, one) && atomIsWithin(upTo, one) && isThere(one))
           .toSorted((a, b) => a.atom - b.atom)
@@ -90,7 +90,7 @@ export function createMemoryIdentityStore(memory: MemoryIdentity): IdentityStore
         .filter((one) => edgeIsWithin(upTo, one) && isThere(one))
         .toSorted(byPlace);
       const last = found[limit - 1];
-      return count(last === undefined ? found : found.filter((one) => byPlace(one, last) <= 0));
+      return handOut(last === undefined ? found : found.filter((one) => byPlace(one, last) <= 0));
     },
     async overriddenAtoms({ after, limit, sinceVersion, beforeVersion }) {
       const isWanted = ({ atom }: SiteAtom): boolean => {
@@ -99,7 +99,7 @@ export function createMemoryIdentityStore(memory: MemoryIdentity): IdentityStore
         return row.version > sinceVersion && row.version < beforeVersion && (row.person !== atom || sinceVersion > 0);
       };
       const found = memory.atoms.filter((one) => isWanted(one) && isThere(one));
-      return count(found.toSorted((a, b) => a.atom - b.atom).slice(0, limit));
+      return handOut(found.toSorted((a, b) => a.atom - b.atom).slice(0, limit));
     },
     async repeatedAtoms({ after, limit, blocked }) {
       const byNode = new Map<string, SiteAtom[]>();
@@ -110,9 +110,11 @@ export function createMemoryIdentityStore(memory: MemoryIdentity): IdentityStore
         const key = JSON.stringify([site, isDevice, isDevice ? anonymousId : userId, isOdd ? atom : 0]);
         byNode.set(key, [...(byNode.get(key) ?? []), one]);
       }
-      const repeated = [...byNode.values()].filter((some) => some.length > 1 || blocked.includes(some[0]!.userId));
+      const repeated = [...byNode.values()].filter(
+        (some) => some.length > 1 || some.some(({ userId }) => blocked.includes(userId)),
+      );
       const last = repeated.map((some) => some.reduce((a, b) => (a.atom > b.atom ? a : b)));
-      return count(
+      return handOut(
         last
           .filter(({ atom }) => atom > after)
           .toSorted((a, b) => a.atom - b.atom)
@@ -120,9 +122,10 @@ export function createMemoryIdentityStore(memory: MemoryIdentity): IdentityStore
       );
     },
     async atomsOf(site, { users, devices, blocked, limit }, { upTo, before }) {
-      const isNoUser = (id: string): boolean => id === "" || isBlockedId(id) || blocked.includes(id.trim().toLowerCase());
+      const isNoUser = (id: string): boolean =>
+        id === "" || isBlockedId(id) || blocked.includes(id.trim().toLowerCase());
       const there = memory.atoms.filter((one) => one.site === site && atomIsWithin(upTo, one) && isThere(one));
-      const withKnown = there.map(({ site: _, ...one }) => ({
+      const withKnown = there.map((one) => ({
         ...one,
         isKnown: before === undefined || atomIsWithin(before, one),
       }));
@@ -135,7 +138,7 @@ export function createMemoryIdentityStore(memory: MemoryIdentity): IdentityStore
       const ofDevices = withKnown.filter(
         ({ anonymousId, userId }) => devices.includes(anonymousId) && isNoUser(userId),
       );
-      return count([...ofUsers, ...ofDevices]);
+      return handOut([...ofUsers, ...ofDevices]);
     },
     async edgesOf(site, { users, devices, contacts }, { upTo, before }) {
       const isWanted = ({ kind, anonymousId, userId, other }: MemoryEdge): boolean =>
@@ -153,14 +156,15 @@ export function createMemoryIdentityStore(memory: MemoryIdentity): IdentityStore
         const timeBefore = isKnown ? Math.min(time, was.timeBefore ?? Infinity) : was.timeBefore;
         rows.set(key, { ...was, time: Math.min(time, was.time), ...(timeBefore !== undefined && { timeBefore }) });
       }
-      return count([...rows.values()]);
+      return handOut([...rows.values()]);
     },
     sourcesOf: async () => [],
     idsOf: async (site, atom) => memory.atoms.find((one) => one.site === site && one.atom === atom),
     async plainUsers(site, users, maxDevices, { upTo }) {
       const there = memory.edges.filter((one) => one.site === site && edgeIsWithin(upTo, one) && isThere(one));
       return users.filter((user) => {
-        if (there.some(({ kind, userId, other }) => kind === "alias" && (userId === user || other === user))) return false;
+        if (there.some(({ kind, userId, other }) => kind === "alias" && (userId === user || other === user)))
+          return false;
         const ofUser = there.filter(({ kind, userId }) => userId === user && (kind === "login" || kind === "import"));
         return ofUser.length > 0 && new Set(ofUser.map(({ anonymousId }) => anonymousId)).size <= maxDevices;
       });

@@ -41,7 +41,15 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const tables = ["events", "atom", "profile_state", "trait_state", "session_state", "identity_edge", "identity_decision"];
+const tables = [
+  "events",
+  "atom",
+  "profile_state",
+  "trait_state",
+  "session_state",
+  "identity_edge",
+  "identity_decision",
+];
 beforeEach(async () => {
   for (const table of [...tables, "identity", "identity_position"]) await clickhouse.command(`TRUNCATE TABLE ${table}`);
 });
@@ -131,9 +139,15 @@ describe("two people that are merged by hand", () => {
   it("are not found by numbers of another site, or of nobody", async () => {
     await loadTwo();
     await settle();
-    for (const pair of [{ left: 64, right: 999 }, { left: 999, right: 64 }])
+    for (const pair of [
+      { left: 64, right: 999 },
+      { left: 999, right: 64 },
+    ])
       expect(await desk.merge("shop", pair, signed)).toEqual({ ok: false, fault: "person_not_found" });
-    expect(await desk.merge("blog", { left: 64, right: 128 }, signed)).toEqual({ ok: false, fault: "person_not_found" });
+    expect(await desk.merge("blog", { left: 64, right: 128 }, signed)).toEqual({
+      ok: false,
+      fault: "person_not_found",
+    });
     expect(await desk.why("blog", 64)).toBeUndefined();
   });
 });
@@ -199,7 +213,9 @@ describe("edges", () => {
     await load({ user_id: "an", atom: 128, library: "polder-import/1" });
     await load({ user_id: "an", atom: 128, type: "alias", name: "alias", previous_id: "anna" });
     expect(
-      await clickhouse.query("SELECT kind, rule, user_id, _offset - (SELECT min(_offset) FROM identity_edge) AS n FROM identity_edge ORDER BY _offset, kind"),
+      await clickhouse.query(
+        "SELECT kind, rule, user_id, _offset - (SELECT min(_offset) FROM identity_edge) AS n FROM identity_edge ORDER BY _offset, kind",
+      ),
     ).toEqual([
       { kind: "email", rule: "form", user_id: "", n: 0 },
       { kind: "email", rule: "login", user_id: "an", n: 1 },
@@ -216,7 +232,13 @@ describe("edges", () => {
   it("join a newsletter's reader to who they are once the site's server says the same", async () => {
     expect(defaultIdentityRules.trustsForms).toBe(false);
     await load({ atom: 64, anonymous_id: "phone", ...traits(["email", "an@shop.example"]) });
-    await load({ atom: 128, anonymous_id: "", user_id: "an", ...traits(["email", "An@shop.example"]), basis: "contract" });
+    await load({
+      atom: 128,
+      anonymous_id: "",
+      user_id: "an",
+      ...traits(["email", "An@shop.example"]),
+      basis: "contract",
+    });
     await settle();
     expect(await people()).toHaveLength(2);
     await load({ atom: 64, anonymous_id: "phone", ...traits(["email", "an@shop.example"]), basis: "contract" });

@@ -61,7 +61,7 @@ export const someRules: fc.Arbitrary<IdentityRules> = fc.record({
   aliasJoinsUsers: fc.boolean(),
   maxAtoms: fc.constantFrom(2, 4, 1_000, 1_000),
 });
-const count = fc.integer({ min: 1, max: 3 });
+const someCount = fc.integer({ min: 1, max: 3 });
 export const someSteps: fc.Arbitrary<Step[]> = fc.array(
   fc.oneof(
     {
@@ -69,7 +69,7 @@ export const someSteps: fc.Arbitrary<Step[]> = fc.array(
       arbitrary: fc.record({ do: fc.constant("say" as const), said: fc.array(said, { minLength: 1, maxLength: 6 }) }),
     },
     { weight: 1, arbitrary: fc.record({ do: fc.constant("merge" as const), left: node, right: node }) },
-    { weight: 2, arbitrary: fc.record({ do: fc.constant("unmerge" as const), pick: fc.nat(), count }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant("unmerge" as const), pick: fc.nat(), count: someCount }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant("undo" as const), pick: fc.nat() }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant("erase" as const), pick: fc.nat() }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant("remove" as const), pick: fc.nat() }) },
@@ -119,21 +119,21 @@ export function addStep(history: History, step: Step, rules: IdentityRules): Add
   };
   if (step.do === "say") for (const one of step.said) addSaid(history, one, added);
   if (step.do === "merge" && step.left !== step.right) decide({ left: step.left, right: step.right });
-  if (step.do === "undo" && history.decisions.length > 0)
-    decide({ action: "undo", undoes: history.decisions[step.pick % history.decisions.length]!.id });
+  if (step.do === "undo")
+    for (const { id } of pick(history.decisions, step.pick, 1)) decide({ action: "undo", undoes: id });
   if (step.do === "unmerge") {
-    const edges = pickKeys(history, rules, step.pick, step.count);
+    const edges = pick(keysIn(history, rules), step.pick, step.count);
     if (edges.length > 0) decide({ action: "unmerge", edges });
   }
   if (step.do === "erase") {
     const there = [...history.atoms.values()].filter(({ atom }) => !history.erased.some((one) => one.atom === atom));
-    const picked = there[step.pick % Math.max(1, there.length)];
-    if (picked !== undefined) added.erased.push({ site: picked.site, atom: picked.atom });
+    for (const { site, atom } of pick(there, step.pick, 1)) added.erased.push({ site, atom });
   }
-  if (step.do === "remove" && history.edges.length > 0) {
-    const { partition, offset } = history.edges[step.pick % history.edges.length]!;
-    added.removed.push({ partition, offset });
-    history.edges = history.edges.filter((one) => one.partition !== partition || one.offset !== offset);
+  if (step.do === "remove") {
+    for (const { partition, offset } of pick(history.edges, step.pick, 1)) {
+      added.removed.push({ partition, offset });
+      history.edges = history.edges.filter((one) => one.partition !== partition || one.offset !== offset);
+    }
   }
   history.edges.push(...added.edges);
   history.decisions.push(...added.decisions);
@@ -173,12 +173,15 @@ function addSaid(history: History, one: Said, added: Added): void {
     });
 }
 
-/** Some of the edges of the site, as a decision names them. */
-function pickKeys(history: History, rules: IdentityRules, pick: number, count: number): EdgeKey[] {
+/** The edges of the site, as a decision names them. */
+function keysIn(history: History, rules: IdentityRules): EdgeKey[] {
   const nodes = createNodeReader(rules);
-  const keys = history.edges.filter(({ site }) => site === "shop").flatMap((edge) => keysOfEdge(edge, nodes) ?? []);
-  return keys.length === 0 ? [] : Array.from({ length: count }, (_, n) => keys[(pick + n) % keys.length]!);
+  return history.edges.filter(({ site }) => site === "shop").flatMap((edge) => keysOfEdge(edge, nodes) ?? []);
 }
+
+/** So many of these from that place on, round and round. */
+const pick = <T>(values: readonly T[], at: number, count: number): T[] =>
+  values.length === 0 ? [] : Array.from({ length: count }, (_, n) => values.at((at + n) % values.length)!);
 
 /** Whose every identity is, by the resolver, from everything at once. Erased: nobody's. */
 export function expectedPersons(history: History, rulesOf: ReadonlyMap<string, IdentityRules>): [number, number][] {

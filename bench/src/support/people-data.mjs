@@ -86,7 +86,7 @@ const place = "n % 20";
 const block = "intDiv(n, 20)";
 const loginAt = `${start} + cityHash64('login', n) % (${days - 9} * ${dayMs})`;
 const secondLoginAt = `${loginAt} + 3 * ${dayMs}`;
-const userOf = (n, place) => `concat('user-', toString(intDiv(${n}, 20)), '-', toString(${place}))`;
+const userOf = (n, which) => `concat('user-', toString(intDiv(${n}, 20)), '-', toString(${which}))`;
 /** Who is logged in on a device at a time. */
 const userAt = `multiIf(
     ${place} <= 10 OR at < ${loginAt}, '',

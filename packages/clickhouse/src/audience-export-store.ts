@@ -2,7 +2,7 @@ import { purposes, type Purpose } from "@polder/protocol";
 
 import { timeText } from "./audience-store.ts";
 import { quoteText, type ClickHouse } from "./clickhouse.ts";
-import { personConsent } from "./consent/person-consent.ts";
+import { sendVerdicts } from "./send-gate.ts";
 
 export const exportFormats = ["csv", "parquet"] as const;
 export type ExportFormat = (typeof exportFormats)[number];
@@ -42,7 +42,7 @@ export interface ExportCounts {
   leftOut: { [reason: string]: number };
 }
 
-export interface LoggedExport extends Omit<ExportOrder, "site">, ExportCounts {}
+export interface LoggedExport extends Omit<ExportOrder, "site" | "audience">, ExportCounts {}
 
 export interface AudienceExportStore {
   /** Decides who may be in it, once and for all of it, and writes down that it was asked for. */
@@ -74,7 +74,8 @@ const phone = `if(length(${digits}) < 6, '', if(startsWith(trimBoth(t.stated.1),
 const sha256 = (value: string): string => `if(${value} = '', '', lower(hex(SHA256(${value}))))`;
 
 const valuesOf: { readonly [identifier in ExportIdentifier]: string } = {
-  person_id: "SELECT DISTINCT person AS person_id, toString(person) AS value FROM audience_export_person WHERE export_id = {id:String}",
+  person_id:
+    "SELECT DISTINCT person AS person_id, toString(person) AS value FROM audience_export_person WHERE export_id = {id:String}",
   user_id: idsOf("user_id"),
   anonymous_id: idsOf("anonymous_id"),
   email: traitsOf(["email"], email),
@@ -93,14 +94,16 @@ export function createAudienceExportStore(clickhouse: ClickHouse): AudienceExpor
       const params = { id, site, audience, now: order.at };
       await clickhouse.command(
         `INSERT INTO audience_export_person (export_id, person, mask, verdict)
-         SELECT {id:String}, m.person_id, c.mask, if(bitTest(c.mask, ${purposes.indexOf(order.purpose)}), 'permitted', 'consent')
-         FROM (SELECT person_id FROM audience_members WHERE site = {site:String} AND audience = {audience:String}) AS m
-         LEFT JOIN ${personConsent({
+         SELECT {id:String}, person_id, mask, if(verdict = 'permitted', verdict, 'consent')
+         FROM ${sendVerdicts({
            people: "SELECT person_id FROM audience_members WHERE site = {site:String} AND audience = {audience:String}",
-         })} AS c ON c.person_id = m.person_id`,
+           purpose: order.purpose,
+         })}`,
         { params },
       );
-      const known = order.identifiers.map((name) => `SELECT person_id FROM (${valuesOf[name]})`).join(" UNION DISTINCT ");
+      const known = order.identifiers
+        .map((name) => `SELECT person_id FROM (${valuesOf[name]})`)
+        .join(" UNION DISTINCT ");
       await clickhouse.command(
         `INSERT INTO audience_export_person (export_id, person, mask, verdict)
          SELECT {id:String}, person, mask, 'exported' FROM audience_export_person
@@ -162,7 +165,7 @@ export function createAudienceExportStore(clickhouse: ClickHouse): AudienceExpor
 
     async list(site, audience, limit) {
       const rows = await clickhouse.query<Omit<LoggedExport, "leftOut"> & { left_out: { [reason: string]: number } }>(
-        `SELECT id, audience, version, toUnixTimestamp64Milli(e.at) AS at, purpose, recipient, actor, reason, format, identifiers, members, exported, left_out
+        `SELECT id, version, toUnixTimestamp64Milli(e.at) AS at, purpose, recipient, actor, reason, format, identifiers, members, exported, left_out
          FROM audience_export AS e WHERE site = {site:String} AND audience = {audience:String} ORDER BY e.at DESC LIMIT {limit:UInt32}`,
         { params: { site, audience, limit } },
       );

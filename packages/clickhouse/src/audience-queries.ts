@@ -54,7 +54,9 @@ export const createAudienceQueries = (clickhouse: ClickHouse): AudienceQueries =
        LEFT JOIN (SELECT audience, count() AS people FROM audience_members WHERE site = {site:String} GROUP BY audience) AS m ON m.audience = s.audience`,
       { params: { site } },
     );
-    return new Map(rows.map(({ audience, people, below, at }) => [audience, { people, isBelowFloor: below === 1, at }]));
+    return new Map(
+      rows.map(({ audience, people, below, at }) => [audience, { people, isBelowFloor: below === 1, at }]),
+    );
   },
 
   members: (site, audience, after, limit) =>
@@ -72,7 +74,9 @@ export const createAudienceQueries = (clickhouse: ClickHouse): AudienceQueries =
       params["before"] = before;
     }
     if (person !== undefined) {
-      where.push("person IN (SELECT {person:UInt32} UNION DISTINCT SELECT atom FROM identity FINAL WHERE person = {person:UInt32})");
+      where.push(
+        "person IN (SELECT {person:UInt32} UNION DISTINCT SELECT atom FROM identity FINAL WHERE person = {person:UInt32})",
+      );
       params["person"] = person;
     }
     return clickhouse.query(
@@ -82,7 +86,13 @@ export const createAudienceQueries = (clickhouse: ClickHouse): AudienceQueries =
   },
 
   async sizes(site, audience, { from, to, isRestated }) {
-    const rows = await clickhouse.query<{ at: number; version: number; people: number; restated: number; below: number }>(
+    const rows = await clickhouse.query<{
+      at: number;
+      version: number;
+      people: number;
+      restated: number;
+      below: number;
+    }>(
       `SELECT toUnixTimestamp64Milli(s.at) AS at, version, people, ${isRestated ? "restated" : "0 AS restated"}, is_below_floor AS below
        FROM audience_sizes AS s WHERE site = {site:String} AND audience = {audience:String}
          AND s.at >= fromUnixTimestamp64Milli({from:Int64}) AND s.at < fromUnixTimestamp64Milli({to:Int64}) ORDER BY s.hour`,

@@ -87,7 +87,10 @@ export function createAudienceStore(clickhouse: ClickHouse): AudienceStore {
 
   return {
     async list(site) {
-      const rows = await last(site === undefined ? "" : "WHERE site = {site:String}", site === undefined ? {} : { site });
+      const rows = await last(
+        site === undefined ? "" : "WHERE site = {site:String}",
+        site === undefined ? {} : { site },
+      );
       const audiences: Audience[] = [];
       const unreadable: UnreadableAudience[] = [];
       for (const row of rows) {
@@ -115,7 +118,11 @@ export function createAudienceStore(clickhouse: ClickHouse): AudienceStore {
     async save(revision) {
       const row = toRow(revision);
       const key = `${row.site}:${row.audience}:${row.revision}`;
-      const settings = { insert_deduplicate: 1, deduplicate_insert: "enable", insert_deduplication_token: `audience:${key}` };
+      const settings = {
+        insert_deduplicate: 1,
+        deduplicate_insert: "enable",
+        insert_deduplication_token: `audience:${key}`,
+      };
       await clickhouse.insertRows(
         "audience",
         [{ ...row, expires_at: timeText(row.expires_at), at: timeText(row.at) }],
@@ -126,7 +133,10 @@ export function createAudienceStore(clickhouse: ClickHouse): AudienceStore {
          WHERE site = {site:String} AND audience = {audience:String} AND revision = {revision:UInt32}`,
         { params: { site: row.site, audience: row.audience, revision: row.revision } },
       );
-      return stored !== undefined && Object.entries(row).every(([name, value]) => stored[name as keyof AudienceRow] === value);
+      return (
+        stored !== undefined &&
+        Object.entries(row).every(([name, value]) => stored[name as keyof AudienceRow] === value)
+      );
     },
   };
 }
@@ -161,7 +171,8 @@ function readRow(row: AudienceRow): { ok: true; audience: Audience } | { ok: fal
     return { ok: false, fault: "it is no JSON" };
   }
   const parsed = parseAudience(stored);
-  if (!parsed.ok) return { ok: false, fault: parsed.faults.map(({ path, message }) => `${path} ${message}`).join("; ") };
+  if (!parsed.ok)
+    return { ok: false, fault: parsed.faults.map(({ path, message }) => `${path} ${message}`).join("; ") };
   return {
     ok: true,
     audience: {

@@ -84,7 +84,12 @@ export interface AudienceTickStore {
   logChanges(
     turn: AudienceTurn,
     audience: Audience,
-    options: { compiled: CompiledAudience | "nobody" | undefined; at: number; isNewVersion: boolean; hasMoved: boolean },
+    options: {
+      compiled: CompiledAudience | "nobody" | undefined;
+      at: number;
+      isNewVersion: boolean;
+      hasMoved: boolean;
+    },
   ): Promise<number>;
   /** Who of these people may not be used any more for what an audience is for leaves it now. */
   logWithdrawn(turn: AudienceTurn, site: string, persons: readonly number[], at: number): Promise<number>;
@@ -118,7 +123,10 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
   const settings = { ...freely, log_comment: comment, max_execution_time: 45 };
 
   /** By site: what `audience_permit` says, and up to where it has seen. */
-  const permits = new Map<string, { n: number; positions: Positions; from: Positions; others: string; fullAt: number }>();
+  const permits = new Map<
+    string,
+    { n: number; positions: Positions; from: Positions; others: string; fullAt: number }
+  >();
 
   const lastTurn = async (): Promise<{ n: number; worker: string; at: number; seq: number } | undefined> => {
     const [row] = await clickhouse.query<{ n: number; worker: string; at: number; seq: number }>(
@@ -143,7 +151,11 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
       const n = (last?.n ?? 0) + 1;
       const before = await greatestSeq(last?.seq ?? 0);
       await clickhouse.insertRows("audience_tick", [{ what: "audiences", n, worker, at: timeText(at), seq: before }], {
-        settings: { insert_deduplicate: 1, deduplicate_insert: "enable", insert_deduplication_token: `audience_tick:${n}` },
+        settings: {
+          insert_deduplicate: 1,
+          deduplicate_insert: "enable",
+          insert_deduplication_token: `audience_tick:${n}`,
+        },
       });
       const now = await lastTurn();
       if (now?.n !== n || now.worker !== worker) return undefined;
@@ -164,7 +176,13 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
     },
 
     async lastSizes() {
-      const rows = await clickhouse.query<{ site: string; audience: string; version: number; people: number; below: number }>(
+      const rows = await clickhouse.query<{
+        site: string;
+        audience: string;
+        version: number;
+        people: number;
+        below: number;
+      }>(
         `SELECT site, audience, argMax(s.version, s.at) AS version, argMax(s.people, s.at) AS people, argMax(s.is_below_floor, s.at) AS below
          FROM audience_size AS s GROUP BY site, audience`,
       );
@@ -211,12 +229,16 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
             return `(${quoteText(purpose)}, ${rest === "" ? now_ : `bitmapOr(${rest}, ${now_})`})`;
           })
           .join(", ");
-      const insert = "INSERT INTO audience_permit (site, purpose, n, people) SELECT {site:String}, tupleElement(each, 1), {tick_turn:UInt64}, tupleElement(each, 2)";
+      const insert =
+        "INSERT INTO audience_permit (site, purpose, n, people) SELECT {site:String}, tupleElement(each, 1), {tick_turn:UInt64}, tupleElement(each, 2)";
       const params = { site, now: at, tick_turn: n };
       if (isOnlyOfSome) {
         // From the run before that one: a position can be seen a moment before the rows.
         const ends = new Map(before.from);
-        const arrived = positions.map(([partition, offset]) => `(_partition = ${partition} AND _offset > ${ends.get(partition) ?? -1} AND _offset <= ${offset})`);
+        const arrived = positions.map(
+          ([partition, offset]) =>
+            `(_partition = ${partition} AND _offset > ${ends.get(partition) ?? -1} AND _offset <= ${offset})`,
+        );
         await clickhouse.command(
           `${insert} FROM (
              WITH (SELECT groupBitmapState(person_id) FROM (${concerned(arrived.join(" OR ") || "0")})) AS tick_concerned
@@ -225,9 +247,14 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
           { params: { ...params, tick_before: before.n }, settings },
         );
       } else {
-        await clickhouse.command(`${insert} FROM (SELECT arrayJoin([${bitmaps(() => "")}]) AS each FROM ${consent()})`, { params, settings });
+        await clickhouse.command(
+          `${insert} FROM (SELECT arrayJoin([${bitmaps(() => "")}]) AS each FROM ${consent()})`,
+          { params, settings },
+        );
       }
-      const from = isOnlyOfSome ? before.positions : [];
+      const from = isOnlyOfSome
+        ? before.positions
+        : positions.map(([partition, offset]) => [partition, offset - rowsUnderWay] as const);
       permits.set(site, { n, positions, from, others, fullAt: isOnlyOfSome ? before.fullAt : at });
     },
 
@@ -260,7 +287,14 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
       for (let from = 0; from < persons.length; from += maxPersonsAtOnce) {
         const some = persons.slice(from, from + maxPersonsAtOnce);
         await clickhouse.command(withdrawn(consent), {
-          params: { site, now: at, tick_persons: some, tick_first: await seqAfter(turn), tick_at: at, tick_turn: turn.n },
+          params: {
+            site,
+            now: at,
+            tick_persons: some,
+            tick_first: await seqAfter(turn),
+            tick_at: at,
+            tick_turn: turn.n,
+          },
           settings,
         });
       }
@@ -289,14 +323,30 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
         `WITH (SELECT groupBitmapState(person_id) FROM (${compiled.sql})) AS tick_matching, ${permitted} AS tick_permitted,
            bitmapCardinality(bitmapAnd(tick_matching, tick_permitted)) AS tick_counted, tick_counted < {tick_floor:UInt32} AS below
          SELECT if(below, 0, tick_counted) AS people, below`,
-        { params: { ...compiled.params, site, tick_permit: permits.get(site)?.n ?? 0, tick_purpose: purpose, tick_floor: sizeFloor } },
+        {
+          params: {
+            ...compiled.params,
+            site,
+            tick_permit: permits.get(site)?.n ?? 0,
+            tick_purpose: purpose,
+            tick_floor: sizeFloor,
+          },
+        },
       );
       return { people: row?.people ?? 0, isBelowFloor: row?.below !== 0 };
     },
 
     async writeAnonymousSize({ site, audience, version }, { people, isBelowFloor }, at) {
       const hour = at - (at % 3_600_000);
-      const row = { site, audience, hour: hour / 1_000, at: timeText(at), version, people, is_below_floor: isBelowFloor ? 1 : 0 };
+      const row = {
+        site,
+        audience,
+        hour: hour / 1_000,
+        at: timeText(at),
+        version,
+        people,
+        is_below_floor: isBelowFloor ? 1 : 0,
+      };
       await clickhouse.insertRows("audience_size", [row], { settings });
     },
 
@@ -333,17 +383,20 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
     },
 
     async markTold(log, seqs) {
-      await clickhouse.insertRows("audience_told", [...seqs].map(([partition, seq]) => ({ log, partition, seq })), {
-        settings: freely,
-      });
+      await clickhouse.insertRows(
+        "audience_told",
+        [...seqs].map(([partition, seq]) => ({ log, partition, seq })),
+        {
+          settings: freely,
+        },
+      );
     },
   };
 
   function changes(question: string, hasMoved: boolean): string {
-    const moved = "SELECT person AS was, person(atom) AS became FROM audience_identity FINAL WHERE person(atom) != person AND person(atom) != 0";
-    const hasSplit = hasMoved
-      ? `p IN (SELECT was FROM (${moved}))`
-      : "0";
+    const moved =
+      "SELECT person AS was, person(atom) AS became FROM audience_identity FINAL WHERE person(atom) != person AND person(atom) != 0";
+    const hasSplit = hasMoved ? `p IN (SELECT was FROM (${moved}))` : "0";
     const isPartOf = hasMoved
       ? `(SELECT (groupArray(became), groupArray(least)) FROM (SELECT became, min(was) AS least FROM (${moved}) WHERE bitmapContains(tick_held, was) GROUP BY became))`
       : "(SELECT ([]::Array(UInt32), []::Array(UInt32)))";
@@ -387,6 +440,8 @@ WHERE ${isTurn}`;
 type Positions = readonly (readonly [partition: number, offset: number])[];
 
 const maxPersonsAtOnce = 5_000;
+/** More than a loader inserts at a time. */
+const rowsUnderWay = 30_000;
 /** Consent ends by age too, without anything happening. */
 const fullConsentEveryMs = 600_000;
 
@@ -395,7 +450,8 @@ const fullConsentEveryMs = 600_000;
  * speaks for all who use it. Those who were and are no more are among them.
  */
 const concerned = (arrived: string): string => {
-  const moved = "SELECT atom FROM audience_identity FINAL WHERE person(atom) != person UNION ALL SELECT atom FROM identity WHERE version > (SELECT max(version) FROM audience_identity)";
+  const moved =
+    "SELECT atom FROM audience_identity FINAL WHERE person(atom) != person UNION ALL SELECT atom FROM identity WHERE version > (SELECT max(version) FROM audience_identity)";
   const atoms = `SELECT atom FROM events WHERE site = {site:String} AND atom != 0 AND (${arrived}) UNION DISTINCT SELECT atom FROM (${moved})`;
   return `SELECT person(atom) AS person_id FROM atom WHERE site = {site:String} AND (atom IN (${atoms}) OR (anonymous_id != '' AND anonymous_id IN (
       SELECT anonymous_id FROM atom WHERE site = {site:String} AND atom IN (${atoms}))))

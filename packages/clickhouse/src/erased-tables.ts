@@ -123,7 +123,7 @@ export const erasedTables: { readonly [table: string]: ErasedTable } = {
       },
     ],
   },
-  import_row: { count: byAtom("import_row", "site, key, record, number"), remove: [{ rows: mine, isMarked: true }] },
+  import_row: { count: byAtom("import_row", "site, key, subject, number"), remove: [{ rows: mine, isMarked: true }] },
   person_flag: {
     isEverywhere: true,
     count: byRow(

@@ -9,8 +9,7 @@ export interface Bounds {
   offsets: readonly number[];
 }
 
-export const inBounds =
-  "_offset <= transform(_partition, {partitions: Array(UInt16)}, {offsets: Array(UInt64)}, toUInt64(0))";
+const inBounds = "_offset <= transform(_partition, {partitions: Array(UInt16)}, {offsets: Array(UInt64)}, toUInt64(0))";
 
 /** Of the events of these identities, those that go with them: of one that somebody new uses since, those from before the erasure. */
 export const isGone = `${inBounds} AND (atom NOT IN {kept: Array(UInt32)} OR least(time, received_at) < fromUnixTimestamp64Milli({until: Int64}))`;

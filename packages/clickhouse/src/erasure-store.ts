@@ -243,8 +243,7 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
     });
   }
 
-  /** Takes off the disk what was marked, here or by a worker that was cut off before it could. */
-  let isSwept = false;
+  /** Takes off the disk what was marked: here, by a withdrawal, or by a worker that was cut off before it could. */
   async function sweep(): Promise<void> {
     const parts = await clickhouse.query<{ table: string }>(
       "SELECT DISTINCT table FROM system.parts WHERE database = currentDatabase() AND active AND has_lightweight_delete",
@@ -252,7 +251,6 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
     const isMarked = (table: string): boolean =>
       cluster !== undefined || parts.some((part) => part.table === localTable(table, cluster));
     for (const table of markedTables.filter(isMarked)) await rewriter.sweep(table);
-    isSwept = true;
   }
 
   const openRounds = (limit: number): Promise<Erasure[]> =>
@@ -351,7 +349,7 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
     },
 
     async openErasures(limit, now) {
-      if (!isSwept) await sweep();
+      await sweep();
       const open = await openRounds(limit);
       if (open.length >= limit) return open;
       const late = await findLate(clickhouse, maxLateAtOnce);

@@ -88,7 +88,10 @@ export function createIdentityStore(clickhouse: ClickHouse): IdentityStore {
         GROUP BY kind, anonymousId, userId, other, rule`,
       { site, ...boundsOf(view.upTo), ...(view.before && { knownEdges: edgesArray(view.before) }) },
     );
-    return rows.map(({ isKnown, knownTime, ...edge }) => ({ ...edge, ...(isKnown === 1 && { timeBefore: knownTime }) }));
+    return rows.map(({ isKnown, knownTime, ...edge }) => ({
+      ...edge,
+      ...(isKnown === 1 && { timeBefore: knownTime }),
+    }));
   }
 
   return {
@@ -238,9 +241,7 @@ export function createIdentityStore(clickhouse: ClickHouse): IdentityStore {
       return rows.map(({ known: isKnown, ...atom }) => ({ ...atom, isKnown: isKnown === 1 }));
     },
 
-    async edgesOf(site, ids, view) {
-      return (await edgesAt(site, ids, view, "")).map(({ messageId: _, receivedAt: __, ...edge }) => edge);
-    },
+    edgesOf: (site, ids, view) => edgesAt(site, ids, view, ""),
 
     sourcesOf: (site, ids, view) =>
       edgesAt(
@@ -324,16 +325,10 @@ export function createIdentityStore(clickhouse: ClickHouse): IdentityStore {
 export const createDecisionStore = (clickhouse: ClickHouse): DecisionStore => ({
   decisionsOf: (site) =>
     clickhouse.query<IdentityDecision>(selectDecisions("site = {site:String}"), { params: { site } }),
-  write: ({ at, edges, ...decision }) =>
+  write: ({ at, ...decision }) =>
     clickhouse.insertRows(
       "identity_decision",
-      [
-        {
-          ...decision,
-          at: new Date(at).toISOString().slice(0, -1).replace("T", " "),
-          edges: edges.map(({ kind, node, other }) => [kind, node, other]),
-        },
-      ],
+      [{ ...decision, at: new Date(at).toISOString().slice(0, -1).replace("T", " ") }],
       { settings: { insert_deduplicate: 0 } },
     ),
   async isSettled(id) {
@@ -361,8 +356,7 @@ function* partsOf(lists: IdLists): Generator<Part> {
   const fields = Object.entries(lists).flatMap(([name, ids]) => [...fieldsOf(ids)].map((field) => ({ name, field })));
   for (let at = 0; at < fields.length; at += maxFields) {
     const part = new Map<string, string[][]>();
-    for (const { name, field } of fields.slice(at, at + maxFields))
-      part.set(name, [...(part.get(name) ?? []), field]);
+    for (const { name, field } of fields.slice(at, at + maxFields)) part.set(name, [...(part.get(name) ?? []), field]);
     yield part;
   }
 }
@@ -396,7 +390,15 @@ const boundsOf = (ends: IdentityView["upTo"]): Params => ({
   upToEdges: edgesArray(ends),
 });
 
-function positionRows({ atoms, edges, held, rules, decisions, erasures, version }: IdentityPosition): Map<string, string> {
+function positionRows({
+  atoms,
+  edges,
+  held,
+  rules,
+  decisions,
+  erasures,
+  version,
+}: IdentityPosition): Map<string, string> {
   const rows = new Map<string, string>([["version ", String(version)]]);
   for (const [residue, atom] of atoms) rows.set(`atom ${residue}`, String(atom));
   for (const [partition, offset] of edges) rows.set(`edge ${partition}`, String(offset));

@@ -18,12 +18,12 @@ export function createImportStore(clickhouse: ClickHouse): ImportStore {
       askInParts(ids, (list) =>
         clickhouse.query<StoredVersion>(
           `WITH ${list} AS ids
-           SELECT concat(record, ':', key) AS id, number, fixed, content, toUnixTimestamp64Milli(any(r.time)) AS time,
+           SELECT concat(subject, ':', key) AS id, number, fixed, content, toUnixTimestamp64Milli(any(r.time)) AS time,
              toString(any(r.amount)) AS amount
            FROM import_row AS r
            WHERE site = {site:String} AND key IN (SELECT arrayJoin(arrayMap(id -> splitByChar(':', id)[2], ids)))
-             AND has(ids, concat(record, ':', key))
-           GROUP BY record, key, number, fixed, content ORDER BY id, number`,
+             AND has(ids, concat(subject, ':', key))
+           GROUP BY subject, key, number, fixed, content ORDER BY id, number`,
           { params: { site } },
         ),
       ),
@@ -44,7 +44,7 @@ export function createImportStore(clickhouse: ClickHouse): ImportStore {
 
     async countStored(site, importId) {
       const [row] = await clickhouse.query<{ count: number }>(
-        `SELECT uniqExact(record, key, number, fixed, content) AS count FROM import_row
+        `SELECT uniqExact(subject, key, number, fixed, content) AS count FROM import_row
          WHERE site = {site:String} AND import_id = {importId:String}`,
         { params: { site, importId } },
       );

@@ -38,13 +38,28 @@ export { freezeTables, type FrozenTable } from "./freeze-tables.ts";
 export { createRetentionStore } from "./retention-store.ts";
 export { createWithdrawalStore } from "./withdrawal-store.ts";
 export { personConsent, type PersonConsentOptions } from "./consent/person-consent.ts";
+export { personConsentOf } from "./consent/person-consent-of.ts";
+export {
+  createPersonFlagStore,
+  type FiledFlag,
+  type FlagDecision,
+  type PersonFlagKind,
+  type PersonFlagStore,
+} from "./person-flag-store.ts";
+export {
+  createSendGate,
+  leftOutReasons,
+  type LeftOutReason,
+  type SendCounts,
+  type SendGate,
+  type SendRequest,
+} from "./send-gate.ts";
 export { createConsentRecordStore } from "./consent-record-store.ts";
 export { createConsentQueries, type ConsentQueries, type EventConsent, type FiledText } from "./queries/consent.ts";
 export {
   createDuplicateQueries,
   duplicateSigns,
   type Duplicate,
-  type DuplicateDecision,
   type DuplicateQueries,
   type DuplicateSign,
   type DuplicatesQuestion,

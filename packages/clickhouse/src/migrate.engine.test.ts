@@ -121,6 +121,61 @@ describe("migrate", () => {
     ]);
   });
 
+  it("brings log-ins from before to their new shape and loses none, and reads from the events what was never written down, also twice", async () => {
+    const client = connect(newDatabase());
+    await migrate(client);
+    const an = { atom: 128, user_id: "an", message_id: "m-1", _offset: 1 };
+    const bo = {
+      atom: 192,
+      anonymous_id: "",
+      user_id: "bo",
+      type: "alias",
+      name: "alias",
+      previous_id: "an",
+      _offset: 2,
+    } as const;
+    await client.insertRows("events", [
+      buildEventRow({
+        ...an,
+        "traits.name": ["email"],
+        "traits.value": ["an@shop.example"],
+        "traits.class": ["identity"],
+        "traits.purpose": ["profile"],
+        "traits.personal": [1],
+      }),
+      buildEventRow(bo),
+    ]);
+    const now = () =>
+      client.query(
+        "SELECT kind, user_id, other != '' AS has_other, rule, atom, _offset FROM identity_edge ORDER BY ALL",
+      );
+    const stated = await now();
+    await client.command("TRUNCATE TABLE identity_edge");
+    const before = { site: "shop", anonymous_id: "visitor-1", kind: "login", time: an._offset, received_at: 1 };
+    await client.insertRows("identity_edge", [
+      { ...before, user_id: "an", _offset: 1 },
+      { ...before, user_id: "of events that are gone", _offset: 0 },
+    ]);
+    const gone = {
+      kind: "login",
+      user_id: "of events that are gone",
+      has_other: 1,
+      rule: "login",
+      atom: 0,
+      _offset: 0,
+    };
+    for (let round = 0; round < 2; round += 1) {
+      await client.command("ALTER TABLE migration DELETE WHERE number = 11 SETTINGS mutations_sync = 1");
+      expect(await migrate(client, { quietForMs: 0 })).toEqual([11]);
+      expect(await now()).toEqual([...stated, gone]);
+    }
+    expect(stated).toEqual([
+      { kind: "alias", user_id: "bo", has_other: 1, rule: "alias", atom: 192, _offset: 2 },
+      { kind: "email", user_id: "an", has_other: 1, rule: "login", atom: 128, _offset: 1 },
+      { kind: "login", user_id: "an", has_other: 1, rule: "login", atom: 128, _offset: 1 },
+    ]);
+  });
+
   it("refuses a database that a newer version made", async () => {
     await migrated.command("INSERT INTO migration (number, name, checksum) VALUES (9999, 'later', '')");
     await expect(migrate(migrated)).rejects.toThrow(/9999.*newer/s);

@@ -247,7 +247,9 @@ describe("retention", () => {
     await clickhouse.command("ALTER TABLE audience_log REMOVE TTL");
     expect(await apply(shop)).toBe(true);
     expect(await apply(shop)).toBe(false);
-    const [log] = await clickhouse.query<{ engine: string }>("SELECT engine_full AS engine FROM system.tables WHERE name = 'audience_log'");
+    const [log] = await clickhouse.query<{ engine: string }>(
+      "SELECT engine_full AS engine FROM system.tables WHERE name = 'audience_log'",
+    );
     expect(log!.engine).toContain(" TTL ");
   });
 

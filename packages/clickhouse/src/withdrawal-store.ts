@@ -37,6 +37,7 @@ const countNamed = {
   trait_state: `SELECT atom, uniqExact(site, name) AS count FROM trait_state WHERE ${mayGo} GROUP BY atom`,
   profile_state: `SELECT atom, uniqExact(site) AS count FROM profile_state WHERE ${mayGo} GROUP BY atom`,
   identity_edge: `SELECT atom, uniqExact(site, anonymous_id, user_id, kind, other) AS count FROM identity_edge WHERE ${mayGo} GROUP BY atom`,
+  consent_state: `SELECT atom, uniqExact(site) AS count FROM consent_state WHERE ${mayGo} AND device != 0 GROUP BY atom`,
   atom: `SELECT atom, uniqExact(site) AS count FROM atom WHERE ${mayGo} AND ${isNamed.atom} GROUP BY atom`,
   events: `SELECT atom, count() AS count FROM events WHERE ${mayGo} AND ${isNamed.events} GROUP BY atom`,
 } as const;
@@ -293,6 +294,8 @@ export function createWithdrawalStore({ clickhouse, cluster }: WithdrawalStoreOp
     await mark("atom_event", mayGo, { atoms });
     await alter("events", `UPDATE ${nameless} WHERE ${mayGo} AND ${isNamed.events}`, { atoms });
     await alter("identity_edge", `DELETE WHERE ${mayGo}`, { atoms });
+    // What was said on the device stays: a no of a person holds on, and who it was is no longer in it.
+    await alter("consent_state", `UPDATE device = 0, user = 0 WHERE ${mayGo} AND device != 0`, { atoms });
     // Last, as the others are found through it; and first the row that keeps the number taken.
     await clickhouse.command(
       `INSERT INTO atom (site, key, atom, anonymous_id, user_id, first_seen)
@@ -385,8 +388,7 @@ export function createWithdrawalStore({ clickhouse, cluster }: WithdrawalStoreOp
       const begun = await begunPlans(withdrawals);
       const plans = [...begun.keys()];
       const keys = unique(plans.flatMap(({ withdrawal, keys: some }) => siteKeys(withdrawal.site, some)));
-      if ((await countAliases(keys)) > 0)
-        await forgetAliases(keys);
+      if ((await countAliases(keys)) > 0) await forgetAliases(keys);
       const atoms = unique(plans.flatMap((plan) => plan.atoms));
       for (const some of slices(atoms)) await remove(some);
       for (const part of partsOf(plans).keys()) for (const some of slices(part.atoms)) await removePart(part, some);

@@ -75,6 +75,7 @@ export {
   type EdgeOutcome,
   type IdentityAtom,
   type IdentityEdge,
+  type NodeReader,
   type Resolution,
   type ResolvedEdge,
 } from "./people/resolve-people.ts";

@@ -13,6 +13,7 @@ export {
   type PersonEvent,
 } from "./people/person-event.ts";
 export {
+  consentTo,
   dayOf,
   funnel,
   membersOf,

@@ -95,7 +95,10 @@ const enter = async (audience: string, ...people: number[]): Promise<void> =>
     people.map((person) => ({ site: "shop", audience, person, since: textOf(noon), version: 1, seq: 1, has_left: 0 })),
   );
 const belongs = async (...pairs: [atom: number, person: number][]): Promise<void> => {
-  await clickhouse.insertRows("identity", pairs.map(([atom, person]) => ({ site: "shop", atom, person, version: 1 })));
+  await clickhouse.insertRows(
+    "identity",
+    pairs.map(([atom, person]) => ({ site: "shop", atom, person, version: 1 })),
+  );
   await reloadIdentities(clickhouse);
 };
 let nextOffset = 0;
@@ -111,7 +114,9 @@ async function happened(...rows: Partial<LoadedEventRow>[]): Promise<void> {
       ...row,
     }),
   );
-  expect(await createEventStore({ clickhouse }).insert("events", `test-${nextOffset}`, rowBytes(events))).toEqual({ ok: true });
+  expect(await createEventStore({ clickhouse }).insert("events", `test-${nextOffset}`, rowBytes(events))).toEqual({
+    ok: true,
+  });
 }
 const traits = (values: { [name: string]: string }): Partial<LoadedEventRow> => {
   const names = Object.keys(values);
@@ -129,12 +134,29 @@ const traits = (values: { [name: string]: string }): Partial<LoadedEventRow> => 
 describe("definitions", () => {
   it("are made, changed and archived, each version kept with who did it and why", async () => {
     const made = await json(define("viewers", { reason: "spring" }), 201);
-    expect(v.parse(schemas.audienceAnswer, made)).toMatchObject({ id: "viewers", revision: 1, version: 1, state: "active", purpose: "profile", people: null });
+    expect(v.parse(schemas.audienceAnswer, made)).toMatchObject({
+      id: "viewers",
+      revision: 1,
+      version: 1,
+      state: "active",
+      purpose: "profile",
+      people: null,
+    });
     nowMs += hour;
     const other = { people: { event: "Clicked" } };
-    expect(await json(ask("PUT", "/viewers", { definition: other, actor: "bo" }))).toMatchObject({ revision: 2, version: 2 });
-    expect(await json(ask("PUT", "/viewers", { state: "paused", actor: "bo" }))).toMatchObject({ revision: 3, version: 2, state: "paused" });
-    expect(await json(ask("PUT", "/viewers", { definition: other, state: "active", actor: "bo" }))).toMatchObject({ revision: 4, version: 2 });
+    expect(await json(ask("PUT", "/viewers", { definition: other, actor: "bo" }))).toMatchObject({
+      revision: 2,
+      version: 2,
+    });
+    expect(await json(ask("PUT", "/viewers", { state: "paused", actor: "bo" }))).toMatchObject({
+      revision: 3,
+      version: 2,
+      state: "paused",
+    });
+    expect(await json(ask("PUT", "/viewers", { definition: other, state: "active", actor: "bo" }))).toMatchObject({
+      revision: 4,
+      version: 2,
+    });
     expect(await json(ask("PUT", "/viewers", { state: "archived", actor: "bo" }))).toMatchObject({ state: "archived" });
     const { revisions } = v.parse(schemas.audienceRevisions, await json(ask("GET", "/viewers/revisions")));
     expect(revisions.map(({ revision, version, actor: who, reason }) => [revision, version, who, reason])).toEqual([
@@ -152,12 +174,17 @@ describe("definitions", () => {
 
   it("that are wrong are refused with the path of each fault, and nothing is stored", async () => {
     const body = await json<v.InferOutput<typeof schemas.faultsAnswer>>(
-      define("viewers", { definition: { people: { all: [{ event: "page", withn: { days: 7 } }, { audience: "nobody" }] } } }),
+      define("viewers", {
+        definition: { people: { all: [{ event: "page", withn: { days: 7 } }, { audience: "nobody" }] } },
+      }),
       400,
     );
     expect(v.parse(schemas.faultsAnswer, body)).toMatchObject({ code: "audience_invalid" });
     expect(body.faults.map(({ path }) => path)).toEqual(["people.all[0].withn"]);
-    const unknown = await json<v.InferOutput<typeof schemas.faultsAnswer>>(define("viewers", { definition: { people: { audience: "nobody" } } }), 400);
+    const unknown = await json<v.InferOutput<typeof schemas.faultsAnswer>>(
+      define("viewers", { definition: { people: { audience: "nobody" } } }),
+      400,
+    );
     expect(unknown.faults.map(({ path }) => path)).toEqual(["people.audience"]);
     expect(await json(ask("GET", ""))).toMatchObject({ audiences: [] });
   });
@@ -165,7 +192,9 @@ describe("definitions", () => {
   it("do not stand on themselves, also by way of others, and stay while others stand on them", async () => {
     await json(define("a"), 201);
     await json(define("b", { definition: { people: { audience: "a" } } }), 201);
-    expect(await json(ask("PUT", "/a", { definition: { people: { audience: "b" } }, actor }), 400)).toMatchObject({ code: "audience_invalid" });
+    expect(await json(ask("PUT", "/a", { definition: { people: { audience: "b" } }, actor }), 400)).toMatchObject({
+      code: "audience_invalid",
+    });
     expect(await json(ask("PUT", "/a", { state: "archived", actor }), 409)).toMatchObject({ code: "audience_in_use" });
     await json(ask("PUT", "/b", { state: "archived", actor }));
     await json(ask("PUT", "/a", { state: "archived", actor }));
@@ -174,9 +203,11 @@ describe("definitions", () => {
 
   it("are changed by one at a time", async () => {
     const answers = await Promise.all([define("viewers", { name: "One" }), define("viewers", { name: "Two" })]);
-    expect(answers.map(({ status }) => status).toSorted()).toEqual([201, 409]);
+    expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([201, 409]);
     await json(ask("PUT", "/viewers", { name: "Three", revision: 1, actor }));
-    expect(await json(ask("PUT", "/viewers", { name: "Four", revision: 1, actor }), 409)).toMatchObject({ code: "audience_changed" });
+    expect(await json(ask("PUT", "/viewers", { name: "Four", revision: 1, actor }), 409)).toMatchObject({
+      code: "audience_changed",
+    });
     expect(await json(ask("GET", "/viewers"))).toMatchObject({ name: "Three", revision: 2 });
   });
 
@@ -195,7 +226,11 @@ describe("definitions", () => {
 
   it("are written by no page of somebody else: only JSON is taken", async () => {
     const body = JSON.stringify({ id: "viewers", name: "x", definition: viewed, actor });
-    const answer = await api.app.request("/v1/audiences", { method: "POST", body, headers: { "content-type": "text/plain" } });
+    const answer = await api.app.request("/v1/audiences", {
+      method: "POST",
+      body,
+      headers: { "content-type": "text/plain" },
+    });
     expect([answer.status, await answer.json()]).toEqual([415, expect.objectContaining({ code: "json_required" })]);
     expect(await json(ask("GET", ""))).toMatchObject({ audiences: [] });
   });
@@ -206,8 +241,15 @@ describe("definitions", () => {
     expect(await order({})).toEqual({ site: "shop", added: ["viewers"], there: ["buyers"] });
     await json(ask("PUT", "/buyers", { state: "archived", actor }));
     expect(await order({})).toEqual({ site: "shop", added: ["buyers"], there: ["viewers"] });
-    expect(await json(ask("GET", "/ready-made"))).toMatchObject({ audiences: [{ id: "buyers", isOn: true }, { id: "viewers", isOn: true }] });
-    expect(await json(ask("POST", "/ready-made", { audiences: ["x"], actor }), 400)).toMatchObject({ code: "invalid_request" });
+    expect(await json(ask("GET", "/ready-made"))).toMatchObject({
+      audiences: [
+        { id: "buyers", isOn: true },
+        { id: "viewers", isOn: true },
+      ],
+    });
+    expect(await json(ask("POST", "/ready-made", { audiences: ["x"], actor }), 400)).toMatchObject({
+      code: "invalid_request",
+    });
   });
 });
 
@@ -218,7 +260,10 @@ describe("members", () => {
     await belongs([128, 64], [256, 0]);
     const first = v.parse(schemas.audienceMembers, await json(ask("GET", "/viewers/members?limit=1")));
     expect(first).toEqual({ site: "shop", id: "viewers", members: [{ person: 64, since: noon }], next: 64 });
-    expect(await json(ask("GET", "/viewers/members?limit=2&after=64"))).toMatchObject({ members: [{ person: 192 }], next: null });
+    expect(await json(ask("GET", "/viewers/members?limit=2&after=64"))).toMatchObject({
+      members: [{ person: 192 }],
+      next: null,
+    });
   });
 
   it("in common are counted pair by pair", async () => {
@@ -226,12 +271,22 @@ describe("members", () => {
     await enter("a", 64, 128, 192, 320);
     await enter("b", 128, 256);
     await belongs([320, 256]);
-    expect(v.parse(schemas.overlapAnswer, await json(ask("POST", "/overlap", { audiences: ["a", "b", "c"] })))).toEqual({
-      site: "shop",
-      audiences: ["a", "b", "c"],
-      counts: [[4, 2, 0], [2, 2, 0], [0, 0, 0]],
-      shares: [[1, 0.5, 0], [1, 1, 0], [0, 0, 0]],
-    });
+    expect(v.parse(schemas.overlapAnswer, await json(ask("POST", "/overlap", { audiences: ["a", "b", "c"] })))).toEqual(
+      {
+        site: "shop",
+        audiences: ["a", "b", "c"],
+        counts: [
+          [4, 2, 0],
+          [2, 2, 0],
+          [0, 0, 0],
+        ],
+        shares: [
+          [1, 0.5, 0],
+          [1, 1, 0],
+          [0, 0, 0],
+        ],
+      },
+    );
     const many = Array.from({ length: 21 }, (_, n) => `a${n}`);
     expect(await json(ask("POST", "/overlap", { audiences: many }), 400)).toMatchObject({ code: "invalid_request" });
   });
@@ -239,14 +294,35 @@ describe("members", () => {
   it("have a log, of everybody or of one person with all who are part of them now", async () => {
     await json(define("viewers"), 201);
     const row = (seq: number, person: number, change: string, survivor = 0) => ({
-      seq, site: "shop", audience: "viewers", person, change, reason: survivor === 0 ? change : "merged", survivor, at: textOf(noon), version: 1,
+      seq,
+      site: "shop",
+      audience: "viewers",
+      person,
+      change,
+      reason: survivor === 0 ? change : "merged",
+      survivor,
+      at: textOf(noon),
+      version: 1,
     });
-    await clickhouse.insertRows("audience_log", [row(1, 64, "enter"), row(2, 128, "enter"), row(3, 128, "exit", 64), row(4, 192, "enter")]);
+    await clickhouse.insertRows("audience_log", [
+      row(1, 64, "enter"),
+      row(2, 128, "enter"),
+      row(3, 128, "exit", 64),
+      row(4, 192, "enter"),
+    ]);
     await belongs([128, 64]);
     const log = v.parse(schemas.audienceLog, await json(ask("GET", "/viewers/log?limit=3")));
     expect(log.changes.map(({ seq }) => seq)).toEqual([4, 3, 2]);
     expect(log.next).toBe(2);
-    expect(log.changes[1]).toEqual({ seq: 3, person: 128, change: "exit", reason: "merged", survivor: 64, at: noon, version: 1 });
+    expect(log.changes[1]).toEqual({
+      seq: 3,
+      person: 128,
+      change: "exit",
+      reason: "merged",
+      survivor: 64,
+      at: noon,
+      version: 1,
+    });
     expect(await json(ask("GET", "/viewers/log?before=2"))).toMatchObject({ changes: [{ seq: 1 }], next: null });
     const of64 = v.parse(schemas.audienceLog, await json(ask("GET", "/viewers/log?person=64")));
     expect(of64.changes.map(({ seq }) => seq)).toEqual([3, 2, 1]);
@@ -259,7 +335,8 @@ describe("members", () => {
        FROM values('at DateTime64(3, ''UTC''), people UInt64, atoms Array(UInt32)', ('${textOf(noon - hour)}', 2, [64, 128]), ('${textOf(noon)}', 3, [64, 128, 192]))`,
     );
     await belongs([128, 64], [192, 0]);
-    const sizes = async (query: string) => v.parse(schemas.audienceSizes, await json(ask("GET", `/viewers/sizes${query}`))).sizes;
+    const sizes = async (query: string) =>
+      v.parse(schemas.audienceSizes, await json(ask("GET", `/viewers/sizes${query}`))).sizes;
     expect(await sizes("")).toEqual([
       { at: noon - hour, version: 1, people: 2, restated: null },
       { at: noon, version: 1, people: 3, restated: null },
@@ -275,7 +352,15 @@ describe("an anonymous audience", () => {
     expect(made).toMatchObject({ isAnonymous: true, sizeFloor: 50, expiresAt: noon + 30 * 24 * hour });
     const counted = (at: number, people: number, isBelow: number) =>
       clickhouse.insertRows("audience_size", [
-        { site: "shop", audience: "crowd", hour: at / 1_000, at: textOf(at), version: 1, people, is_below_floor: isBelow },
+        {
+          site: "shop",
+          audience: "crowd",
+          hour: at / 1_000,
+          at: textOf(at),
+          version: 1,
+          people,
+          is_below_floor: isBelow,
+        },
       ]);
     await counted(noon, 0, 1);
     expect(await json(ask("GET", "/crowd"))).toMatchObject({ people: null, fewerThan: 50 });
@@ -287,15 +372,23 @@ describe("an anonymous audience", () => {
     const order = { format: "csv", identifiers: ["user_id"], recipient: "x", actor, reason: "x" };
     expect(await json(ask("POST", "/crowd/exports", order), 409)).toMatchObject({ code: "audience_anonymous" });
     await json(define("viewers"), 201);
-    expect(await json(ask("POST", "/overlap", { audiences: ["viewers", "crowd"] }), 409)).toMatchObject({ code: "audience_anonymous" });
-    expect(await json(define("small", { isAnonymous: true, sizeFloor: 3 }), 400)).toMatchObject({ code: "invalid_request" });
-    expect(await json(define("long", { isAnonymous: true, livesDays: 365 }), 400)).toMatchObject({ code: "invalid_request" });
+    expect(await json(ask("POST", "/overlap", { audiences: ["viewers", "crowd"] }), 409)).toMatchObject({
+      code: "audience_anonymous",
+    });
+    expect(await json(define("small", { isAnonymous: true, sizeFloor: 3 }), 400)).toMatchObject({
+      code: "invalid_request",
+    });
+    expect(await json(define("long", { isAnonymous: true, livesDays: 365 }), 400)).toMatchObject({
+      code: "invalid_request",
+    });
   });
 });
 
 describe("an export", () => {
   const order = { format: "csv", recipient: "Mail Ltd", actor, reason: "spring mailing" };
-  const exported = async (more: object): Promise<{ text: string; summary: v.InferOutput<typeof schemas.exportSummary> }> => {
+  const exported = async (
+    more: object,
+  ): Promise<{ text: string; summary: v.InferOutput<typeof schemas.exportSummary> }> => {
     const answer = await ask("POST", "/viewers/exports", { ...order, ...more });
     expect(answer.status).toBe(200);
     expect(answer.headers.get("cache-control")).toBe("no-store");
@@ -323,10 +416,26 @@ describe("an export", () => {
       `"an","${hash("an@example.com")}"`,
       `"'=cmd|' /C calc'!A0","${hash("+bo@example.com")}"`,
     ]);
-    expect(summary).toMatchObject({ members: 4, exported: 2, leftOut: { consent: 1, no_identifier: 1 }, decidedAt: noon, purpose: "ads", version: 1 });
+    expect(summary).toMatchObject({
+      members: 4,
+      exported: 2,
+      leftOut: { consent: 1, no_identifier: 1 },
+      decidedAt: noon,
+      purpose: "ads",
+      version: 1,
+    });
     const profile = await exported({ identifiers: ["email"] });
-    expect(profile.summary).toMatchObject({ members: 4, exported: 3, leftOut: { consent: 0, no_identifier: 1 }, purpose: "profile" });
-    expect(profile.text.trim().split("\n").slice(1)).toEqual(['"an@example.com"', '"\'+bo@example.com"', '"cy@example.com"']);
+    expect(profile.summary).toMatchObject({
+      members: 4,
+      exported: 3,
+      leftOut: { consent: 0, no_identifier: 1 },
+      purpose: "profile",
+    });
+    expect(profile.text.trim().split("\n").slice(1)).toEqual([
+      '"an@example.com"',
+      '"\'+bo@example.com"',
+      '"cy@example.com"',
+    ]);
   });
 
   it("is decided when it is asked for, and the next one is another", async () => {
@@ -346,18 +455,26 @@ describe("an export", () => {
   });
 
   it("comes as Parquet too, with the same people", async () => {
-    const answer = await ask("POST", "/viewers/exports", { ...order, format: "parquet", identifiers: ["person_id", "user_id"], purpose: "ads" });
+    const answer = await ask("POST", "/viewers/exports", {
+      ...order,
+      format: "parquet",
+      identifiers: ["person_id", "user_id"],
+      purpose: "ads",
+    });
     const bytes = Buffer.from(await answer.arrayBuffer());
     expect(bytes.subarray(0, 4).toString()).toBe("PAR1");
     expect(bytes.subarray(-4).toString()).toBe("PAR1");
     expect(answer.headers.get("content-type")).toBe("application/vnd.apache.parquet");
     // What ClickHouse wrote it can read: sent back as the data of an INSERT.
     await clickhouse.command("CREATE OR REPLACE TABLE parquet (person_id UInt32, user_id String) ENGINE = Memory");
-    const sent = await fetch(`${engine.url}/?database=polder&query=${encodeURIComponent("INSERT INTO parquet FORMAT Parquet")}`, {
-      method: "POST",
-      body: bytes,
-      headers: { "X-ClickHouse-User": engine.admin.username, "X-ClickHouse-Key": engine.admin.password },
-    });
+    const sent = await fetch(
+      `${engine.url}/?database=polder&query=${encodeURIComponent("INSERT INTO parquet FORMAT Parquet")}`,
+      {
+        method: "POST",
+        body: bytes,
+        headers: { "X-ClickHouse-User": engine.admin.username, "X-ClickHouse-Key": engine.admin.password },
+      },
+    );
     expect(await sent.text()).toBe("");
     expect(await clickhouse.query("SELECT person_id, user_id FROM parquet ORDER BY person_id")).toEqual([
       { person_id: 64, user_id: "an" },

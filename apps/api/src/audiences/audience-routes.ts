@@ -94,7 +94,9 @@ export function addAudienceRoutes(app: Hono, deps: AudienceRoutesDeps): void {
   };
   const findNamed = async (context: Context, siteId: string | undefined, id: string): Promise<Found | Response> => {
     const found = await findAudience(context, siteId, id);
-    return !(found instanceof Response) && found.audience.isAnonymous ? answerError(context, "audience_anonymous") : found;
+    return !(found instanceof Response) && found.audience.isAnonymous
+      ? answerError(context, "audience_anonymous")
+      : found;
   };
 
   app.get(
@@ -201,7 +203,8 @@ export function addAudienceRoutes(app: Hono, deps: AudienceRoutesDeps): void {
     requireJson,
     limitBody,
     describeRoute({
-      description: "Switches on audiences that come with Polder: those named, or all. One that is there stays as it is.",
+      description:
+        "Switches on audiences that come with Polder: those named, or all. One that is there stays as it is.",
       responses: { 200: answers("Which were added", schemas.readyMadeAnswer), ...failures(400, 401, 404, 503) },
     }),
     validator("query", schemas.siteQuery, refuseForm),
@@ -212,7 +215,11 @@ export function addAudienceRoutes(app: Hono, deps: AudienceRoutesDeps): void {
       const { audiences: wanted, actor, reason } = context.req.valid("json");
       const unknown = wanted?.find((id) => !readyMade.some((each) => each.id === id));
       if (unknown !== undefined)
-        return answerError(context, "invalid_request", `${unknown} is none of the ready-made: GET /v1/audiences/ready-made`);
+        return answerError(
+          context,
+          "invalid_request",
+          `${unknown} is none of the ready-made: GET /v1/audiences/ready-made`,
+        );
       const chosen = readyMade.filter(({ id }) => wanted?.includes(id) ?? true);
       const result = await switchOnAudiences(store, site.id, { chosen, actor, reason, at: now() });
       return context.json({ site: site.id, ...result }, 200, private_);
@@ -238,9 +245,7 @@ export function addAudienceRoutes(app: Hono, deps: AudienceRoutesDeps): void {
       const missing = ids.find((id) => !known.has(id));
       if (missing !== undefined) return answerError(context, "audience_not_found", `There is no audience ${missing}`);
       if (ids.some((id) => known.get(id)!.isAnonymous)) return answerError(context, "audience_anonymous");
-      const pairs = new Map(
-        (await queries.overlap(site.id, ids)).map(({ a, b, people }) => [`${a} ${b}`, people]),
-      );
+      const pairs = new Map((await queries.overlap(site.id, ids)).map(({ a, b, people }) => [`${a} ${b}`, people]));
       const counts = ids.map((a) => ids.map((b) => pairs.get(`${a} ${b}`) ?? 0));
       const shares = counts.map((row, index) => row.map((people) => (row[index] === 0 ? 0 : people / row[index]!)));
       return context.json({ site: site.id, audiences: ids, counts, shares }, 200, private_);
@@ -288,7 +293,11 @@ export function addAudienceRoutes(app: Hono, deps: AudienceRoutesDeps): void {
       if (found instanceof Response) return found;
       const { site, audience: before } = found;
       if (given.revision !== undefined && given.revision !== before.revision)
-        return answerError(context, "audience_changed", `Its revision is ${before.revision} by now, not ${given.revision}`);
+        return answerError(
+          context,
+          "audience_changed",
+          `Its revision is ${before.revision} by now, not ${given.revision}`,
+        );
       const { audiences } = await store.list(site);
       let { definition, version } = before;
       if ("definition" in given) {
@@ -299,9 +308,15 @@ export function addAudienceRoutes(app: Hono, deps: AudienceRoutesDeps): void {
       }
       const state = given.state ?? before.state;
       if (state === "archived") {
-        const users = audiences.filter((other) => other.state !== "archived" && audiencesIn(other.definition).includes(id));
+        const users = audiences.filter(
+          (other) => other.state !== "archived" && audiencesIn(other.definition).includes(id),
+        );
         if (users.length > 0)
-          return answerError(context, "audience_in_use", `It is part of ${users.map(({ audience }) => audience).join(", ")}: change these first`);
+          return answerError(
+            context,
+            "audience_in_use",
+            `It is part of ${users.map(({ audience }) => audience).join(", ")}: change these first`,
+          );
       } else if (before.state === "archived") {
         // What it stands on may have gone meanwhile; and an anonymous one has had its time.
         if (before.isAnonymous) return answerError(context, "audience_anonymous", "Its time is over: make another one");
@@ -409,7 +424,8 @@ export function addAudienceRoutes(app: Hono, deps: AudienceRoutesDeps): void {
     "/v1/audiences/:id/sizes",
     guarded,
     describeRoute({
-      description: "Its size over time: as it was seen at the end of each hour in which it changed, and on request the same people as known now.",
+      description:
+        "Its size over time: as it was seen at the end of each hour in which it changed, and on request the same people as known now.",
       responses: { 200: answers("The sizes", schemas.audienceSizes), ...failures(400, 401, 404, 503) },
     }),
     validator("param", schemas.idParameter, refuseForm),

@@ -14,14 +14,23 @@ const purpose = v.picklist(purposes);
 export const audienceId = v.pipe(
   text,
   v.regex(/^[a-z0-9][a-z0-9_-]{0,63}$/, "An id has small letters, digits, - and _, 64 at most"),
-  v.check((id) => !["today", "ready-made", "overlap", "preview"].includes(id), "This word means something else in an address"),
+  v.check(
+    (id) => !["today", "ready-made", "overlap", "preview"].includes(id),
+    "This word means something else in an address",
+  ),
 );
 const name = v.pipe(text, v.trim(), v.minLength(1), v.maxLength(200));
 const definition = v.pipe(
   v.unknown(),
   v.description("As docs/audience.schema.json says; what is wrong with it is answered with its path"),
 );
-const everySeconds = v.pipe(v.number(), v.integer(), v.minValue(10), v.maxValue(86_400), v.description("How often it is worked out, at most"));
+const everySeconds = v.pipe(
+  v.number(),
+  v.integer(),
+  v.minValue(10),
+  v.maxValue(86_400),
+  v.description("How often it is worked out, at most"),
+);
 const who = {
   actor: v.pipe(stated, v.description("Who does it: kept with the change")),
   reason: v.optional(v.pipe(text, v.trim(), v.maxLength(500)), ""),
@@ -31,11 +40,23 @@ export const newAudience = v.strictObject({
   id: audienceId,
   name,
   definition,
-  purpose: v.optional(v.pipe(purpose, v.description("What it is for: only who may be used for it is in it")), "profile"),
-  isAnonymous: v.optional(v.pipe(v.boolean(), v.description("Nobody is named, only a size from the floor on is told")), false),
+  purpose: v.optional(
+    v.pipe(purpose, v.description("What it is for: only who may be used for it is in it")),
+    "profile",
+  ),
+  isAnonymous: v.optional(
+    v.pipe(v.boolean(), v.description("Nobody is named, only a size from the floor on is told")),
+    false,
+  ),
   sizeFloor: v.optional(v.pipe(v.number(), v.integer(), v.minValue(50), v.maxValue(1_000_000)), 50),
   livesDays: v.optional(
-    v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(30), v.description("Of an anonymous one: days until it is archived and its sizes are removed")),
+    v.pipe(
+      v.number(),
+      v.integer(),
+      v.minValue(1),
+      v.maxValue(30),
+      v.description("Of an anonymous one: days until it is archived and its sizes are removed"),
+    ),
     30,
   ),
   everySeconds: v.optional(everySeconds, 10),
@@ -48,7 +69,9 @@ export const audienceChange = v.strictObject({
   purpose: v.optional(purpose),
   state: v.optional(v.picklist(audienceStates)),
   everySeconds: v.optional(everySeconds),
-  revision: v.optional(v.pipe(count, v.description("The revision that it is a change of: refused when there is a newer one"))),
+  revision: v.optional(
+    v.pipe(count, v.description("The revision that it is a change of: refused when there is a newer one")),
+  ),
   ...who,
 });
 
@@ -66,7 +89,9 @@ export const audienceAnswer = v.object({
   everySeconds: count,
   people: v.pipe(
     v.nullable(count),
-    v.description("People in it, as known now; null as long as it was not worked out, and of an anonymous one below its floor"),
+    v.description(
+      "People in it, as known now; null as long as it was not worked out, and of an anonymous one below its floor",
+    ),
   ),
   fewerThan: v.pipe(v.nullable(count), v.description("Of an anonymous one below its floor: the floor")),
   countedAt: v.nullable(time),
@@ -92,7 +117,17 @@ export const audienceRevisions = v.object({
   id: text,
   revisions: v.pipe(
     v.array(
-      v.object({ revision: count, version: count, name: text, definition: v.unknown(), purpose, state: text, at: time, actor: text, reason: text }),
+      v.object({
+        revision: count,
+        version: count,
+        name: text,
+        definition: v.unknown(),
+        purpose,
+        state: text,
+        at: time,
+        actor: text,
+        reason: text,
+      }),
     ),
     v.description("Newest first"),
   ),
@@ -105,12 +140,15 @@ export const audienceMembers = v.object({
   next: v.pipe(v.nullable(count), v.description("For after; null at the end")),
 });
 
-export const audienceChangeAnswer = v.object({
+const audienceChangeAnswer = v.object({
   seq: count,
   person: count,
   change: v.picklist(["enter", "exit"]),
   reason: v.pipe(text, v.description("enter, exit, merged, split, consent, erased or definition")),
-  survivor: v.pipe(v.nullable(count), v.description("With merged the person that goes on, with split the one that it was part of")),
+  survivor: v.pipe(
+    v.nullable(count),
+    v.description("With merged the person that goes on, with split the one that it was part of"),
+  ),
   at: time,
   version: count,
 });
@@ -129,7 +167,10 @@ export const audienceSizes = v.object({
       at: time,
       version: count,
       people: v.pipe(v.nullable(count), v.description("As it was seen; null below the floor")),
-      restated: v.pipe(v.nullable(count), v.description("The same people as known now; null unless asked for, and below the floor")),
+      restated: v.pipe(
+        v.nullable(count),
+        v.description("The same people as known now; null unless asked for, and below the floor"),
+      ),
     }),
   ),
 });
@@ -140,8 +181,14 @@ export const overlapOrder = v.strictObject({
 export const overlapAnswer = v.object({
   site: text,
   audiences: v.array(text),
-  counts: v.pipe(v.array(v.array(count)), v.description("People in both, in the order of audiences; on the diagonal of each")),
-  shares: v.pipe(v.array(v.array(v.number())), v.description("Of the people of the row's audience, the share that is in the column's")),
+  counts: v.pipe(
+    v.array(v.array(count)),
+    v.description("People in both, in the order of audiences; on the diagonal of each"),
+  ),
+  shares: v.pipe(
+    v.array(v.array(v.number())),
+    v.description("Of the people of the row's audience, the share that is in the column's"),
+  ),
 });
 
 export const readyMadeList = v.object({
@@ -167,7 +214,9 @@ const exportCounts = {
   exported: v.pipe(count, v.description("People in the file; a row more for each further value of an identifier")),
   leftOut: v.pipe(
     v.record(text, count),
-    v.description("People who are not: `consent` (may not be used for the purpose), `no_identifier` (none of those asked for)"),
+    v.description(
+      "People who are not: `consent` (may not be used for the purpose), `no_identifier` (none of those asked for)",
+    ),
   ),
 };
 /** In the header x-polder-export. */
@@ -203,7 +252,11 @@ export const idParameter = v.object({ id: audienceId });
 const wholeNumber = (least: number, most: number) =>
   v.pipe(text, v.regex(/^\d{1,16}$/, "A whole number"), v.transform(Number), v.minValue(least), v.maxValue(most));
 const limit = v.optional(wholeNumber(1, 1_000), "100");
-export const membersQuery = v.object({ ...siteQuery.entries, after: v.optional(wholeNumber(0, 2 ** 32 - 1), "0"), limit });
+export const membersQuery = v.object({
+  ...siteQuery.entries,
+  after: v.optional(wholeNumber(0, 2 ** 32 - 1), "0"),
+  limit,
+});
 export const logQuery = v.object({
   ...siteQuery.entries,
   before: v.optional(wholeNumber(0, Number.MAX_SAFE_INTEGER)),
@@ -214,7 +267,10 @@ export const sizesQuery = v.object({
   ...siteQuery.entries,
   from: v.optional(wholeNumber(0, Number.MAX_SAFE_INTEGER)),
   to: v.optional(wholeNumber(0, Number.MAX_SAFE_INTEGER)),
-  restated: v.optional(v.pipe(v.picklist(["true", "false"]), v.description("true: also the same people as known now")), "false"),
+  restated: v.optional(
+    v.pipe(v.picklist(["true", "false"]), v.description("true: also the same people as known now")),
+    "false",
+  ),
 });
 
 export const faultsAnswer = v.object({

@@ -92,7 +92,10 @@ export function addExportRoutes(app: Hono, { exports, guarded, findNamed, now }:
     guarded,
     describeRoute({
       description: "What was exported of it: when, by whom, for whom and what, and how many people.",
-      responses: { 200: answers("The exports, newest first", schemas.exportList), ...failures(400, 401, 404, 409, 503) },
+      responses: {
+        200: answers("The exports, newest first", schemas.exportList),
+        ...failures(400, 401, 404, 409, 503),
+      },
     }),
     validator("param", schemas.idParameter, refuseForm),
     validator("query", schemas.siteQuery, refuseForm),
@@ -101,11 +104,7 @@ export function addExportRoutes(app: Hono, { exports, guarded, findNamed, now }:
       const found = await findNamed(context, context.req.valid("query").site, id);
       if (found instanceof Response) return found;
       const list = await exports.list(found.site, id, maxListed);
-      return context.json(
-        { site: found.site, id, exports: list.map(({ audience: _, ...each }) => each) },
-        200,
-        private_,
-      );
+      return context.json({ site: found.site, id, exports: list }, 200, private_);
     },
   );
 }

@@ -33,7 +33,9 @@ const people = v.pipe(v.nullable(count), v.description("Null: fewer than the flo
 
 const order = v.strictObject({
   definition: v.pipe(v.unknown(), v.description("As docs/audience.schema.json says")),
-  id: v.optional(v.pipe(audienceId, v.description("Of the audience that it is going to be: it cannot stand on itself"))),
+  id: v.optional(
+    v.pipe(audienceId, v.description("Of the audience that it is going to be: it cannot stand on itself")),
+  ),
   isAnonymous: v.optional(v.pipe(v.boolean(), v.description("Nobody is named, and small numbers are not told")), false),
 });
 
@@ -67,7 +69,8 @@ export function addPreviewRoutes(app: Hono, deps: PreviewRoutesDeps): void {
     requireJson,
     limitBody,
     describeRoute({
-      description: "How many people a definition holds for, some of them, and how many may be used for which purpose. Nothing is saved.",
+      description:
+        "How many people a definition holds for, some of them, and how many may be used for which purpose. Nothing is saved.",
       responses: {
         200: answers("The preview", answer),
         ...failures(401, 404, 415, 503),
@@ -130,4 +133,6 @@ export function addPreviewRoutes(app: Hono, deps: PreviewRoutesDeps): void {
 }
 
 const answerFaults = (context: Context, faults: readonly AudienceFault[]): Response =>
-  answerError(context, "audience_invalid", faults.map(({ path, message }) => `${path} ${message}`).join("\n"), { faults });
+  answerError(context, "audience_invalid", faults.map(({ path, message }) => `${path} ${message}`).join("\n"), {
+    faults,
+  });

@@ -144,7 +144,8 @@ it("tells who came into audiences of its site and left them, and nobody once it 
   const { open } = await build({ audiences });
   const stream = open();
   const change = { audience: "viewers", change: "exit", reason: "merged", survivor: 64, at: 7, version: 1 } as const;
-  const tell = (...changes: AudienceBatch["changes"]) => listeners.forEach((listener) => listener({ changes, omitted: 0 }));
+  const tell = (...changes: AudienceBatch["changes"]) =>
+    listeners.forEach((listener) => listener({ changes, omitted: 0 }));
   tell({ ...change, seq: 1, site: "other", person: 320 });
   tell({ ...change, seq: 2, site: "shop", person: 128 }, { ...change, seq: 3, site: "shop", person: 0 });
   expect(v.parse(liveAudiences, await stream.until("audiences"))).toEqual({

@@ -61,6 +61,19 @@ it("gives the rows to the person that they belong to now, those that wait includ
   expect(joined.waiting.map(({ person }) => person)).toEqual([64]);
 });
 
+it("forgets what it showed of somebody who was erased, and nobody else", () => {
+  const seen = (offset: number, atom: number, person: number) => toLiveEvent(sampleEvent({ offset, atom, person }));
+  const before = after(
+    batch([], { events: [seen(1, 64, 64), seen(2, 128, 64), seen(3, 0, 0), seen(4, 192, 192)] }),
+    { kind: "pause", isPaused: true },
+    batch([], { events: [seen(5, 64, 64)] }),
+  );
+  const changes = [64, 128].map((atom) => ({ atom, person: 0 }));
+  const erased = reduceLive(before, { kind: "people", people: { changes } });
+  expect(ids(erased)).toEqual(["0:4", "0:3"]);
+  expect(erased.waiting).toEqual([]);
+});
+
 it("follows a person through one merge after another", () => {
   const join = (atom: number, person: number): LiveAction => ({
     kind: "people",

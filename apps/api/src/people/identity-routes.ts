@@ -30,7 +30,7 @@ export function addIdentityRoutes(app: Hono, options: IdentityRoutesDeps): void 
   const { desk, waitMs = 5_000, pause, queries, guarded, findSite } = options;
 
   async function findPerson(site: string, id: string, by: PersonId["by"]): Promise<number | undefined> {
-    if (by !== "person") return queries.findPerson(site, { by, value: id } as PersonId);
+    if (by !== "person") return queries.findPerson(site, { by, value: id });
     const isNumber = /^[1-9]\d{0,9}$/.test(id) && Number(id) < 2 ** 32;
     return isNumber ? queries.findPerson(site, { by, value: Number(id) }) : undefined;
   }
@@ -78,7 +78,10 @@ export function addIdentityRoutes(app: Hono, options: IdentityRoutesDeps): void 
     guarded,
     requireJson,
     limitBody,
-    describeRoute({ description: "Makes two people one, whatever events say. Undone by unmerge, or by undoing the decision.", responses: written }),
+    describeRoute({
+      description: "Makes two people one, whatever events say. Undone by unmerge, or by undoing the decision.",
+      responses: written,
+    }),
     validator("param", schemas.personParameter, refuseForm),
     validator("query", schemas.personQuery, refuseForm),
     validator("json", schemas.mergeBody, refuseForm),
@@ -168,10 +171,11 @@ const reasons: { readonly [outcome in EdgeOutcome]: string } = {
   nothing_to_join: "nobody has been seen with the other id yet",
 };
 
-const toDecision = ({ site: _, ...decision }: IdentityDecision & { isInForce: boolean }) => ({
-  ...decision,
-  edges: decision.edges.map((edge) => ({ ...edge })),
-});
+const toDecision = (decision: IdentityDecision & { isInForce: boolean }) => {
+  const { id, at, action, left, right, edges, undoes, actor, reason, isInForce } = decision;
+  const revoked = edges.map((edge) => ({ ...edge }));
+  return { id, at, action, left, right, edges: revoked, undoes, actor, reason, isInForce };
+};
 
 function toWhyAnswer(site: string, found: Explanation): v.InferInput<typeof schemas.whyAnswer> {
   const isJoined = ({ outcome }: ExplainedEdge): number => (outcome === "followed" ? 0 : 1);

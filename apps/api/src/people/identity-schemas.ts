@@ -9,8 +9,20 @@ const by = v.pipe(
   v.description("What the id is: a person's number, a user id or an anonymous id"),
 );
 const signed = {
-  actor: v.pipe(v.string(), v.trim(), v.minLength(1, "Say in actor who decides"), v.maxLength(200), v.description("Who decides: a name or an office. It is kept")),
-  reason: v.pipe(v.string(), v.trim(), v.minLength(1, "Say in reason why"), v.maxLength(500), v.description("Why. It is kept")),
+  actor: v.pipe(
+    v.string(),
+    v.trim(),
+    v.minLength(1, "Say in actor who decides"),
+    v.maxLength(200),
+    v.description("Who decides: a name or an office. It is kept"),
+  ),
+  reason: v.pipe(
+    v.string(),
+    v.trim(),
+    v.minLength(1, "Say in reason why"),
+    v.maxLength(500),
+    v.description("Why. It is kept"),
+  ),
 };
 
 export const personParameter = v.object({ id });
@@ -25,10 +37,18 @@ export const mergeBody = v.strictObject(
 
 export const unmergeBody = v.strictObject(
   {
-    person: v.optional(v.pipe(number, v.description("A number that was merged into this person by hand: it is that person again"))),
-    userIds: v.optional(v.pipe(v.array(id), v.maxLength(100), v.description("User ids that are to be apart from the rest"))),
+    person: v.optional(
+      v.pipe(number, v.description("A number that was merged into this person by hand: it is that person again")),
+    ),
+    userIds: v.optional(
+      v.pipe(v.array(id), v.maxLength(100), v.description("User ids that are to be apart from the rest")),
+    ),
     anonymousIds: v.optional(
-      v.pipe(v.array(id), v.maxLength(100), v.description("Devices that are to be apart from the rest: what they did without a user id")),
+      v.pipe(
+        v.array(id),
+        v.maxLength(100),
+        v.description("Devices that are to be apart from the rest: what they did without a user id"),
+      ),
     ),
     ...signed,
   },
@@ -71,10 +91,16 @@ export const whyAnswer = v.object({
       reason: v.pipe(text, v.description("The same in a sentence")),
       rule: v.pipe(text, v.description("email, phone: who says so, server, login or form; others: their kind")),
       time: v.pipe(v.nullable(time), v.description("When it was said first")),
-      messageId: v.pipe(v.nullable(text), v.description("Of the event that said it first; null for what was decided by hand")),
+      messageId: v.pipe(
+        v.nullable(text),
+        v.description("Of the event that said it first; null for what was decided by hand"),
+      ),
       decision: v.pipe(v.nullable(text), v.description("Of what was joined or revoked by hand")),
     }),
   ),
-  edgesInAll: v.pipe(count, v.description("How many there are: the first thousand are shown, those that join before all")),
+  edgesInAll: v.pipe(
+    count,
+    v.description("How many there are: the first thousand are shown, those that join before all"),
+  ),
   decisions: v.pipe(v.array(decision), v.description("About these ids, oldest first")),
 });

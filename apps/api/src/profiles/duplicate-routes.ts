@@ -1,4 +1,5 @@
 import { duplicateSigns, type DuplicateQueries } from "@polder/clickhouse";
+import type { IdentityDesk } from "@polder/core";
 import type { Context, Hono, MiddlewareHandler } from "hono";
 import { describeRoute, validator } from "hono-openapi";
 import * as v from "valibot";
@@ -8,20 +9,20 @@ import { answers, failures, private_, refuseForm } from "../route-answers.ts";
 import { count, siteQuery, text } from "../schemas.ts";
 import { decidedBy } from "./trait-schemas.ts";
 
-export interface DuplicateRoutesOptions {
+export interface DuplicateRoutesDeps {
   queries: DuplicateQueries;
-  /** A UUID. */
-  newId: () => string;
-}
-
-export interface DuplicateRoutesDeps extends DuplicateRoutesOptions {
+  desk: Pick<IdentityDesk, "merge" | "dismiss">;
   guarded: MiddlewareHandler;
   findSite: (context: Context, id: string | undefined) => { id: string } | Response;
-  /** Milliseconds since 1970. */
-  now: () => number;
 }
 
-const person = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(2 ** 32 - 1), v.description("Number of a person"));
+const person = v.pipe(
+  v.number(),
+  v.integer(),
+  v.minValue(1),
+  v.maxValue(2 ** 32 - 1),
+  v.description("Number of a person"),
+);
 
 export const duplicatesAnswer = v.object({
   site: text,
@@ -44,21 +45,32 @@ const duplicatesQuery = v.object({
   minScore: v.pipe(v.optional(whole(0, 100), "50"), v.description("At least this score")),
   limit: v.pipe(v.optional(whole(1, 500), "50"), v.description("Pairs of a page: 1 to 500")),
   after: v.pipe(
-    v.optional(v.pipe(v.string(), v.regex(/^\d{1,3}-\d{1,10}-\d{1,10}$/, "after: send what `next` of the page before said, as it was"))),
+    v.optional(
+      v.pipe(
+        v.string(),
+        v.regex(/^\d{1,3}-\d{1,10}-\d{1,10}$/, "after: send what `next` of the page before said, as it was"),
+      ),
+    ),
     v.description("Goes on from a page: its `next`"),
   ),
 });
 
-const pair = v.object({ left: person, right: person, ...decidedBy.entries }, "Send an object with left, right, actor and reason");
-export const decisionAnswer = v.object({ id: v.pipe(text, v.description("Of the decision, by which it can be undone")) });
+const pair = v.object(
+  { left: person, right: person, ...decidedBy.entries },
+  "Send an object with left, right, actor and reason",
+);
+export const decisionAnswer = v.object({
+  decision: v.pipe(text, v.description("Of the decision, by which it can be undone")),
+});
 
 /** People who look like one person: suggestions only. */
-export function addDuplicateRoutes(app: Hono, { queries, newId, guarded, findSite, now }: DuplicateRoutesDeps): void {
+export function addDuplicateRoutes(app: Hono, { queries, desk, guarded, findSite }: DuplicateRoutesDeps): void {
   app.get(
     "/v1/duplicates",
     guarded,
     describeRoute({
-      description: "Pairs of people who look like one person, the surest first. Nothing is joined by being on this list.",
+      description:
+        "Pairs of people who look like one person, the surest first. Nothing is joined by being on this list.",
       responses: { 200: answers("A page of pairs", duplicatesAnswer), ...failures(400, 401, 404, 503) },
     }),
     validator("query", duplicatesQuery, refuseForm),
@@ -86,7 +98,11 @@ export function addDuplicateRoutes(app: Hono, { queries, newId, guarded, findSit
   );
 
   const decisions = [
-    { path: "accept", action: "merge", description: "They are one person: they are joined within seconds, and the decision can be undone." },
+    {
+      path: "accept",
+      action: "merge",
+      description: "They are one person: they are joined within seconds, and the decision can be undone.",
+    },
     { path: "dismiss", action: "dismiss", description: "They are two people: the pair is not suggested again." },
   ] as const;
   for (const { path, action, description } of decisions)
@@ -97,17 +113,18 @@ export function addDuplicateRoutes(app: Hono, { queries, newId, guarded, findSit
       limitBody,
       describeRoute({
         description,
-        responses: { 201: answers("The decision", decisionAnswer), ...failures(400, 401, 404, 415, 503) },
+        responses: { 201: answers("The decision", decisionAnswer), ...failures(400, 401, 404, 409, 415, 503) },
       }),
       validator("query", siteQuery, refuseForm),
       validator("json", pair, refuseForm),
       async (context) => {
         const site = findSite(context, context.req.valid("query").site);
         if (site instanceof Response) return site;
-        const decision = { ...context.req.valid("json"), id: newId(), site: site.id, action, at: now() };
-        if (decision.left === decision.right) return answerError(context, "invalid_request", "left and right are the same person");
-        if (!(await queries.decide(decision))) return answerError(context, "person_not_found");
-        return context.json({ id: decision.id }, 201, private_);
+        const { actor, reason, ...sides } = context.req.valid("json");
+        const decided = await desk[action](site.id, sides, { actor, reason });
+        return decided.ok
+          ? context.json({ decision: decided.decision.id }, 201, private_)
+          : answerError(context, decided.fault);
       },
     );
 }

@@ -7,7 +7,7 @@ import { answers, failures, private_, refuseForm } from "../route-answers.ts";
 import * as schemas from "./profile-schemas.ts";
 
 export interface ProfileRoutesOptions {
-  queries: Pick<ReadQueries, "profile" | "timeline">;
+  queries: Pick<ReadQueries, "profile" | "purposesOf" | "timeline">;
   guarded: MiddlewareHandler;
   /** Of the computed traits in a profile. */
   now: () => number;
@@ -28,14 +28,26 @@ export function addProfileRoutes(app: Hono, { queries, guarded, findSite, now }:
     validator("param", schemas.personParameter, refuseForm),
     validator("query", schemas.personQuery, refuseForm),
     async (context) => {
-      const { site: siteId, by } = context.req.valid("query");
+      const { site: siteId, by, purposes } = context.req.valid("query");
       const site = findSite(context, siteId);
       if (site instanceof Response) return site;
       const id = personIdOf(by, context.req.valid("param").id);
       if (typeof id === "string") return answerError(context, "invalid_request", id);
       const found = await queries.profile(site.id, id, { ...limits, now: new Date(now()) });
       if (found === undefined) return answerError(context, "person_not_found");
-      return context.json(toProfileAnswer(found), 200, private_);
+      if (purposes === "false") return context.json(toProfileAnswer(found), 200, private_);
+      const consent = await queries.purposesOf(site.id, found.person, new Date(now()));
+      const answer: schemas.ProfileAnswer = {
+        ...toProfileAnswer(found),
+        purposes: consent.map(({ purpose, isAllowed, why, device, at }) => ({
+          purpose,
+          isAllowed,
+          why,
+          device: device ?? null,
+          time: at ?? null,
+        })),
+      };
+      return context.json(answer, 200, private_);
     },
   );
 

@@ -119,6 +119,22 @@ export const profile = v.object({
       channel: text,
     }),
   ),
+  purposes: v.exactOptional(
+    v.pipe(
+      v.array(
+        v.object({
+          purpose,
+          isAllowed: v.boolean(),
+          why: v.pipe(text, v.description("What decided it, as docs/consent.md has it")),
+          device: v.pipe(v.nullable(text), v.description("Where it was decided; null when nowhere")),
+          time: v.nullable(time),
+        }),
+      ),
+      v.description(
+        "With purposes=true: what may be done with this person now, choices on all devices, their age, flags and legal bases considered",
+      ),
+    ),
+  ),
   consent: v.pipe(
     v.array(v.object({ time, consentId: text, regime: text, notice: text, choices: v.array(choice) })),
     v.description("Recorded choices, newest first"),
@@ -146,7 +162,14 @@ const by = v.pipe(
     "What the id is. email_hash: SHA-256 in hex of the address in small letters, without space around it. any: a user id if there is one, else an anonymous id, else a person's number or such a hash",
   ),
 );
-export const personQuery = v.object({ site: siteQuery.entries.site, by });
+export const personQuery = v.object({
+  site: siteQuery.entries.site,
+  by,
+  purposes: v.pipe(
+    v.optional(v.picklist(["true", "false"]), "false"),
+    v.description("true: also what may be done with the person now, by purpose. It takes longer than the rest"),
+  ),
+});
 
 const eventText = v.pipe(v.string(), v.minLength(1), v.maxLength(200));
 export const timelineQuery = v.object({

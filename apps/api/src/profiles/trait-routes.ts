@@ -102,7 +102,11 @@ export function addTraitRoutes(app: Hono, { store, guarded, findSite, now }: Tra
       }
       const [versions, all] = await Promise.all([store.versions(site.id, name), store.list(site.id)]);
       if (all.length >= maxTraits && !all.some((each) => each.name === name))
-        return answerError(context, "invalid_request", `A site has at most ${maxTraits} computed traits: remove one first`);
+        return answerError(
+          context,
+          "invalid_request",
+          `A site has at most ${maxTraits} computed traits: remove one first`,
+        );
       const trait: StoredComputedTrait = {
         site: site.id,
         name,
@@ -143,5 +147,7 @@ export function addTraitRoutes(app: Hono, { store, guarded, findSite, now }: Tra
   );
 }
 
-const toAnswers = ({ definition, site: _, ...trait }: StoredComputedTrait): schemas.TraitAnswer[] =>
-  definition === undefined ? [] : [{ ...trait, type: computedTraitType(definition), definition }];
+const toAnswers = ({ name, version, definition, at, actor, reason }: StoredComputedTrait): schemas.TraitAnswer[] =>
+  definition === undefined
+    ? []
+    : [{ name, version, type: computedTraitType(definition), definition, at, actor, reason }];

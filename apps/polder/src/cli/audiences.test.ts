@@ -65,10 +65,15 @@ it("lists audiences with their sizes, without archived ones", async () => {
 
 it("switches ready-made ones on, by name or all of them", async () => {
   answer({ added: ["win-back"], there: ["returning"] });
-  expect((await run("ready-made", "win-back", "returning")).out).toBe("Switched on: win-back.\nThere already: returning.\n");
+  expect((await run("ready-made", "win-back", "returning")).out).toBe(
+    "Switched on: win-back.\nThere already: returning.\n",
+  );
   answer({ added: [], there: ["win-back"] });
   await run("ready-made", "*", "--actor", "bo");
-  expect(asked.map(({ body }) => body)).toEqual([{ actor: "ann", audiences: ["win-back", "returning"] }, { actor: "bo" }]);
+  expect(asked.map(({ body }) => body)).toEqual([
+    { actor: "ann", audiences: ["win-back", "returning"] },
+    { actor: "bo" },
+  ]);
 });
 
 it("adds, changes and archives", async () => {
@@ -81,7 +86,11 @@ it("adds, changes and archives", async () => {
   answer({ version: 1 });
   expect((await run("archive", "viewers")).out).toBe("viewers is archived.\n");
   expect(asked).toEqual([
-    { method: "POST", url: "/v1/audiences", body: { actor: "ann", reason: "spring", id: "viewers", name: "viewers", definition } },
+    {
+      method: "POST",
+      url: "/v1/audiences",
+      body: { actor: "ann", reason: "spring", id: "viewers", name: "viewers", definition },
+    },
     { method: "PUT", url: "/v1/audiences/viewers", body: { actor: "ann", name: "Viewers" } },
     { method: "PUT", url: "/v1/audiences/viewers", body: { actor: "ann", state: "archived" } },
   ]);
@@ -90,12 +99,29 @@ it("adds, changes and archives", async () => {
 it("writes an export for this user's eyes, and says who was left out", async () => {
   const summary = { members: 5, exported: 3, leftOut: { consent: 2, no_identifier: 0 } };
   answers.push({ body: '"user_id"\n"an"\n', headers: { "x-polder-export": JSON.stringify(summary) } });
-  const { code, out } = await run("export", "viewers", "--to", "v.csv", "--identifiers", "user_id", "--recipient", "Mail Ltd", "--reason", "spring");
+  const { code, out } = await run(
+    "export",
+    "viewers",
+    "--to",
+    "v.csv",
+    "--identifiers",
+    "user_id",
+    "--recipient",
+    "Mail Ltd",
+    "--reason",
+    "spring",
+  );
   expect(code).toBe(0);
   expect(out).toBe(`3 of 5 people are in ${join(cwd, "v.csv")}.\nLeft out: 2 may not be used for it.\n`);
   expect(await readFile(join(cwd, "v.csv"), "utf8")).toBe('"user_id"\n"an"\n');
   expect((await stat(join(cwd, "v.csv"))).mode & 0o777).toBe(0o600);
-  expect(asked[0]!.body).toEqual({ actor: "ann", reason: "spring", format: "csv", identifiers: ["user_id"], recipient: "Mail Ltd" });
+  expect(asked[0]!.body).toEqual({
+    actor: "ann",
+    reason: "spring",
+    format: "csv",
+    identifiers: ["user_id"],
+    recipient: "Mail Ltd",
+  });
 });
 
 it.each([

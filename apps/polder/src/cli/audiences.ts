@@ -74,7 +74,8 @@ export const audiencesCommand: Command = {
       askApi(url, at(path), settings, { actor, ...(reason !== undefined && { reason }), ...body }, method);
     const one = (): string => {
       const [id, more] = ids;
-      if (id === undefined || more !== undefined) throw new UsageError(`Say which audience: polder audiences ${action} <id>.`);
+      if (id === undefined || more !== undefined)
+        throw new UsageError(`Say which audience: polder audiences ${action} <id>.`);
       return id;
     };
 
@@ -93,7 +94,10 @@ export const audiencesCommand: Command = {
         return exitCode.done;
       }
       const chosen = ids.includes("*") ? {} : { audiences: ids };
-      const { added, there } = (await (await send("POST", "/ready-made", chosen)).json()) as { added: string[]; there: string[] };
+      const { added, there } = (await (await send("POST", "/ready-made", chosen)).json()) as {
+        added: string[];
+        there: string[];
+      };
       if (added.length > 0) terminal.out(`Switched on: ${added.join(", ")}.`);
       if (there.length > 0) terminal.out(`There already: ${there.join(", ")}.`);
       return exitCode.done;
@@ -101,14 +105,17 @@ export const audiencesCommand: Command = {
     if (action === "add" || action === "change") {
       const id = one();
       const definition = values.file === undefined ? undefined : await readJson(values.file, context);
-      if (action === "add" && definition === undefined) throw new UsageError("Say what it is: --file with the definition.");
+      if (action === "add" && definition === undefined)
+        throw new UsageError("Say what it is: --file with the definition.");
       const given = {
         ...(definition !== undefined && { definition }),
         ...(name !== undefined && { name }),
         ...(purpose !== undefined && { purpose }),
       };
       const answer =
-        action === "add" ? await send("POST", "", { id, name: id, ...given }) : await send("PUT", `/${encodeURIComponent(id)}`, given);
+        action === "add"
+          ? await send("POST", "", { id, name: id, ...given })
+          : await send("PUT", `/${encodeURIComponent(id)}`, given);
       const { version } = (await answer.json()) as { version: number };
       terminal.out(`${id} is there, version ${version} of its definition.`);
       return exitCode.done;
@@ -123,7 +130,8 @@ export const audiencesCommand: Command = {
       const id = one();
       const { to, identifiers, recipient } = values;
       const format = /\.(csv|parquet)$/.exec(to ?? "")?.[1];
-      if (to === undefined || format === undefined) throw new UsageError("Say where to: --to a file that ends in .csv or .parquet.");
+      if (to === undefined || format === undefined)
+        throw new UsageError("Say where to: --to a file that ends in .csv or .parquet.");
       if (identifiers === undefined || recipient === undefined || reason === undefined)
         throw new UsageError("Say --identifiers, and --recipient and --reason, which are kept with the export.");
       const answer = await send("POST", `/${encodeURIComponent(id)}/exports`, {
@@ -143,7 +151,9 @@ export const audiencesCommand: Command = {
       const leftOut = Object.entries(summary.leftOut)
         .filter(([, people]) => people > 0)
         .map(([why, people]) => `${people.toLocaleString("en")} ${whyLeftOut[why] ?? why}`);
-      terminal.out(`${summary.exported.toLocaleString("en")} of ${summary.members.toLocaleString("en")} people are in ${path}.`);
+      terminal.out(
+        `${summary.exported.toLocaleString("en")} of ${summary.members.toLocaleString("en")} people are in ${path}.`,
+      );
       if (leftOut.length > 0) terminal.out(`Left out: ${leftOut.join(", ")}.`);
       return exitCode.done;
     }
@@ -158,9 +168,10 @@ const whyLeftOut: { readonly [why: string]: string } = {
 
 const longest = (audiences: readonly { id: string }[]): number => Math.max(...audiences.map(({ id }) => id.length));
 
-export function renderAudiences(audiences: readonly Listed[]): string[] {
+function renderAudiences(audiences: readonly Listed[]): string[] {
   const shown = audiences.filter(({ state }) => state !== "archived");
-  if (shown.length === 0) return ["There are no audiences yet: `polder audiences ready-made` shows some to begin with."];
+  if (shown.length === 0)
+    return ["There are no audiences yet: `polder audiences ready-made` shows some to begin with."];
   return shown.map(({ id, name, state, version, people, fewerThan }) => {
     const size =
       people !== null ? people.toLocaleString("en") : fewerThan === null ? "not yet" : `fewer than ${fewerThan}`;

@@ -314,6 +314,24 @@ describe("polder consent verify", () => {
   });
 });
 
+describe("polder consent show", () => {
+  it("says what a person may be used for and why, with the device and the time", async () => {
+    const { code, out } = await polder("show", "2", "--site", "shop");
+    expect(code).toBe(0);
+    expect(out).toBe(`Person 2 of shop
+✓ necessary: always
+✗ measurement: nothing allows it
+`);
+  });
+
+  it("says that nobody has the id", async () => {
+    const { code, err } = await polder("show", "nobody");
+    expect(code).toBe(1);
+    expect(err).toContain("Nobody has the id nobody.");
+    expect((await polder("show")).err).toContain("give the id of a person");
+  });
+});
+
 describe("polder consent proof", () => {
   it("prints what was agreed to for an event, with the exact text and the place in the chain", async () => {
     const { code, out } = await polder("proof", "view-1");

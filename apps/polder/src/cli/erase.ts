@@ -117,9 +117,9 @@ const listOf = (text: string): string[] =>
     .map((name) => name.trim())
     .filter((name) => name !== "");
 
-async function idsIn(path: string, { cwd }: CommandContext): Promise<string[]> {
-  const from = path === "-" ? "/dev/stdin" : resolve(cwd, path);
-  const text = await readFile(from, "utf8").catch((error: unknown) => {
+async function idsIn(path: string, { cwd, terminal }: CommandContext): Promise<string[]> {
+  const read = path === "-" ? terminal.readInput() : readFile(resolve(cwd, path), "utf8");
+  const text = await read.catch((error: unknown) => {
     throw new CommandError(`The ids in ${path} cannot be read: ${messageOf(error)}`);
   });
   return text
@@ -131,7 +131,7 @@ async function idsIn(path: string, { cwd }: CommandContext): Promise<string[]> {
 const dateText = (time: number): string => new Date(time).toISOString().slice(0, 16).replace("T", " ");
 
 /** One line an erasure. */
-export function renderList(erasures: readonly ErasureSummary[]): string[] {
+function renderList(erasures: readonly ErasureSummary[]): string[] {
   if (erasures.length === 0) return ["Nobody was erased yet."];
   return erasures.map(({ id, site, kind, state, requestedAt, identities, actor, reason }) =>
     [id, site, dateText(requestedAt), kind, state, `${identities} identities`, `${actor}: ${reason}`].join("  "),
@@ -139,7 +139,7 @@ export function renderList(erasures: readonly ErasureSummary[]): string[] {
 }
 
 /** What was there and what is left, by table. */
-export function renderReceipt(receipt: ErasureReceipt): string[] {
+function renderReceipt(receipt: ErasureReceipt): string[] {
   const { id, site, kind, state, requestedAt, actor, reason, identities, traits, rounds } = receipt;
   const words = { requested: "hidden, not removed yet", begun: "being removed", done: "done: nothing is left" }[state];
   const lines = [

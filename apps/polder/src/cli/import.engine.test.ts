@@ -501,3 +501,43 @@ it("tells how far it came where a file breaks off, and refuses one that is too l
     report: { code: "import_too_large" },
   });
 });
+
+it("brings nobody back who was erased, and takes others of the same file", async () => {
+  const give = async (...customers: string[]) => {
+    await writeFile(
+      join(cwd, "erased.csv"),
+      ["Customer ID,City", ...customers.map((id) => `${id},Delft`), ""].join("\n"),
+    );
+    await utimes(join(cwd, "erased.csv"), new Date(), new Date("2026-11-10T12:00:00Z"));
+    return polder("import", "contacts", "erased.csv", "--yes");
+  };
+  const known = () => ask("SELECT user_ids[1] AS id FROM people WHERE hasAny(user_ids, ['e-1', 'e-2']) ORDER BY id");
+  expect(await give("e-1")).toMatchObject({ code: 0 });
+  expect(await known()).toEqual([{ id: "e-1" }]);
+  const atoms = (
+    await ask<{ atom: number }>(
+      "SELECT atom FROM import_row WHERE atom IN (SELECT atom FROM atom WHERE user_id = 'e-1')",
+    )
+  ).map(({ atom }) => atom);
+  expect(atoms).toHaveLength(1);
+
+  const erased = await fetch(`${api}/v1/people/e-1/erase`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ actor: "femke", reason: "asked by mail", by: "user" }),
+  });
+  expect(erased.status).toBe(202);
+  await vi.waitFor(
+    async () =>
+      expect(await ask(`SELECT count() AS n FROM import_row WHERE atom IN (${atoms.join()})`)).toEqual([{ n: 0 }]),
+    {
+      timeout: 30_000,
+    },
+  );
+
+  expect((await give("e-1", "e-2")).printed).toMatch(/2 {2}events taken by the collector/);
+  await vi.waitFor(async () => expect(await (await fetch(`${api}/metrics`)).text()).toMatch(/outcome="erased"\} 1\b/), {
+    timeout: 30_000,
+  });
+  await vi.waitFor(async () => expect(await known()).toEqual([{ id: "e-2" }]), { timeout: 30_000 });
+}, 120_000);

@@ -395,7 +395,7 @@ async function waitUntilStored(asked: {
     // Some of them may never come: an import that was stopped has sent them already.
     if (performance.now() > until || (stored > 0 && performance.now() > changedAt + quietMs)) {
       terminal.out(
-        `  ${stored.toLocaleString("en")} of ${expected.toLocaleString("en")} events can be asked for so far; the others are in the log, or were in it already. Import ${importId}.`,
+        `  ${stored.toLocaleString("en")} of ${expected.toLocaleString("en")} events can be asked for so far; the others are in the log, were in it already, or are of somebody who was erased. Import ${importId}.`,
       );
       return;
     }

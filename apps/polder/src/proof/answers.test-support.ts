@@ -1,5 +1,6 @@
-import type { ClickHouse } from "@polder/clickhouse";
+import { personConsent, type ClickHouse } from "@polder/clickhouse";
 import {
+  consentTo,
   dayOf,
   funnel,
   groupBy,
@@ -11,6 +12,7 @@ import {
   type ReferenceModel,
 } from "@polder/testing";
 import { askMembers, membersIn } from "./audiences.test-support.ts";
+import { askedPurpose } from "./said-events.test-support.ts";
 import { sessionOf } from "./product.test-support.ts";
 
 /** What is asked of both: of the product in SQL over its tables and views, of the model over all events. */
@@ -29,6 +31,8 @@ export interface Answers {
   audiences: { [audience: string]: number[] };
   members: { [audience: string]: number[] };
   sizes: { [audience: string]: number | undefined };
+  /** Whether people may be used for the asked purpose, of those of whom the model knows it. */
+  consent: { [person: number]: boolean };
 }
 
 interface Profile {
@@ -57,10 +61,16 @@ export async function readAtoms(clickhouse: ClickHouse, site: string): Promise<M
   return new Map(rows.map(({ id, atom }) => [id, atom]));
 }
 
-export async function askProduct(clickhouse: ClickHouse, site: string, now: number): Promise<Answers> {
+/** @param isThorough also what takes longer to ask: audiences and consent. */
+export async function askProduct(
+  clickhouse: ClickHouse,
+  site: string,
+  now: number,
+  isThorough: boolean,
+): Promise<Partial<Answers>> {
   const ask = <Row>(sql: string, params: { [name: string]: string | number | readonly string[] } = {}) =>
     clickhouse.query<Row>(sql, { params: { site, ...params } });
-  const [people, days, profiles, steppers, cells, visits, members] = await Promise.all([
+  const [people, days, profiles, steppers, cells, visits, members, consents] = await Promise.all([
     ask<{ atom: number; person: number }>(
       "SELECT DISTINCT atom, person(atom) AS person FROM atom WHERE site = {site:String} AND person != 0",
     ),
@@ -88,7 +98,9 @@ export async function askProduct(clickhouse: ClickHouse, site: string, now: numb
     ask<{ person: number; visits: number }>(
       "SELECT person_id AS person, count() AS visits FROM sessions WHERE site = {site:String} GROUP BY person",
     ),
-    askMembers(clickhouse, site, now),
+    isThorough && askMembers(clickhouse, site, now),
+    isThorough &&
+      ask<{ person: number; mask: number }>(`SELECT person_id AS person, mask FROM ${personConsent()}`, { now }),
   ]);
   return {
     people: Object.fromEntries(people.map(({ atom, person }) => [atom, person])),
@@ -105,6 +117,9 @@ export async function askProduct(clickhouse: ClickHouse, site: string, now: numb
     retention: Object.fromEntries(cells.map((cell) => [`${cell.cohort} +${cell.weeks}`, cell.people])),
     sessions: Object.fromEntries(visits.map((row) => [row.person, row.visits])),
     ...members,
+    ...(consents && {
+      consent: Object.fromEntries(consents.map(({ person, mask }) => [person, (mask & askedPurpose.bit) !== 0])),
+    }),
   };
 }
 
@@ -139,6 +154,12 @@ export function askModel(model: ReferenceModel, atoms: ReadonlyMap<string, numbe
       [...retention(model)].flatMap(([cohort, weeks]) => [...weeks].map(([n, count]) => [`${cohort} +${n}`, count])),
     ),
     sessions: visits,
+    consent: Object.fromEntries(
+      [...persons].flatMap(([person, events]) => {
+        const isAllowed = consentTo(askedPurpose.name, askedPurpose.bit, events, model.events, now);
+        return isAllowed === undefined ? [] : [[person, isAllowed]];
+      }),
+    ),
     ...membersIn(model, now, (person) => numberOf(model.eventsOf.get(person)!)),
   };
 }

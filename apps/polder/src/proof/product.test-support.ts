@@ -158,7 +158,12 @@ const timeText = (time: number): string => new Date(time).toISOString().replace(
 
 function recordOf(site: string, event: PersonEvent, receivedAt: number): LogRecord {
   const { id, anonymousId, userId, order, traits = {}, choices = {} } = event;
-  const { _partition, _offset, atom, ...row } = buildEventRow({
+  const {
+    _partition,
+    _offset,
+    atom: _atom,
+    ...row
+  } = buildEventRow({
     site,
     message_id: id,
     anonymous_id: anonymousId,

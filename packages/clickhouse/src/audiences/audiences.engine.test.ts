@@ -69,7 +69,12 @@ const membersOf = async (definition: AudienceDefinition, context: AudienceContex
 };
 
 describe("the ready-made audiences", () => {
-  const newsletter = { "traits.name": ["newsletter"], "traits.class": ["descriptive"], "traits.purpose": ["profile"], "traits.personal": [0] };
+  const newsletter = {
+    "traits.name": ["newsletter"],
+    "traits.class": ["descriptive"],
+    "traits.purpose": ["profile"],
+    "traits.personal": [0],
+  };
   const page = (ago: number, more: Story = {}): Story => ({ ago, ...more });
   const read = (ago: number, seconds: number): Story =>
     track("Page Engagement", ago, { properties: { active_seconds: seconds, visible_seconds: 999 } });
@@ -90,7 +95,11 @@ describe("the ready-made audiences", () => {
         [track("Product Added", 2 * hour)],
         [ordered(10 * day), track("Product Added", 2 * day)],
         // Sent again when something new lay in the cart: it is the order from before.
-        [ordered(5 * hour, "20", { order_id: "again" }), track("Product Added", 3 * hour), ordered(2 * hour, "20", { order_id: "again" })],
+        [
+          ordered(5 * hour, "20", { order_id: "again" }),
+          track("Product Added", 3 * hour),
+          ordered(2 * hour, "20", { order_id: "again" }),
+        ],
       ],
       out: [
         [track("Product Added", 0.5)],
@@ -135,8 +144,16 @@ describe("the ready-made audiences", () => {
       ],
     },
     "support-trouble": {
-      in: [[ticket(89 * day), ticket(hour)], [ordered(20 * day), ticket(6 * day)]],
-      out: [[ticket(hour)], [ticket(91 * day), ticket(hour)], [ordered(20 * day), ticket(5 * day)], [ticket(7 * day), ordered(6 * day)]],
+      in: [
+        [ticket(89 * day), ticket(hour)],
+        [ordered(20 * day), ticket(6 * day)],
+      ],
+      out: [
+        [ticket(hour)],
+        [ticket(91 * day), ticket(hour)],
+        [ordered(20 * day), ticket(5 * day)],
+        [ticket(7 * day), ordered(6 * day)],
+      ],
     },
     "campaign-responders": {
       in: [[page(29 * day, { channel: "mail", utm_campaign: "autumn" }), page(hour)]],
@@ -174,7 +191,10 @@ describe("the ready-made audiences", () => {
       people.flatMap((events, index) => events.map((event) => ({ ...event, atom: base + index }))),
     );
     // The same, seen by a bot.
-    await insert(id, stories[id]!.in.flat().map((event) => ({ ...event, atom: base + 500, bot: "Googlebot" })));
+    await insert(
+      id,
+      stories[id]!.in.flat().map((event) => ({ ...event, atom: base + 500, bot: "Googlebot" })),
+    );
     expect(await membersOf(definition, contextOf(id))).toEqual(stories[id]!.in.map((_, index) => base + index));
   });
 });
@@ -198,17 +218,24 @@ describe("a hostile definition", () => {
     "ünïcødé 😀 ‮right to left",
     "a".repeat(200),
   ];
-  const words = /DROP|sleep|passwd|heredoc|comment|quoted|break|x27|UNION ALL SELECT person_id FROM identity|OR 1=1|😀|aaaa/;
+  const words =
+    /DROP|sleep|passwd|heredoc|comment|quoted|break|x27|UNION ALL SELECT person_id FROM identity|OR 1=1|😀|aaaa/;
   const places: Record<string, (text: string) => unknown> = {
     "the name of a trait": (text) => ({ trait: text, exists: true }),
     "the value of a trait": (text) => ({ trait: "hostile", is: text }),
     "the name of an event": (text) => ({ event: text }),
     "names of events": (text) => ({ event: [text, "Nothing"], count: { atLeast: 1 } }),
     "a filter by a column": (text) => ({ event: "Marked", where: [{ column: "utm_campaign", in: [text, text] }] }),
-    "a filter by a property": (text) => ({ event: "Marked", where: [{ property: "hostile", is: text, contains: text, startsWith: text, endsWith: text }] }),
+    "a filter by a property": (text) => ({
+      event: "Marked",
+      where: [{ property: "hostile", is: text, contains: text, startsWith: text, endsWith: text }],
+    }),
     "a property in a list": (text) => ({ event: "Marked", where: [{ property: "list[].text", is: text }] }),
     "a touch": (text) => ({ touch: "any", campaign: { is: text } }),
-    "the first of events": (text) => ({ event: text, first: { within: { days: 1 }, where: [{ column: "name", is: text }] } }),
+    "the first of events": (text) => ({
+      event: text,
+      first: { within: { days: 1 }, where: [{ column: "name", is: text }] },
+    }),
     "a step": (text) => ({ sequence: [{ event: text }, { event: "Marked" }], within: { days: 1 } }),
   };
   const atomOf = (index: number): number => 50_000 + index;
@@ -247,17 +274,28 @@ describe("a hostile definition", () => {
 
   it("has a path that is a value, or no path at all", async () => {
     const paths = ["it's", "a\\'b", "x') OR (1=1", "--", "{p0:String}", "größe", "null", "size0", "😀"];
-    await insert("paths", paths.map((path, index) => ({ ...track("Marked", 1), atom: atomOf(index), properties: { [path]: 1, number: index } })));
+    await insert(
+      "paths",
+      paths.map((path, index) => ({
+        ...track("Marked", 1),
+        atom: atomOf(index),
+        properties: { [path]: 1, number: index },
+      })),
+    );
     const of = (property: string) => definitionOf({ event: "Marked", where: [{ property, is: 1 }] });
     const added = (property: string) => definitionOf({ event: "Marked", sum: { of: { property }, is: 1 } });
     for (const [index, path] of paths.entries()) {
       for (const make of [of, added]) {
-        expect(compileAudience(make(path), contextOf("paths")).sql).toBe(compileAudience(make("x"), contextOf("paths")).sql);
+        expect(compileAudience(make(path), contextOf("paths")).sql).toBe(
+          compileAudience(make("x"), contextOf("paths")).sql,
+        );
         expect(await membersOf(make(path), contextOf("paths")), path).toEqual([atomOf(index)]);
       }
     }
     for (const path of ["a`b", "a.:Int64", "^a", "a[0]", "a[].b[]", "..", "", "a\nb", "x".repeat(201)])
-      expect(parseAudience({ people: { event: "Marked", where: [{ property: path, is: 1 }] } }), path).toMatchObject({ ok: false });
+      expect(parseAudience({ people: { event: "Marked", where: [{ property: path, is: 1 }] } }), path).toMatchObject({
+        ok: false,
+      });
   });
 
   it("may be as large as it may", async () => {
@@ -271,18 +309,33 @@ describe("a hostile definition", () => {
   });
 
   it("is refused when it is too large for one statement", () => {
-    const filters = Array.from({ length: 20 }, (_, index) => ({ property: `p${index}[].q`, is: index, isNot: "x", contains: "y" }));
-    const many = (letter: string) => definitionOf({
-      any: Array.from({ length: 50 }, (_, index) => ({ event: `${letter}${index}`, where: filters })),
-    });
+    const filters = Array.from({ length: 20 }, (_, index) => ({
+      property: `p${index}[].q`,
+      is: index,
+      isNot: "x",
+      contains: "y",
+    }));
+    const many = (letter: string) =>
+      definitionOf({
+        any: Array.from({ length: 50 }, (_, index) => ({ event: `${letter}${index}`, where: filters })),
+      });
     expect(() => compileAudience(many("a"), contextOf("hostile"))).toThrow(AudienceError);
   });
 
   it("is refused when it stands on itself or on nothing", () => {
-    const audiences = new Map([["a", definitionOf({ audience: "b" })], ["b", definitionOf({ not: { audience: "a" } })]]);
-    expect(() => compileAudience(definitionOf({ audience: "a" }), contextOf("hostile", { audiences }))).toThrow(/a → b → a/);
-    expect(() => compileAudience(definitionOf({ audience: "c" }), contextOf("hostile", { audiences }))).toThrow(/name of no audience/);
-    expect(() => compileAudience(definitionOf({ computedTrait: "c", is: 1 }), contextOf("hostile"))).toThrow(/name of no computed trait/);
+    const audiences = new Map([
+      ["a", definitionOf({ audience: "b" })],
+      ["b", definitionOf({ not: { audience: "a" } })],
+    ]);
+    expect(() => compileAudience(definitionOf({ audience: "a" }), contextOf("hostile", { audiences }))).toThrow(
+      /a → b → a/,
+    );
+    expect(() => compileAudience(definitionOf({ audience: "c" }), contextOf("hostile", { audiences }))).toThrow(
+      /name of no audience/,
+    );
+    expect(() => compileAudience(definitionOf({ computedTrait: "c", is: 1 }), contextOf("hostile"))).toThrow(
+      /name of no computed trait/,
+    );
   });
 });
 
@@ -304,7 +357,11 @@ describe("people", () => {
   };
   const buyers = definitionOf({ event: "Order Completed" });
   const twice = definitionOf({ event: "Order Completed", count: { atLeast: 2 } });
-  const fifteen = definitionOf({ event: "Order Completed", sum: { of: "amount", currency: "EUR", is: 15 }, within: { days: 30 } });
+  const fifteen = definitionOf({
+    event: "Order Completed",
+    sum: { of: "amount", currency: "EUR", is: 15 },
+    within: { days: 30 },
+  });
 
   it("are one after a merge, two again after an unmerge, and nobody after an erasure", async () => {
     const of = (definition: AudienceDefinition): Promise<number[]> => membersOf(definition, contextOf(site));
@@ -316,9 +373,13 @@ describe("people", () => {
     expect(await of(buyers)).toEqual([60_001, 60_003, 60_004]);
     // The order that both had is one: 15 for it and 5.
     expect(await of(twice)).toEqual([60_001]);
-    expect(await of(definitionOf({ event: "Order Completed", sum: { of: "amount", currency: "EUR", is: 20 } }))).toEqual([60_001]);
+    expect(
+      await of(definitionOf({ event: "Order Completed", sum: { of: "amount", currency: "EUR", is: 20 } })),
+    ).toEqual([60_001]);
     // It happened when its first copy did.
-    expect(await of(definitionOf({ event: "Order Completed", within: { days: 12 }, count: { is: 1 } }))).toEqual([60_001, 60_003, 60_004]);
+    expect(await of(definitionOf({ event: "Order Completed", within: { days: 12 }, count: { is: 1 } }))).toEqual([
+      60_001, 60_003, 60_004,
+    ]);
 
     await become(60_002, 60_002, 2);
     expect(await of(twice)).toEqual([60_002]);
@@ -339,11 +400,19 @@ describe("people", () => {
       ["orders", traitOf({ compute: "count", event: "Order Completed" })],
       ["order ids", traitOf({ compute: "unique_list", event: "Order Completed", of: { column: "order_id" } })],
     ]);
-    const of = (people: unknown): Promise<number[]> => membersOf(definitionOf(people), contextOf(site, { computedTraits }));
+    const of = (people: unknown): Promise<number[]> =>
+      membersOf(definitionOf(people), contextOf(site, { computedTraits }));
     expect(await of({ computedTrait: "orders", atLeast: 2 })).toEqual([60_002]);
     expect(await of({ computedTrait: "order ids", is: "y" })).toEqual([60_002]);
     expect(await of({ computedTrait: "order ids", isNot: "x" })).toEqual([60_002, 60_003]);
-    expect(await of({ all: [{ computedTrait: "order ids", exists: true }, { computedTrait: "orders", lessThan: 2 }] })).toEqual([60_001, 60_003]);
+    expect(
+      await of({
+        all: [
+          { computedTrait: "order ids", exists: true },
+          { computedTrait: "orders", lessThan: 2 },
+        ],
+      }),
+    ).toEqual([60_001, 60_003]);
   });
 
   it("are previewed: how many, some of them, and what they may be used for", async () => {
@@ -364,7 +433,9 @@ describe("people", () => {
       events: 2,
       orders: 2,
     });
-    expect(await previews.preview(definitionOf({ event: "Nothing" }), contextOf(site), { sample: 2, timeoutMs: 10_000 })).toMatchObject({ people: 0, sample: [] });
+    expect(
+      await previews.preview(definitionOf({ event: "Nothing" }), contextOf(site), { sample: 2, timeoutMs: 10_000 }),
+    ).toMatchObject({ people: 0, sample: [] });
   });
 
   it("are not previewed for longer than that", async () => {

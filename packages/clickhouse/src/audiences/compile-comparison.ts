@@ -5,8 +5,7 @@ import type { Parameters } from "./parameters.ts";
 const numberForm = "'^-?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?$'";
 
 /** @returns an expression of type Nullable(Float64): a text that is no number has none. */
-export const numberOf = (text: string): string =>
-  `toFloat64OrNull(if(match(${text}, ${numberForm}), ${text}, ''))`;
+export const numberOf = (text: string): string => `toFloat64OrNull(if(match(${text}, ${numberForm}), ${text}, ''))`;
 
 const operators = { greaterThan: ">", atLeast: ">=", lessThan: "<", atMost: "<=" } as const;
 
@@ -62,7 +61,8 @@ export function compileNumberComparison(number: string, comparison: NumberCompar
   };
   compare("=", comparison.is);
   compare("!=", comparison.isNot);
-  for (const [name, operator] of Object.entries(operators)) compare(operator, comparison[name as keyof typeof operators]);
+  for (const [name, operator] of Object.entries(operators))
+    compare(operator, comparison[name as keyof typeof operators]);
   return `(${terms.join(" AND ")})`;
 }
 

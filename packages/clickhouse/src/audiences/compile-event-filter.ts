@@ -16,8 +16,7 @@ export function compileEventFilters(
 
 function compileEventFilter(filter: EventFilter, parameters: Parameters, amount: string): string {
   // The names of columns are from a closed list, which the parser has checked.
-  if ("column" in filter)
-    return compileComparison(columnText(filter.column, amount), filter, parameters);
+  if ("column" in filter) return compileComparison(columnText(filter.column, amount), filter, parameters);
   const { path, itemKeys } = splitPropertyPath(filter.property);
   if (itemKeys === undefined) return compileComparison(propertyText(path, parameters), filter, parameters);
   const keys = itemKeys.map((key) => `, ${parameters.bind(key, "String")}`).join("");

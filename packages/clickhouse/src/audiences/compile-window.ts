@@ -17,8 +17,15 @@ export function compileWindow(window: Window, now: number, parameters: Parameter
 }
 
 /** @returns a condition on `time` alone, exact like {@link compileWindow}. */
-export function compileTime(window: Window, time: string, now: number, parameters: Parameters, timezone = "UTC"): string {
-  if (isFixedWindow(window)) return compileDays(window, `toDate(${time}, ${parameters.bind(timezone, "String")})`, parameters);
+export function compileTime(
+  window: Window,
+  time: string,
+  now: number,
+  parameters: Parameters,
+  timezone = "UTC",
+): string {
+  if (isFixedWindow(window))
+    return compileDays(window, `toDate(${time}, ${parameters.bind(timezone, "String")})`, parameters);
   return `${time} > ${momentSql(now - durationMs(window), parameters)} AND ${time} <= ${momentSql(now, parameters)}`;
 }
 

@@ -3,7 +3,9 @@ import type { ClickHouse } from "../clickhouse.ts";
 import { createComputedTraitStore } from "../traits/computed-trait-store.ts";
 
 /** The computed traits of a site that a definition may name, by name, as they are now. */
-export function computedTraitsOfSite(clickhouse: ClickHouse): (site: string) => Promise<ReadonlyMap<string, ComputedTrait>> {
+export function computedTraitsOfSite(
+  clickhouse: ClickHouse,
+): (site: string) => Promise<ReadonlyMap<string, ComputedTrait>> {
   const store = createComputedTraitStore(clickhouse);
   return async (site) =>
     new Map(

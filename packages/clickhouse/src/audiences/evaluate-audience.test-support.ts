@@ -105,9 +105,7 @@ function holds(condition: Condition, about: Case): boolean {
   if ("notSeen" in condition) return lastSeen <= world.now - durationMs(condition.notSeen.for);
   if ("firstSeen" in condition) return isIn(condition.firstSeen.within, happenings[0]!, world);
   if ("touch" in condition) {
-    const touches = happenings.filter(
-      ({ row }) => row.channel !== "" && row.channel !== "internal",
-    );
+    const touches = happenings.filter(({ row }) => row.channel !== "" && row.channel !== "internal");
     const chosen =
       condition.touch === "any" ? touches : condition.touch === "first" ? touches.slice(0, 1) : touches.slice(-1);
     return chosen.some(
@@ -137,7 +135,10 @@ function happened(condition: EventCondition, { happenings, world }: Case): boole
     const { of } = sum;
     const total =
       of === "amount"
-        ? matching.reduce((so, { row, amount }) => so + (row.currency === sum.currency ? Math.round(amount * 1e4) : 0), 0) / 1e4
+        ? matching.reduce(
+            (so, { row, amount }) => so + (row.currency === sum.currency ? Math.round(amount * 1e4) : 0),
+            0,
+          ) / 1e4
         : matching.reduce((so, { row }) => {
             const number = numberOf(propertyTexts(row, of.property)[0] ?? "");
             return so + (number === undefined ? 0 : Math.round(number * 1e6));
@@ -189,7 +190,8 @@ export const fits = (filters: readonly EventFilter[] | undefined, happening: Hap
         (Object.keys(rest).length === 1 || texts.some((text) => compares(rest, text)))
       );
     }
-    if (filter.column === "amount") return compares(filter, happening.row.currency === "" ? "" : String(happening.amount));
+    if (filter.column === "amount")
+      return compares(filter, happening.row.currency === "" ? "" : String(happening.amount));
     return compares(filter, happening.row[filter.column]);
   });
 
@@ -214,8 +216,7 @@ export function propertyTexts(row: LoadedEventRow, property: string): string[] {
 
 function compares(comparison: Comparison, text: string): boolean {
   const number = numberOf(text);
-  const isOne = (scalar: Scalar): boolean =>
-    typeof scalar === "number" ? number === scalar : text === String(scalar);
+  const isOne = (scalar: Scalar): boolean => (typeof scalar === "number" ? number === scalar : text === String(scalar));
   const { is, isNot, in: among, notIn, contains, startsWith, endsWith, exists } = comparison;
   const { greaterThan, atLeast, lessThan, atMost } = comparison;
   const isThere = text !== "";

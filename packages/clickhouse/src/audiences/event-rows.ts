@@ -21,6 +21,8 @@ export interface EventRowsOptions {
   marks?: readonly EventMark[];
   /** What is added up, as the column `addend`: amounts of a currency, or a property in millionths. */
   addend?: { amountIn: string } | { property: string };
+  /** Where it does not matter how often an order was sent. */
+  withCopies?: boolean;
   /** A column or a property of each event as the column `text`; empty when it has none. */
   text?: { column: FilterColumn } | { property: string };
   /** Only events of these identities, out of the copy that is in their order. It takes the parameter `{atoms:Array(UInt32)}`. */
@@ -30,7 +32,11 @@ export interface EventRowsOptions {
 /** An order that was sent again is the same order: of all copies that a person has, the first one happened, with the greatest amount. */
 const orderName = "Order Completed";
 const everything = "*";
-const orderKey = "if(events.order_id = '', events.message_id, events.order_id)";
+/** Apart, since ids of messages are the largest column there is and hardly an order needs them. */
+const orderKinds = [
+  { key: "events.order_id", isOfKind: "events.order_id != ''" },
+  { key: "events.message_id", isOfKind: "events.order_id = ''" },
+] as const;
 const moment = "(events.time, events._offset)";
 
 /**
@@ -40,22 +46,26 @@ const moment = "(events.time, events._offset)";
  */
 export function eventRows(source: EventSource, options: EventRowsOptions, parameters: Parameters): string {
   const names = new Set(source.names);
+  if (options.withCopies === true) return otherRows(source, options, parameters);
   const hasOrders = names.has(everything) || names.has(orderName);
   const hasOthers = names.has(everything) || names.size > (hasOrders ? 1 : 0);
   const parts = [
     ...(hasOthers ? [otherRows(source, options, parameters)] : []),
-    ...(hasOrders ? [orderRows(source, options, parameters)] : []),
+    ...(hasOrders ? orderKinds.map((kind) => orderRows(kind, source, options, parameters)) : []),
   ];
   return parts.join("\nUNION ALL\n");
 }
 
 function otherRows(source: EventSource, options: EventRowsOptions, parameters: Parameters): string {
-  const names = source.names.includes(everything)
-    ? `events.name != '${orderName}'`
-    : nameCondition(
-        source.names.filter((name) => name !== orderName),
-        parameters,
-      );
+  const names =
+    options.withCopies === true
+      ? nameCondition(source.names, parameters)
+      : source.names.includes(everything)
+        ? `events.name != '${orderName}'`
+        : nameCondition(
+            source.names.filter((name) => name !== orderName),
+            parameters,
+          );
   const columns = [
     "person(events.atom) AS person_id",
     "events.time AS time",
@@ -70,14 +80,19 @@ function otherRows(source: EventSource, options: EventRowsOptions, parameters: P
   return `SELECT ${columns.join(", ")} FROM ${tableOf(options)} WHERE ${and(ofPeople(options), names, conditionOf(source, options, parameters))}`;
 }
 
-function orderRows(source: EventSource, options: EventRowsOptions, parameters: Parameters): string {
+function orderRows(
+  { key, isOfKind }: (typeof orderKinds)[number],
+  source: EventSource,
+  options: EventRowsOptions,
+  parameters: Parameters,
+): string {
   const marks = (options.marks ?? []).map((mark) => ({ ...mark, isOrder: isOrder(mark.of) }));
   const first = (expression: string, name: string): string => `argMin(${expression}, ${moment}) AS ${name}`;
   // Of the first copy, but for the amount: whatever looks at that is asked of the order as a whole.
   const inner = [
     "person(events.atom) AS person_id",
     "events.currency AS currency",
-    `${orderKey} AS order_key`,
+    `${key} AS order_key`,
     "max(events.amount) AS amount",
     "min(events.time) AS time",
     first("events._offset", "place"),
@@ -89,7 +104,9 @@ function orderRows(source: EventSource, options: EventRowsOptions, parameters: P
     ...(options.addend !== undefined && "property" in options.addend
       ? [first(addend(options.addend, parameters), "addend")]
       : []),
-    ...(options.text === undefined || isAmountText(options.text) ? [] : [first(textOf(options.text, parameters), "text")]),
+    ...(options.text === undefined || isAmountText(options.text)
+      ? []
+      : [first(textOf(options.text, parameters), "text")]),
   ];
   const outer = [
     "events.person_id AS person_id",
@@ -111,11 +128,11 @@ function orderRows(source: EventSource, options: EventRowsOptions, parameters: P
       ? []
       : [isAmountText(options.text) ? `${textOf(options.text, parameters)} AS text` : "events.text AS text"]),
   ];
-  const all = and(ofPeople(options), `events.name = '${orderName}'`);
+  const all = and(ofPeople(options), `events.name = '${orderName}'`, isOfKind);
   const window = windowOf(source, options, parameters);
   // Only orders with a copy in the window can have their first one there.
   const candidates =
-    window.length === 0 ? [] : [`${orderKey} IN (SELECT ${orderKey} FROM ${tableOf(options)} WHERE ${and(all, ...window)})`];
+    window.length === 0 ? [] : [`${key} IN (SELECT ${key} FROM ${tableOf(options)} WHERE ${and(all, ...window)})`];
   return `SELECT ${outer.join(", ")} FROM (
   SELECT ${inner.join(", ")} FROM ${tableOf(options)} WHERE ${and(all, ...candidates)} GROUP BY person_id, currency, order_key
 ) AS events WHERE ${and("events.fits", ...filtersOf(source.where, "amount", parameters), ...window)}`;
@@ -127,7 +144,8 @@ const ofPeople = ({ isOfAtoms }: EventRowsOptions): string =>
     : "events.site = {site:String} AND events.bot = '' AND events.atom != 0";
 
 // Without bots and nobody's, and FINAL for what recovery may have brought twice.
-const tableOf = ({ isOfAtoms }: EventRowsOptions): string => (isOfAtoms === true ? "atom_event AS events FINAL" : "events");
+const tableOf = ({ isOfAtoms }: EventRowsOptions): string =>
+  isOfAtoms === true ? "atom_event AS events FINAL" : "events";
 
 const isAmountText = (of: EventRowsOptions["text"] & {}): boolean => "column" in of && of.column === "amount";
 

@@ -10,15 +10,17 @@ const hourMs = 3_600_000;
 /** Atoms of one world; another world starts after them. */
 export const atomsPerWorld = 16;
 
-const inZone = new Intl.DateTimeFormat("en-CA", { timeZone: timezone, year: "numeric", month: "2-digit", day: "2-digit" });
+const inZone = new Intl.DateTimeFormat("en-CA", {
+  timeZone: timezone,
+  year: "numeric",
+  month: "2-digit",
+  day: "2-digit",
+});
 const timeText = (ms: number): string => new Date(ms).toISOString().replace("T", " ").slice(0, -1);
 
 // Few values of everything, so that many of them meet: on the edge of a window, in the same millisecond, in the same order.
 const names = ["page", "Product Added", "Order Completed", "Order Refunded", "identify"] as const;
-const hours = fc.oneof(
-  fc.constantFrom(0, 1, 24, 48, 72, 168, -1),
-  fc.integer({ min: -1, max: 240 }),
-);
+const hours = fc.oneof(fc.constantFrom(0, 1, 24, 48, 72, 168, -1), fc.integer({ min: -1, max: 240 }));
 const texts = ["bulbs", "table", "Bulbs", "5", "10.5", "true", "it's \\ `quoted`"] as const;
 const scalar = fc.oneof(fc.constantFrom(...texts), fc.constantFrom(5, 10.5, 100, true, false));
 const numbers = fc.constantFrom(-5, 0, 1, 2, 3, 10, 19.95, 30);
@@ -110,7 +112,11 @@ export const randomWorld: fc.Arbitrary<RandomWorld> = fc
         bot: each.bot,
         consent_mask: [6, 63, 1][each.atom % 3]!,
         order_id: isOrder ? each.order : "",
-        amount: isOrder ? (each.name === "Order Refunded" && each.amount !== "0" ? `-${each.amount}` : each.amount) : "0",
+        amount: isOrder
+          ? each.name === "Order Refunded" && each.amount !== "0"
+            ? `-${each.amount}`
+            : each.amount
+          : "0",
         currency: isOrder ? each.currency : "",
         properties: each.properties as LoadedEventRow["properties"],
         "traits.name": traits.map(([name]) => name),
@@ -126,23 +132,25 @@ const optional = { requiredKeys: [] as [] };
 const isStated = (value: object): boolean => Object.keys(value).length > 0;
 
 const comparison: fc.Arbitrary<Comparison> = fc.oneof(
-  fc.record(
-    {
-      is: scalar,
-      isNot: scalar,
-      in: fc.array(scalar, { minLength: 1, maxLength: 3 }),
-      notIn: fc.array(scalar, { minLength: 1, maxLength: 3 }),
-      contains: fc.constantFrom("b", "'", "\\", "0"),
-      startsWith: fc.constantFrom("b", "it's", "1"),
-      endsWith: fc.constantFrom("s", "`", "5"),
-      greaterThan: numbers,
-      atLeast: numbers,
-      lessThan: numbers,
-      atMost: numbers,
-      exists: fc.boolean(),
-    },
-    optional,
-  ).filter(isStated),
+  fc
+    .record(
+      {
+        is: scalar,
+        isNot: scalar,
+        in: fc.array(scalar, { minLength: 1, maxLength: 3 }),
+        notIn: fc.array(scalar, { minLength: 1, maxLength: 3 }),
+        contains: fc.constantFrom("b", "'", "\\", "0"),
+        startsWith: fc.constantFrom("b", "it's", "1"),
+        endsWith: fc.constantFrom("s", "`", "5"),
+        greaterThan: numbers,
+        atLeast: numbers,
+        lessThan: numbers,
+        atMost: numbers,
+        exists: fc.boolean(),
+      },
+      optional,
+    )
+    .filter(isStated),
   fc.record({ is: scalar }),
   fc.record({ exists: fc.boolean() }),
 );
@@ -173,7 +181,16 @@ const moneyFilters = fc
 const filter: fc.Arbitrary<EventFilter> = fc.oneof(
   fc
     .tuple(
-      fc.constantFrom("category", "price", "ok", "address.city", "products[].sku", "products[].quantity", "tags[]", "none"),
+      fc.constantFrom(
+        "category",
+        "price",
+        "ok",
+        "address.city",
+        "products[].sku",
+        "products[].quantity",
+        "tags[]",
+        "none",
+      ),
       comparison,
     )
     .map(([property, compared]) => ({ property, ...compared })),
@@ -187,7 +204,10 @@ export const eventNames = fc.oneof(
   fc.uniqueArray(fc.constantFrom<string>(...names), { minLength: 1, maxLength: 3 }),
 );
 export const maybe = <Value>(key: string, value: fc.Arbitrary<Value>) =>
-  fc.oneof(fc.constant({}), value.map((each) => ({ [key]: each })));
+  fc.oneof(
+    fc.constant({}),
+    value.map((each) => ({ [key]: each })),
+  );
 
 const measure = fc.oneof(
   fc.constant({}),
@@ -205,9 +225,7 @@ const eventCondition = fc
   .tuple(eventNames, maybe("where", where), maybe("within", window), measure)
   .map(([name, ...parts]) => Object.assign({ event: name }, ...parts) as Condition);
 
-const step = fc
-  .tuple(eventNames, maybe("where", where))
-  .map(([name, filters]) => ({ event: name, ...filters }));
+const step = fc.tuple(eventNames, maybe("where", where)).map(([name, filters]) => ({ event: name, ...filters }));
 const sequenceCondition = fc
   .tuple(fc.array(step, { minLength: 2, maxLength: 3 }), duration, maybe("during", window))
   .map(([sequence, within, more]) => ({ sequence, within, ...more }) as Condition);
@@ -234,7 +252,9 @@ const leaf: fc.Arbitrary<Condition> = fc.oneof(
   { weight: 3, arbitrary: touchCondition },
   {
     weight: 3,
-    arbitrary: fc.tuple(fc.constantFrom("plan", "age"), comparison).map(([trait, compared]) => ({ trait, ...compared })),
+    arbitrary: fc
+      .tuple(fc.constantFrom("plan", "age"), comparison)
+      .map(([trait, compared]) => ({ trait, ...compared })),
   },
   { weight: 1, arbitrary: comparison.map((country) => ({ country })) },
   { weight: 1, arbitrary: fc.constantFrom({ is: "mobile" }, { exists: false }).map((device) => ({ device })) },

@@ -1,5 +1,4 @@
 import { askedPurposes } from "../migrations/0012-people-consent.ts";
-import { isOneOf } from "./is-one-of.ts";
 
 const masks = ["by_choice", "by_key", "by_law"];
 const each = <T>(values: readonly T[], of: (value: T, index: number) => string): string => values.map(of).join(", ");
@@ -9,11 +8,11 @@ const ofSite = "s.site = {site:String}";
  * By device and person of a site, what their consent follows from: a subquery. A device is a browser, or a user without any; what a withdrawal has made
  * nameless is one by itself. `said…` is the person's last choice on it and `anywhere…` the last of anybody, both as in `consent_state`; `first_user` and
  * `last_user` are the least and the greatest of the person's users on it, the first of whom was seen with it at `since_ms`.
- * @param people a subquery of person ids: only these.
+ * @param only a condition over `s.atom`: rows of these people, and of nobody else.
  */
-export function devicesOfPeople(people?: string): string {
-  const isAsked = people === undefined ? ofSite : `${ofSite} AND ${isOneOf(people)("person(s.atom)")}`;
-  const ofAsked = people === undefined ? "" : ` AND s.device IN (SELECT s.device FROM consent_state AS s WHERE ${isAsked})`;
+export function devicesOfPeople(only?: string): string {
+  const isAsked = only === undefined ? ofSite : `${ofSite} AND ${only}`;
+  const ofAsked = only === undefined ? "" : ` AND s.device IN (SELECT s.device FROM consent_state AS s WHERE ${isAsked})`;
   // A browser that several people use speaks for all of them when it says no.
   const shared = `SELECT s.device FROM consent_state AS s WHERE ${ofSite} AND s.device != 0 AND person(s.atom) != 0${ofAsked}
       GROUP BY s.device HAVING min(person(s.atom)) != max(person(s.atom))`;

@@ -2,12 +2,12 @@ import { askedPurposes } from "../migrations/0012-people-consent.ts";
 
 // Set and taken back in one moment is set.
 const holding = `
-    SELECT user_id, anonymous_id, if(flag = 'restrict', 62, transform(purpose::String, ['${askedPurposes.join("', '")}'], [2, 4, 8, 16, 32], 0)) AS bits
+    SELECT user_id, anonymous_id, if(flag = 'restrict', 126, transform(purpose::String, ['${askedPurposes.join("', '")}'], [2, 4, 8, 16, 32], 0)) AS bits
     FROM person_flag WHERE site = {site:String}
     GROUP BY user_id, anonymous_id, flag, purpose HAVING argMax(is_set, (at, is_set)) = 1`;
 
 /**
- * What may not be done with people of a site by their own wish: a subquery with the columns `person_id` and `off`, a mask; whoever has no flag is not in it.
+ * What may not be done with people of a site by their own wish: a subquery with the columns `person_id` and `off`, a mask (a restriction has the bit 64 too); whoever has no flag is not in it.
  * A flag that is set for any identifier of a person holds for the person.
  */
 export const flagsOfPeople = `(

@@ -7,19 +7,19 @@ import { startTestDatabase, type TestDatabase } from "../test-support/start-test
 import { personConsent } from "./person-consent.ts";
 
 const seed = 20_261_123;
-const histories = 60;
+const histories = 400;
 const day = 86_400_000;
 const start = Date.parse("2026-01-05T00:00:00Z");
 const now = start + 100 * day;
 const grantDays = 60;
 const asked = purposes.filter((purpose) => purpose !== "necessary");
 
-/** One browser and one user of a site, each of which may be nobody. */
+/** One browser and one user of a history, each of which may be nobody. */
 interface Atom {
   anonymousId: string;
   userId: string;
 }
-/** Every identity of a site: number `i` has the atom `first + i`. */
+/** Every identity of a history: number `i` has the atom `first + i`. */
 const identities: readonly Atom[] = ["", "ada", "bob"].flatMap((userId) =>
   ["", "phone", "laptop"].flatMap((anonymousId) => (userId + anonymousId === "" ? [] : [{ anonymousId, userId }])),
 );
@@ -92,6 +92,8 @@ beforeAll(async () => {
 afterAll(() => database?.stop());
 
 const timeText = (at: number): string => new Date(at).toISOString().slice(0, -1).replace("T", " ");
+/** Histories share a site, and no ids. */
+const named = (id: string, index: number): string => (id === "" ? "" : `${index}${id}`.replace(/^(\d+)(user|device):/, "$2:$1"));
 const nodeOf = ({ anonymousId, userId }: Atom) => (userId === "" ? `device:${anonymousId}` : `user:${userId}`);
 
 /** What the rule says of every person of a history, from its events and nothing else. */
@@ -219,10 +221,9 @@ it("allows a person, in SQL, exactly what the rule allows", async () => {
       if (!isIdentify) event.email = "";
       rows.push(
         buildEventRow({
-          site: `site-${index}`,
           atom: firsts[index]! + event.identity,
-          anonymous_id: anonymousId,
-          user_id: userId,
+          anonymous_id: named(anonymousId, index),
+          user_id: named(userId, index),
           time,
           received_at: time,
           _offset: rows.length,
@@ -230,12 +231,12 @@ it("allows a person, in SQL, exactly what the rule allows", async () => {
           consent_mask: event.mask,
           basis: event.basis,
           notice: event.gpc && event.choices !== undefined ? '{"gpc":true}' : "",
-          ...(isAlias && { type: "alias", name: "alias", previous_id: event.previousId }),
+          ...(isAlias && { type: "alias", name: "alias", previous_id: named(event.previousId, index) }),
           ...(isIdentify && {
             type: "identify",
             name: "identify",
             "traits.name": ["email"],
-            "traits.value": [event.email],
+            "traits.value": [named(event.email, index)],
             "traits.class": ["identity"],
             "traits.purpose": ["profile"],
             "traits.personal": [1],
@@ -257,7 +258,7 @@ it("allows a person, in SQL, exactly what the rule allows", async () => {
     samples.flatMap((history, index) => {
       const seen = [...new Set(history.events.map(({ identity }) => identity))];
       return [...personNumbers(history, seen)].map(([identity, person]) => ({
-        site: `site-${index}`,
+        site: "shop",
         atom: firsts[index]! + identity,
         person: firsts[index]! + person,
         version: 1,
@@ -269,9 +270,9 @@ it("allows a person, in SQL, exactly what the rule allows", async () => {
     "identity_decision",
     samples.flatMap(({ decisions }, index) =>
       decisions.flatMap(({ day: on, isUndone, left, right }, n) => {
-        const decision = { site: `site-${index}`, at: timeText(start + on * day), left, right, edges: [], actor: "a", reason: "b", undoes: "" };
-        const merge = { ...decision, id: `d${n}`, action: "merge" };
-        return isUndone ? [merge, { ...decision, id: `undo-${n}`, action: "undo", undoes: `d${n}` }] : [merge];
+        const decision = { site: "shop", at: timeText(start + on * day), left: named(left, index), right: named(right, index), edges: [], actor: "a", reason: "b", undoes: "" };
+        const merge = { ...decision, id: `d${index}-${n}`, action: "merge" };
+        return isUndone ? [merge, { ...decision, id: `undo-${index}-${n}`, action: "undo", undoes: `d${index}-${n}` }] : [merge];
       }),
     ),
   );
@@ -279,45 +280,52 @@ it("allows a person, in SQL, exactly what the rule allows", async () => {
     "person_flag",
     samples.flatMap(({ flags }, index) =>
       flags.map(({ identity, day: on, flag, purpose, isSet }, n) => ({
-        site: `site-${index}`,
+        site: "shop",
         at: timeText(start + on * day),
         id: `f${n}`,
         flag,
         purpose: flag === "object" ? purpose : "",
         is_set: isSet ? 1 : 0,
-        user_id: identities[identity]!.userId,
-        anonymous_id: identities[identity]!.userId === "" ? identities[identity]!.anonymousId : "",
+        user_id: named(identities[identity]!.userId, index),
+        anonymous_id: identities[identity]!.userId === "" ? named(identities[identity]!.anonymousId, index) : "",
         person: firsts[index]! + identity,
         actor: "a",
         reason: "b",
       })),
     ),
   );
-  await clickhouse.insertRows(
-    "consent_setting",
-    samples.map((_, index) => ({ site: `site-${index}`, n: 1, since: "2026-01-01 00:00:00.000", before_choice: "silent", reason: "", regimes: {}, grant_days: grantDays, refusal_days: 184 })),
-  );
+  await clickhouse.insertRows("consent_setting", [
+    { site: "shop", n: 1, since: "2026-01-01 00:00:00.000", before_choice: "silent", reason: "", regimes: {}, grant_days: grantDays, refusal_days: 184 },
+  ]);
   // As a withdrawal leaves them.
   const nameless = samples.flatMap((history, index) => history.nameless.map((identity) => firsts[index]! + identity));
   for (const change of ["consent_state UPDATE device = 0, user = 0", "atom DELETE", "identity_edge DELETE"])
     await clickhouse.command(`ALTER TABLE ${change} WHERE atom IN {nameless:Array(UInt32)} SETTINGS mutations_sync = 2`, { params: { nameless } });
 
-  let allowed = 0;
+  const ask = async (people?: string): Promise<Map<number, number>> => {
+    const rows = await clickhouse.query<{ person_id: number; mask: number }>(
+      `SELECT * FROM ${personConsent(people === undefined ? {} : { people })}`,
+      { params: { site: "shop", now } },
+    );
+    expect(new Set(rows.map(({ person_id: person }) => person)).size).toBe(rows.length);
+    return new Map(rows.map(({ person_id: person, mask }) => [person, mask]));
+  };
+  const found = await ask();
+  const everybody = new Map<number, number>();
   for (const [index, history] of samples.entries()) {
     // What a withdrawal has removed joins nothing any more.
     const events = history.events.map((event) =>
       history.nameless.includes(event.identity) ? { ...event, previousId: "", email: "" } : event,
     );
     const expected = expectedMasks({ ...history, events }, firsts[index]!);
-    const params = { site: `site-${index}`, now };
-    const found = await clickhouse.query<{ person_id: number; mask: number }>(`SELECT * FROM ${personConsent()}`, { params });
-    expect(new Map(found.map((row) => [row.person_id, row.mask])), `seed ${seed}, history ${index}: ${JSON.stringify(history)}`).toEqual(expected);
-    for (const mask of expected.values()) allowed += mask > 1 ? 1 : 0;
-    if (index % 10 !== 0) continue;
-    for (const person of expected.keys()) {
-      const some = await clickhouse.query(`SELECT * FROM ${personConsent({ people: `SELECT toUInt32(${person})` })}`, { params });
-      expect(some).toEqual([{ person_id: person, mask: expected.get(person) }]);
-    }
+    const ofHistory = new Map([...expected.keys()].map((person) => [person, found.get(person)]));
+    expect(ofHistory, `seed ${seed}, history ${index}: ${JSON.stringify(history)}`).toEqual(expected);
+    for (const [person, mask] of expected) everybody.set(person, mask);
   }
-  expect(allowed).toBeGreaterThan(histories / 4);
+  expect(found).toEqual(everybody);
+  expect([...everybody.values()].filter((mask) => mask > 1).length).toBeGreaterThan(histories / 4);
+  // Asked about some, whoever else there is.
+  const some = [...everybody].filter((_, index) => index % 5 === 0);
+  expect(await ask(`SELECT arrayJoin([${some.map(([person]) => `toUInt32(${person})`).join(", ")}])`)).toEqual(new Map(some));
+  expect(await ask("SELECT toUInt32(3)")).toEqual(new Map());
 });

@@ -27,6 +27,7 @@ const fresh = (at: string): string => `({now:Int64} - toInt64(${at}) <= term)`;
 // In steps: a name that stands for a long expression is put in for it at each place, and understanding the question would take longer than its answer.
 const verdicts = (people: string | undefined): string => `(
     SELECT person_id, device_id, first_user, last_user, since_ms, named, by_law, ${each((bit) => `denied${bit}, granted${bit}`, ", ")},
+    ${maskOf((bit) => `yes${bit} > 0 AND granted${bit} = 0 AND denied${bit} = 0 AND taken${bit} <= yes${bit}`)} AS outdated,
     ${each(
       (bit) => `granted${bit} > 0 OR ${allows("by_law", bit)} OR (denied${bit} = 0 AND (
         (${allows("by_choice", bit)} AND NOT ${refuses("by_choice_anywhere", bit)} AND (NOT is_by_yes OR (yes${bit} = 0 AND is_fresh_choice)))
@@ -51,31 +52,25 @@ const verdicts = (people: string | undefined): string => `(
             SELECT *, bitTest(by_choice, 6) AS is_by_yes, bitShiftRight(by_choice, 7) AS choice_at,
               bitTest(by_choice_anywhere, 6) AS is_by_yes_anywhere, bitShiftRight(by_choice_anywhere, 7) AS anywhere_at,
               (SELECT if(argMax(grant_days, n) = 0, 365, argMax(grant_days, n)) * ${dayMs} FROM consent_setting WHERE site = {site:String}) AS term
-            FROM ${devicesOfPeople(people)})))))`;
+            FROM ${devicesOfPeople(people === undefined ? undefined : isOneOf(people)("person(s.atom)"))})))))`;
 
 /** Without a yes to take back, an event that is not for ads is a visitor who was not asked. */
 const signal = (bit: number): string =>
   bit === ads ? `if(yes${bit} > 0, greatest(without${bit}, taken${bit}), without${bit})` : `without${bit}`;
 
-// Of a device as a tuple: its only user, since when, whether it is named, then these two for each purpose.
-const denied = (device: string, bit: number): string => `${device}.${2 * bit + 2}`;
-const granted = (device: string, bit: number): string => `${device}.${2 * bit + 3}`;
-
+// A device is a tuple: its only user, since when they were seen with it, whether it is named; by purpose when it said no, and the yes that holds.
 // Two devices of one user have been together since the later of them was first seen with that user; else since all was there that joins the person.
 const together = `greatest(x.2, y.2, if(x.1 = y.1 AND x.1 > 0 OR accounts < 2 AND (x.3 = 0 OR y.3 = 0), 0, joined_ms))`;
-
-const isOverruled = (bit: number): string =>
-  `${denied("x", bit)} = 0 OR (${granted("y", bit)} > ${denied("x", bit)} AND ${granted("y", bit)} > ${together})`;
+const overrules = `arrayMap((no, yes) -> no = 0 OR yes > greatest(no, ${together}), x.4, y.5)`;
 
 /** Above 0: one of its choices is a no, or its last event was not allowed something. */
 const hasNo = `bitAnd(s.by_choice, 62) + ${askedPurposes.map((purpose) => `bitAnd(s.${purpose}, 1)`).join(" + ")}`;
 
 /**
- * What every person of a site may be used for at a moment: a subquery with the columns `person_id` UInt32, one row each and never 0, and `mask` UInt8, bits
- * as in `consent_mask`. It takes the parameters `{site:String}` and `{now:Int64}`, in milliseconds since 1970. The rule is that of `consentOfPerson` in
- * `@polder/core`, flags included. Whoever is not among the rows may be used for nothing.
+ * {@link personConsent} with what it follows from: the columns `person_id`, `mask`, and as masks `refused` (a no that nothing overrules), `expired` (a yes
+ * that is too old) and `off` (by a flag; 64 and all where it is a restriction).
  */
-export function personConsent({ people }: PersonConsentOptions = {}): string {
+export function personOutcomes({ people }: PersonConsentOptions = {}): string {
   // Few have a device that says no beside another, and only theirs have to be compared one by one.
   const disputing = `SELECT person(s.atom) AS person_id FROM consent_state AS s
     WHERE s.site = {site:String}${people === undefined ? "" : ` AND ${isOneOf(people)("person(s.atom)")}`}
@@ -83,19 +78,24 @@ export function personConsent({ people }: PersonConsentOptions = {}): string {
   return `(
 SELECT
   person_id,
-  toUInt8(bitAnd(bitXor(63, off), bitOr(1, bitOr(bitAnd(held, ${heldByLaw}), bitAnd(allowed, bitOr(bitXor(62, denied), overruled)))))) AS mask
+  toUInt8(off) AS off,
+  toUInt8(bitAnd(denied, bitXor(62, ${maskOf((bit) => `overruled[${bit}]`)}))) AS refused,
+  expired,
+  toUInt8(bitAnd(bitXor(63, bitAnd(off, 63)), bitOr(1, bitOr(bitAnd(held, ${heldByLaw}), bitAnd(allowed, bitXor(62, refused)))))) AS mask
 FROM (
   SELECT
-    state.person_id AS person_id, allowed, held, denied, flags.off AS off, if(joins.joined_ms = 0, ${never}, joins.joined_ms) AS joined_ms,
-    arrayFold((all, x) -> bitAnd(all, arrayFold((some, y) -> bitOr(some, ${maskOf(isOverruled)}), devices, toUInt8(0))), devices, toUInt8(62)) AS overruled
+    state.person_id AS person_id, allowed, held, denied, expired, flags.off AS off, if(joins.joined_ms = 0, ${never}, joins.joined_ms) AS joined_ms,
+    arrayReduce('minForEach', arrayMap(x -> arrayReduce('maxForEach', arrayMap(y -> ${overrules}, devices)), devices)) AS overruled
   FROM (
     SELECT
       person_id,
       groupBitOr(${maskOf((bit) => `allows${bit}`)}) AS allowed,
       groupBitOr(${maskOf((bit) => allows("by_law", bit))}) AS held,
       groupBitOr(${maskOf((bit) => `denied${bit} > 0`)}) AS denied,
+      groupBitOr(outdated) AS expired,
       if(max(last_user) = 0, 0, if(minIf(first_user, first_user > 0) = max(last_user), 1, 2)) AS accounts,
-      groupArrayIf((if(first_user = last_user, first_user, 0), since_ms, named, ${each((bit) => `denied${bit}, granted${bit}`, ", ")}), ${isOneOf(disputing)("person_id")}) AS devices
+      groupArrayIf((if(first_user = last_user, first_user, 0), since_ms, named,
+        [${each((bit) => `denied${bit}`, ", ")}], [${each((bit) => `granted${bit}`, ", ")}]), ${isOneOf(disputing)("person_id")}) AS devices
     FROM ${verdicts(people)}
     GROUP BY person_id
   ) AS state
@@ -103,3 +103,11 @@ FROM (
   LEFT JOIN ${flagsOfPeople} AS flags ON flags.person_id = state.person_id
 ))`;
 }
+
+/**
+ * What every person of a site may be used for at a moment: a subquery with the columns `person_id` UInt32, one row each and never 0, and `mask` UInt8, bits
+ * as in `consent_mask`. It takes the parameters `{site:String}` and `{now:Int64}`, in milliseconds since 1970. The rule is that of `consentOfPerson` in
+ * `@polder/core`, flags included. Whoever is not among the rows may be used for nothing.
+ */
+export const personConsent = (options: PersonConsentOptions = {}): string =>
+  `(SELECT person_id, mask FROM ${personOutcomes(options)})`;

@@ -35,7 +35,7 @@ export const consentStateSelect = (
   ${lastMask("by_key", "'consent_elsewhere', 'legitimate_interest'", "consent_elsewhere")},
   ${lastMask("by_law", "'contract', 'legal_obligation'", "")},
   if(any(anonymous_id) = '', toDateTime64(0, 3, 'UTC'), min(events.time)) AS since,
-  max(cityHash64(anonymous_id, if(anonymous_id = '', user_id, ''))) AS device,
+  max(if(anonymous_id = '' AND user_id = '', 0, cityHash64(anonymous_id, if(anonymous_id = '', user_id, '')))) AS device,
   max(if(user_id = '', 0, cityHash64(user_id))) AS user${more.columns.map((column) => `,\n  ${column}`).join("")}
 FROM ${source.from} AS events
 WHERE atom != 0 AND bot = ''${source.and}

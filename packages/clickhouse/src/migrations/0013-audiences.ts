@@ -1,9 +1,6 @@
 import { retainedUntil9, retentionView } from "./0009-retention.ts";
 import type { Migration } from "./render-migrations.ts";
 
-/** Reasons in `audience_log`, in the order in which the first that holds is given. */
-export const audienceReasons = ["erased", "merged", "split", "consent", "definition", "enter", "exit"] as const;
-
 const since = "DateTime64(3, 'UTC')";
 
 /** What is written of audiences is on the disk when it is acknowledged: what a destination was told is told once. */

@@ -12,7 +12,7 @@ export const imports: Migration = {
 CREATE TABLE IF NOT EXISTS {local import_row} {on_cluster} (
   site LowCardinality(String) COMMENT 'Id of the site',
   key String COMMENT 'Hash of what it is of: the order, the ticket, the person',
-  record LowCardinality(String) COMMENT 'contact, order, return, ticket, ticket-closed or call',
+  subject LowCardinality(String) COMMENT 'contact, order, return, ticket, ticket-closed or call',
   number UInt32 COMMENT 'Number of the version, from 0',
   fixed String COMMENT 'Hash of what no correction can change: time, person, currency',
   content String COMMENT 'Hash of all that it says',
@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS {local import_row} {on_cluster} (
   is_known UInt8 COMMENT '1: it came with a user id; 0: anonymous'
 )
 ENGINE = {engine MergeTree()}
-ORDER BY (site, key, record, number)
+ORDER BY (site, key, subject, number)
 SETTINGS {dedup}, default_compression_codec = 'ZSTD(1)', index_granularity = 256, fsync_after_insert = 1, fsync_part_directory = 1
 COMMENT 'What imports have stated, by hashes: by it a file that is imported again changes nothing';
 {distributed import_row by cityHash64(site, key)}
@@ -33,7 +33,7 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS {db}.import_row_mv {on_cluster} TO {local
 SELECT
   site,
   splitByChar(':', message_id)[3] AS key,
-  splitByChar(':', message_id)[2] AS record,
+  splitByChar(':', message_id)[2] AS subject,
   toUInt32OrZero(splitByChar(':', message_id)[4]) AS number,
   splitByChar(':', message_id)[5] AS fixed,
   splitByChar(':', message_id)[6] AS content,

@@ -29,24 +29,9 @@ export interface DuplicatesQuestion {
   after?: Pick<Duplicate, "left" | "right" | "score"> | undefined;
 }
 
-export interface DuplicateDecision {
-  /** A UUID. */
-  id: string;
-  site: string;
-  action: "merge" | "dismiss";
-  left: number;
-  right: number;
-  /** Milliseconds since 1970. */
-  at: number;
-  actor: string;
-  reason: string;
-}
-
 export interface DuplicateQueries {
   /** People who look like one, the surest first, without those that somebody has dismissed. Suggestions only: nothing is joined by them. */
   duplicates(site: string, question: DuplicatesQuestion): Promise<Duplicate[]>;
-  /** Writes the decision down, which the worker follows. False when one of the two is nobody of the site, or both are one person already. */
-  decide(decision: DuplicateDecision): Promise<boolean>;
 }
 
 /** A value that more people than this share says nothing about two of them: an office's address, a test. */
@@ -125,10 +110,6 @@ FROM (
 )
 WHERE (left, right) NOT IN (${dismissedPairs}) AND score >= {minScore:UInt32}`;
 
-const nodes = `
-SELECT person(atom) AS who, argMin(if(user_id != '', concat('user:', user_id), concat('device:', anonymous_id)), (user_id = '', atom)) AS node
-FROM atom WHERE site = {site:String} AND person(atom) IN {people:Array(UInt32)} AND (user_id != '' OR anonymous_id != '') GROUP BY who`;
-
 export const createDuplicateQueries = (clickhouse: ClickHouse): DuplicateQueries => ({
   duplicates: (site, { minScore, limit, after }) =>
     clickhouse.query<Duplicate>(
@@ -148,28 +129,4 @@ export const createDuplicateQueries = (clickhouse: ClickHouse): DuplicateQueries
         },
       },
     ),
-
-  async decide({ left, right, at, ...decision }) {
-    const found = await clickhouse.query<{ who: number; node: string }>(nodes, {
-      params: { site: decision.site, people: [left, right] },
-    });
-    const nodeOf = (person: number): string | undefined => found.find(({ who }) => who === person)?.node;
-    const [one, other] = [nodeOf(left), nodeOf(right)];
-    if (left === right || one === undefined || other === undefined) return false;
-    await clickhouse.insertRows(
-      "identity_decision",
-      [
-        {
-          ...decision,
-          at: new Date(at).toISOString().slice(0, -1).replace("T", " "),
-          left: one,
-          right: other,
-          edges: [],
-          undoes: "",
-        },
-      ],
-      { settings: { insert_deduplication_token: `identity_decision:${decision.id}` } },
-    );
-    return true;
-  },
 });

@@ -1,10 +1,11 @@
 import type { ClickHouse } from "../clickhouse.ts";
+import { personConsentOf } from "../consent/person-consent-of.ts";
 import { findPersonOf } from "./person-of.ts";
 import { readTimeline } from "./person-timeline.ts";
 import { readProfile, readSite, type KnownOfSite } from "./profile.ts";
 import type { ReadQueries } from "./read-queries.ts";
 
-type PeopleQueries = Pick<ReadQueries, "findPerson" | "profile" | "timeline">;
+type PeopleQueries = Pick<ReadQueries, "findPerson" | "profile" | "purposesOf" | "timeline">;
 
 /** Definitions change seldom, and profiles are read one after another. */
 const siteAgeMs = 1_000;
@@ -23,6 +24,7 @@ export const createPeopleQueries = (clickhouse: ClickHouse): PeopleQueries => {
     findPerson: async (site, id) => (await findPersonOf(clickhouse, site, id))?.person,
     profile: (site, id, limits) =>
       readProfile(clickhouse, { site, known: siteOf(site, limits.now.getTime()) }, id, limits),
+    purposesOf: (site, person, now) => personConsentOf(clickhouse, site, person, now.getTime()),
     timeline: async (site, id, question) => {
       const found = await findPersonOf(clickhouse, site, id);
       if (found === undefined) return undefined;

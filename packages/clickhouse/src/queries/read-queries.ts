@@ -1,3 +1,4 @@
+import type { PurposeConsent } from "@polder/core";
 import type { ComputedValue } from "../traits/read-computed-traits.ts";
 
 /** What the read side asks of the store. Times are milliseconds since 1970, days `2026-11-22` in the site's zone. Empty text means none. */
@@ -17,6 +18,8 @@ export interface ReadQueries {
   findPerson(site: string, id: PersonId): Promise<number | undefined>;
   /** Undefined when nobody of the site has the id, nothing is stored of them, or they were erased. */
   profile(site: string, id: PersonId, limits: ProfileLimits): Promise<Profile | undefined>;
+  /** What may be done with a person at a moment, by purpose, and why. Takes longer than the profile. */
+  purposesOf(site: string, person: number, now: Date): Promise<PurposeConsent[]>;
   /** What somebody did, newest first, a page at a time. Undefined when nobody of the site has the id, or they were erased. */
   timeline(
     site: string,

@@ -43,14 +43,23 @@ const definition: fc.Arbitrary<ComputedTrait> = fc
     about,
     fc.oneof(
       fc.constantFrom<object>({ compute: "count" }, { compute: "days_since" }),
-      fc.tuple(fc.constantFrom("sum", "average", "min", "max"), fc.oneof(money, price)).map(([compute, of]) => ({ compute, ...of })),
-      fc.tuple(fc.constantFrom("first", "last", "most_frequent", "unique_list"), text).map(([compute, of]) => ({ compute, ...of })),
+      fc
+        .tuple(fc.constantFrom("sum", "average", "min", "max"), fc.oneof(money, price))
+        .map(([compute, of]) => ({ compute, ...of })),
+      fc
+        .tuple(fc.constantFrom("first", "last", "most_frequent", "unique_list"), text)
+        .map(([compute, of]) => ({ compute, ...of })),
       text.map((of) => ({ compute: "unique_list", most: 1, ...of })),
       fc.constantFrom({ compute: "lifetime_value", currency: "EUR" }),
     ),
   )
   .map(([[event, ...more], computed]) =>
-    Object.assign({}, computed, ...more, "compute" in computed && computed.compute === "lifetime_value" ? {} : { event }),
+    Object.assign(
+      {},
+      computed,
+      ...more,
+      "compute" in computed && computed.compute === "lifetime_value" ? {} : { event },
+    ),
   );
 
 describe("random computed traits of random events", () => {
@@ -73,7 +82,9 @@ describe("random computed traits of random events", () => {
     });
     await database.clickhouse.insertRows(
       "identity",
-      [...persons].filter(([atom, person]) => atom !== person).map(([atom, person]) => ({ site, atom, person, version: 1 })),
+      [...persons]
+        .filter(([atom, person]) => atom !== person)
+        .map(([atom, person]) => ({ site, atom, person, version: 1 })),
     );
     await reloadIdentities(database.clickhouse);
     const personOf = (atom: number): number => persons.get(atom) ?? atom;
@@ -118,8 +129,8 @@ describe("random computed traits of random events", () => {
             new Map(shown.map(({ name, type, value }) => [name, type === "number" ? Number(value) : value])),
           ).toEqual(
             new Map(
-              expected.flatMap((found, index) => {
-                const value = found.get(person);
+              expected.flatMap((ofAll, index) => {
+                const value = ofAll.get(person);
                 return value === undefined ? [] : [[`t${index}`, value] as const];
               }),
             ),
@@ -139,7 +150,10 @@ it("takes whatever a definition says for a value, never for a part of the statem
   const trait = parseComputedTrait({
     compute: "unique_list",
     event: [hostile, "*"],
-    where: [{ property: "a'b\\c{p0:String}", isNot: hostile }, { column: "name", in: [hostile, "it's"] }],
+    where: [
+      { property: "a'b\\c{p0:String}", isNot: hostile },
+      { column: "name", in: [hostile, "it's"] },
+    ],
     of: { property: "weird'path{x:String}" },
   });
   if (!trait.ok) throw new Error(JSON.stringify(trait.faults));

@@ -70,7 +70,10 @@ function valueOf(definition: ComputedTrait, from: string, now: Date, { bind }: P
     case "count":
       return select("toString(count())");
     case "days_since":
-      return select(`toString(intDiv(${bind(now.getTime(), "Int64")} - toUnixTimestamp64Milli(max(time)), 86400000))`);
+      // A client whose clock is ahead by a little says that it is tomorrow.
+      return select(
+        `toString(greatest(0, intDiv(${bind(now.getTime(), "Int64")} - toUnixTimestamp64Milli(max(time)), 86400000)))`,
+      );
     case "lifetime_value":
       return select(`toString(${money})`);
     case "sum":

@@ -44,7 +44,7 @@ function valueOf(
   );
   if (matching.length === 0) return undefined;
   if (compute === "count") return matching.length;
-  if (compute === "days_since") return Math.floor((now - matching.at(-1)!.time) / 86_400_000);
+  if (compute === "days_since") return Math.max(0, Math.floor((now - matching.at(-1)!.time) / 86_400_000));
   const amounts = matching.map(({ amount }) => BigInt(Math.round(amount * 10_000)));
   if (compute === "lifetime_value" || (compute === "sum" && currency !== undefined))
     return Number(amounts.reduce((sum, amount) => sum + amount, 0n)) / 10_000;

@@ -57,7 +57,8 @@ export interface EventCondition {
   last?: OneEvent;
 }
 /** Zero when there is nothing to add up. */
-export type Sum = NumberComparison & ({ of: "amount"; currency: string } | { of: { property: string }; currency?: string });
+export type Sum = NumberComparison &
+  ({ of: "amount"; currency: string } | { of: { property: string }; currency?: string });
 /** What the first or the last of the events has to be. */
 export interface OneEvent {
   within?: Window;

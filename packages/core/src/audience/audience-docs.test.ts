@@ -19,7 +19,19 @@ describe("docs/audiences.md", () => {
     const { $defs } = audienceJsonSchema() as { $defs: { condition: { oneOf: { required: string[] }[] } } };
     const conditions = $defs.condition.oneOf.map(({ required }) => required[0]!);
     expect(conditions.length).toBeGreaterThan(14);
-    for (const key of [...conditions, "count", "sum", "first", "last", "within", "during", "from", "days", "hours", "weeks"])
+    for (const key of [
+      ...conditions,
+      "count",
+      "sum",
+      "first",
+      "last",
+      "within",
+      "during",
+      "from",
+      "days",
+      "hours",
+      "weeks",
+    ])
       expect(text, `an example of ${key}`).toContain(`"${key}":`);
   });
 
@@ -32,7 +44,9 @@ describe("docs/audiences.md", () => {
   });
 
   it("has a schema beside it", async () => {
-    await expect(`${JSON.stringify(audienceJsonSchema(), null, 2)}\n`).toMatchFileSnapshot(`${docs}audience.schema.json`);
+    await expect(`${JSON.stringify(audienceJsonSchema(), null, 2)}\n`).toMatchFileSnapshot(
+      `${docs}audience.schema.json`,
+    );
   });
 });
 

@@ -19,10 +19,10 @@ export interface Comparison {
 }
 
 /** Of a number that is always there. */
-export type NumberComparison = Pick<
-  Comparison,
-  "greaterThan" | "atLeast" | "lessThan" | "atMost"
-> & { is?: number; isNot?: number };
+export type NumberComparison = Pick<Comparison, "greaterThan" | "atLeast" | "lessThan" | "atMost"> & {
+  is?: number;
+  isNot?: number;
+};
 
 const maxItems = 1_000;
 /** A server takes 128 KiB of one value of a statement. */

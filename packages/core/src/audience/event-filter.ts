@@ -106,8 +106,7 @@ export const eventFiltersShape: Shape = {
 function checkMoney(filters: readonly unknown[]): string | undefined {
   const columns = filters as readonly Partial<ColumnFilter>[];
   const needsCurrency = columns.some(
-    (filter) =>
-      filter.column === "amount" && Object.keys(filter).some((key) => key !== "column" && key !== "exists"),
+    (filter) => filter.column === "amount" && Object.keys(filter).some((key) => key !== "column" && key !== "exists"),
   );
   const hasCurrency = columns.some(({ column, is }) => column === "currency" && typeof is === "string");
   return needsCurrency && !hasCurrency

@@ -30,7 +30,8 @@ export const readyMadeAudiences: readonly ReadyMadeAudience[] = [
     id: "cart-abandoners",
     name: "Cart abandoners",
     definition: {
-      description: "Put something into the cart an hour to three days ago, and neither ordered nor added anything since.",
+      description:
+        "Put something into the cart an hour to three days ago, and neither ordered nor added anything since.",
       people: {
         all: [
           {

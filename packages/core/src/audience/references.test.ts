@@ -66,7 +66,9 @@ describe("what a definition names", () => {
         ]),
       );
     expect(findReferenceFaults(naming("a0"), known(chain(10)))).toEqual([]);
-    expect(findReferenceFaults(naming("a0"), known(chain(11)))[0]?.message).toMatch(/^stands on more than 10 audiences/);
+    expect(findReferenceFaults(naming("a0"), known(chain(11)))[0]?.message).toMatch(
+      /^stands on more than 10 audiences/,
+    );
     expect(findReferenceFaults(naming("a0"), known(chain(2_000)))).toHaveLength(1);
   });
 });

@@ -31,11 +31,7 @@ export const audiencesIn = (definition: AudienceDefinition): string[] => [
  * What a definition names and is not there, or leads back to itself through others.
  * @param id of the audience that it is going to be; undefined when it has none yet.
  */
-export function findReferenceFaults(
-  definition: AudienceDefinition,
-  known: Known,
-  id?: string,
-): AudienceFault[] {
+export function findReferenceFaults(definition: AudienceDefinition, known: Known, id?: string): AudienceFault[] {
   const faults: AudienceFault[] = [];
   for (const { kind, name, path } of referencesIn(definition)) {
     const there = kind === "audience" ? known.audiences : known.computedTraits;

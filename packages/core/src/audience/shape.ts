@@ -5,7 +5,15 @@ import { nearestName } from "../config/nearest-name.ts";
  * A description of a JSON value, from which the parser and the published schema are made. Beside the rules of the
  * configuration it knows forms that differ by which key is there, and forms within themselves.
  */
-export type Shape = TextShape | NumberShape | BooleanShape | ScalarShape | OneOfShape | ListShape | ObjectShape | FormsShape;
+export type Shape =
+  | TextShape
+  | NumberShape
+  | BooleanShape
+  | ScalarShape
+  | OneOfShape
+  | ListShape
+  | ObjectShape
+  | FormsShape;
 
 interface Common {
   about: string;
@@ -193,7 +201,10 @@ function readForm(shape: FormsShape, object: Loose, path: string, faults: Fault[
     const second = given.filter((name) => form?.fields[name] === undefined);
     // A field of one form may bear the name of another one.
     if (second.length === 0 && form !== undefined) return readObject(form, object, path, faults, depth);
-    faults.push({ path, message: `is ${given.length} things at once (${given.join(", ")}): put each in an object of its own, within all or any.` });
+    faults.push({
+      path,
+      message: `is ${given.length} things at once (${given.join(", ")}): put each in an object of its own, within all or any.`,
+    });
     return undefined;
   }
   const meant = Object.keys(object)

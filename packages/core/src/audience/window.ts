@@ -29,8 +29,7 @@ export const isFixedWindow = (window: Window): window is FixedWindow => "from" i
 /** In milliseconds. */
 export function durationMs(duration: Duration): number {
   let ms = 0;
-  for (const [unit, unitMs] of Object.entries(durationUnits))
-    ms += (duration[unit as keyof Duration] ?? 0) * unitMs;
+  for (const [unit, unitMs] of Object.entries(durationUnits)) ms += (duration[unit as keyof Duration] ?? 0) * unitMs;
   return ms;
 }
 

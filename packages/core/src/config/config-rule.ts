@@ -299,7 +299,8 @@ const site = {
         },
         unique: {
           type: "list",
-          about: "Contacts of which a person has one at most: two people who state different ones stay two. A user id always is.",
+          about:
+            "Contacts of which a person has one at most: two people who state different ones stay two. A user id always is.",
           default: [],
           of: contactKind,
         },
@@ -308,7 +309,12 @@ const site = {
           about:
             "Ids, e-mail addresses and telephone numbers that stand for nobody, as those of a shop's counter. Ones like null, guest, 0000 and test@… always do.",
           default: [],
-          of: { type: "text", about: "A value. Small letters and space around it make no difference.", pattern: /\S/, expected: "a value" },
+          of: {
+            type: "text",
+            about: "A value. Small letters and space around it make no difference.",
+            pattern: /\S/,
+            expected: "a value",
+          },
         },
         trustsForms: {
           type: "boolean",

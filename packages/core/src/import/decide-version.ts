@@ -10,7 +10,7 @@ export type Decision =
   | { action: "known" }
   | { action: "refused"; reason: VersionReason; detail: string };
 
-export const idOf = ({ record, key }: Pick<PlannedEvent, "record" | "key">): string => `${record}:${key}`;
+export const idOf = ({ subject, key }: Pick<PlannedEvent, "subject" | "key">): string => `${subject}:${key}`;
 
 /**
  * What becomes of a statement, by the versions of it that were imported before. Events are never taken back, so a correction is one more event: a trait
@@ -64,7 +64,7 @@ export function decideVersion(planned: PlannedEvent, versions: readonly StoredVe
   if (amount === undefined) return withUpdate();
   const stated = toUnits(amount);
   const amounts = versions.map((version) => toUnits(version.amount));
-  if (planned.record === "return") {
+  if (planned.subject === "return") {
     const refunded = amounts.reduce((sum, each) => sum + each, 0n);
     if (stated < refunded) return lowered("import the difference as an order of its own, or leave it");
     if (stated === refunded) return withUpdate();

@@ -29,13 +29,13 @@ const faultsOf = async (...given: Parameters<typeof planAll>): Promise<string[]>
   (await planAll(...given)).flatMap((row) =>
     row.ok ? [] : row.faults.map(({ column, reason }) => `${row.line} ${column} ${reason}`),
   );
-const idOf = ({ record, key, fixed, content }: PlannedEvent): string => [record, key, fixed, content].join(":");
+const idOf = ({ subject, key, fixed, content }: PlannedEvent): string => [subject, key, fixed, content].join(":");
 
 describe("a row of contacts", () => {
   it("states traits of a person, and the time of the file where it has none", async () => {
     const [one] = await eventsOf("contacts", "Klantnummer;E-mail;Voornaam;Nieuwsbrief\nk-1;A@B.nl;An;ja\n");
     expect(one).toMatchObject({
-      record: "contact",
+      subject: "contact",
       isTimed: false,
       time: asOf,
       event: { type: "identify", userId: "k-1", traits: { email: "a@b.nl", firstName: "An", newsletter: true } },
@@ -126,7 +126,7 @@ describe("a row of what happened", () => {
       "tickets",
       "ticket id,user id,opened at,closed at,subject,csat\nT-1,k-1,2026-10-01 10:00,2026-10-01 11:00,Late,4\nT-2,k-1,2026-10-01 10:00,,Later,\n",
     );
-    expect(events.map(({ event, record }) => [record, event.event, event.properties])).toEqual([
+    expect(events.map(({ event, subject }) => [subject, event.event, event.properties])).toEqual([
       ["ticket", "Ticket Opened", { ticket_id: "T-1", subject: "Late" }],
       ["ticket-closed", "Ticket Closed", { ticket_id: "T-1", seconds_open: 3600, satisfaction: 4 }],
       ["ticket", "Ticket Opened", { ticket_id: "T-2", subject: "Later" }],

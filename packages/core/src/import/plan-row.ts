@@ -37,7 +37,7 @@ export interface RowFault {
 }
 
 /** What a row states of one thing: the person, the order, the ticket. Tells its versions apart. */
-export type RecordKind = "contact" | "order" | "return" | "ticket" | "ticket-closed" | "call";
+export type ImportSubject = "contact" | "order" | "return" | "ticket" | "ticket-closed" | "call";
 
 /** What a row states, on the wire but for its context, which is the same for all of an import. */
 export interface ImportEvent {
@@ -57,7 +57,7 @@ export interface ImportEvent {
 /** An event as a row states it, before it is known whether it was stated before. */
 export interface PlannedEvent {
   line: number;
-  record: RecordKind;
+  subject: ImportSubject;
   /** Of what it is, by its natural key: the same in every file. */
   key: string;
   /** Of what a correction cannot change: when, whose, in which currency. */
@@ -276,7 +276,7 @@ function planOf(kind: ImportKind, line: number, cells: Cells, context: PlanConte
   if (Object.keys(traits).length > 0 && (userId !== "" || anonymousId !== "")) {
     events.push({
       ...base,
-      record: "contact",
+      subject: "contact",
       // What has a time of its own is told apart by it: nothing of it can be older or newer.
       key: digest(["contact", userId === "" ? anonymousId : `u:${userId}`, isTimed ? time : ""]),
       fixed: "-",
@@ -289,7 +289,7 @@ function planOf(kind: ImportKind, line: number, cells: Cells, context: PlanConte
       return refuse("", "missing_cell", "The row says who, and nothing about them: map or fill a column of a trait.");
     events.push({
       ...base,
-      record: "contact",
+      subject: "contact",
       key: digest(["contact", `u:${userId}`, isTimed ? time : ""]),
       fixed: "-",
       content: digest(["contact", ids, {}, origin, isTimed ? time : ""]),
@@ -297,7 +297,7 @@ function planOf(kind: ImportKind, line: number, cells: Cells, context: PlanConte
     });
   }
   const happened = (
-    record: RecordKind,
+    subject: ImportSubject,
     natural: Json,
     name: string,
     updated: string,
@@ -308,10 +308,10 @@ function planOf(kind: ImportKind, line: number, cells: Cells, context: PlanConte
     events.push({
       ...base,
       time: at,
-      record,
-      key: digest([record, natural]),
+      subject,
+      key: digest([subject, natural]),
       fixed: digest([isTimeFixed ? at : "", person, stated.currency ?? ""]).slice(0, 11),
-      content: digest([record, ids, sorted(stated.properties), origin, at]),
+      content: digest([subject, ids, sorted(stated.properties), origin, at]),
       ...(stated.amount !== undefined && { amount: stated.amount }),
       event: { type: "track", event: name, ...ids, properties: stated.properties },
       updated,

@@ -20,11 +20,11 @@ function createTables() {
     for (const event of waiting.splice(0)) if (!stored.has(event.messageId)) stored.set(event.messageId, event);
   };
   const versionOf = ({ messageId, timestamp, event, properties }: ImportEvent): StoredVersion | undefined => {
-    const [mark, record, key, number, fixed = "", content = ""] = messageId.split(":");
+    const [mark, subject, key, number, fixed = "", content = ""] = messageId.split(":");
     if (mark !== "import") return undefined;
     const isMoney = event === "Order Completed" || event === "Order Refunded";
     const amount = isMoney ? String(properties!["total"] as number) : "0";
-    return { id: `${record}:${key}`, number: Number(number), fixed, content, time: Date.parse(timestamp), amount };
+    return { id: `${subject}:${key}`, number: Number(number), fixed, content, time: Date.parse(timestamp), amount };
   };
   const store: ImportStore = {
     async versions(_site, ids) {

@@ -49,7 +49,12 @@ export interface Explanation {
   decisions: readonly (IdentityDecision & { isInForce: boolean })[];
 }
 
-export type DeskFault = "person_not_found" | "same_person" | "nothing_to_unmerge" | "decision_not_found" | "decision_undone";
+export type DeskFault =
+  | "person_not_found"
+  | "same_person"
+  | "nothing_to_unmerge"
+  | "decision_not_found"
+  | "decision_undone";
 export type Decided = { ok: true; decision: IdentityDecision } | { ok: false; fault: DeskFault };
 
 /** What is to be taken out of a person: a number that was merged into it, or some of its ids. */
@@ -81,7 +86,13 @@ interface Look {
   found: Resolution;
 }
 
-export function createIdentityDesk({ identities, decisions: book, rules, now, newId }: IdentityDeskOptions): IdentityDesk {
+export function createIdentityDesk({
+  identities,
+  decisions: book,
+  rules,
+  now,
+  newId,
+}: IdentityDeskOptions): IdentityDesk {
   const everything = async (): Promise<IdentityView> => ({
     upTo: (await identities.ends(undefined)).ends,
     before: undefined,
@@ -218,12 +229,16 @@ function partOf(seen: Look & { nodes: string[] }, person: number, apart: Apart):
     return new Set(named.filter((node) => own.has(node)));
   }
   // Who it was before anybody merged it into this one.
-  const without = resolveWithout(seen, manualEdges(seen).filter(({ node, other }) => own.has(node) && own.has(other)));
+  const without = resolveWithout(
+    seen,
+    manualEdges(seen).filter(({ node, other }) => own.has(node) && own.has(other)),
+  );
   const was = without.nodes.get(seen.nodes[1]!);
   return new Set([...own].filter((node) => without.nodes.get(node) === was));
 }
 
-const manualEdges = ({ decisions }: Look): EdgeKey[] => [...decidedEdges(decisions).manual.values()].map(({ key }) => key);
+const manualEdges = ({ decisions }: Look): EdgeKey[] =>
+  [...decidedEdges(decisions).manual.values()].map(({ key }) => key);
 
 /** As it would be if these edges were not there. */
 function resolveWithout({ atoms, edges, decisions, rules }: Look, keys: readonly EdgeKey[]): Resolution {
@@ -236,12 +251,15 @@ function resolveWithout({ atoms, edges, decisions, rules }: Look, keys: readonly
 /** The edges without which no identity of the part is one person with one of the rest: as few sorts of them as will do. */
 function edgesToRevoke(seen: Look, person: number, part: ReadonlySet<string>): EdgeKey[] {
   const own = new Set([...seen.found.nodes].filter(([, of]) => of === person).map(([node]) => node));
-  const rest = [...own].filter((node) => !part.has(node));
-  if (part.size === 0 || rest.length === 0) return [];
+  const reader = createNodeReader(seen.rules);
+  const withAtoms = new Set(seen.atoms.map(({ anonymousId, userId }) => reader.ofAtom(anonymousId, userId)));
+  // A device without an identity of its own, as all was done under a user id there, is nobody to take apart.
+  const rest = [...own].filter((node) => !part.has(node) && withAtoms.has(node));
+  const taken = [...part].filter((node) => withAtoms.has(node));
+  if (taken.length === 0 || rest.length === 0) return [];
   const isApart = (keys: readonly EdgeKey[]): boolean => {
     const found = resolveWithout(seen, keys);
-    const ofPart = new Set([...part].map((node) => found.nodes.get(node)));
-    ofPart.delete(undefined);
+    const ofPart = new Set(taken.map((node) => found.nodes.get(node)));
     return !rest.some((node) => ofPart.has(found.nodes.get(node)));
   };
   const merges = manualEdges(seen).filter(({ node, other }) => part.has(node) !== part.has(other));
@@ -250,9 +268,7 @@ function edgesToRevoke(seen: Look, person: number, part: ReadonlySet<string>): E
   for (const isLookedAt of [(node: string) => own.has(node), () => true]) {
     const there = seen.found.edges.filter(({ outcome, kind }) => outcome !== "revoked" && kind !== "manual");
     const ofRest = new Set(
-      there
-        .filter(({ key, left }) => isContact(key) && !part.has(left) && isLookedAt(left))
-        .map(({ right }) => right),
+      there.filter(({ key, left }) => isContact(key) && !part.has(left) && isLookedAt(left)).map(({ right }) => right),
     );
     const stated = there.filter(({ key, left, right }) =>
       isContact(key)

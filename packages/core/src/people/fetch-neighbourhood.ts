@@ -21,6 +21,8 @@ export interface Seeds {
 export interface Neighbourhood {
   atoms: readonly IdentityAtom[];
   edges: readonly StoredEdge[];
+  /** Nodes of which all identities are here: what is said of their people is final. */
+  nodes: ReadonlySet<string>;
 }
 
 export interface NeighbourhoodOptions {
@@ -57,6 +59,7 @@ export async function fetchNeighbourhood(seeds: Seeds, options: NeighbourhoodOpt
   const atoms = new Map<number, IdentityAtom>();
   const edges = new Map<string, StoredEdge>();
   const seen = new Set<string>();
+  const crowds: string[] = [];
   let next = new Set<string>();
   const visit = (place: string | undefined): void => {
     if (place !== undefined && !seen.has(place)) next.add(place);
@@ -105,6 +108,7 @@ export async function fetchNeighbourhood(seeds: Seeds, options: NeighbourhoodOpt
       for (const contact of place?.contacts ?? []) visit(contact);
       // It was quarantined before and still is, and with it whoever belongs to it: for all of them nothing is new.
       const isCrowd = (knownAtoms.get(user) ?? 0) > manyAtoms && !decided.nodes.has(node);
+      if ((knownAtoms.get(user) ?? 0) > manyAtoms) crowds.push(node);
       // An alias may be a device that logs in, too, which these times do not know of.
       const isKnown = (place?.previous.size ?? 0) === 0;
       if (!isCrowd && !(isKnown && isCut(node, place?.logins, rules.limits.user_id)))
@@ -127,7 +131,8 @@ export async function fetchNeighbourhood(seeds: Seeds, options: NeighbourhoodOpt
       for (const other of [...(place?.contacts ?? []), ...(place?.loginPlaces ?? [])]) visit(other);
     }
   }
-  return { atoms: [...atoms.values()], edges: [...edges.values()] };
+  for (const crowd of crowds) seen.delete(crowd);
+  return { atoms: [...atoms.values()], edges: [...edges.values()], nodes: seen };
 
   /** Devices on which two users logged in that are different people whatever is new: neither has ever been joined to anybody by hand or by alias. */
   async function surelyShared(
@@ -166,10 +171,7 @@ interface Place {
 
 function groupEdges(
   edges: readonly StoredEdge[],
-  {
-    nodes,
-    revoked,
-  }: { nodes: ReturnType<typeof createNodeReader>; revoked: ReadonlyMap<string, unknown> },
+  { nodes, revoked }: { nodes: ReturnType<typeof createNodeReader>; revoked: ReadonlyMap<string, unknown> },
 ): ReadonlyMap<string, Place> {
   const places = new Map<string, Place>();
   const at = (place: string): Place => {

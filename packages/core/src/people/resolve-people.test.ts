@@ -49,7 +49,8 @@ function createWorld(changes: Partial<IdentityRules> = {}) {
       const { persons } = resolvePeople({ atoms, edges, decisions, rules });
       return atoms.map(({ atom }) => persons.get(atom));
     },
-    outcomes: () => resolvePeople({ atoms, edges, decisions, rules }).edges.map(({ kind, outcome }) => `${kind} ${outcome}`),
+    outcomes: () =>
+      resolvePeople({ atoms, edges, decisions, rules }).edges.map(({ kind, outcome }) => `${kind} ${outcome}`),
   };
 }
 
@@ -75,7 +76,14 @@ describe("a log-in", () => {
 
   it("joins nobody by a value that stands for nobody", () => {
     const world = createWorld({ blocked: ["Counter "] });
-    for (const id of ["null", " Guest", "0000-00", "00000000-0000-0000-0000-000000000000", "test@shop.example", "counter"]) {
+    for (const id of [
+      "null",
+      " Guest",
+      "0000-00",
+      "00000000-0000-0000-0000-000000000000",
+      "test@shop.example",
+      "counter",
+    ]) {
       world.seen(`phone of ${id}`, id);
       world.seen(`laptop of ${id}`, id);
     }
@@ -86,7 +94,11 @@ describe("a log-in", () => {
   it("on more new devices within the time of the limit than it allows joins none of them, and on as many it does", () => {
     const limits = { ...defaultIdentityRules.limits, user_id: { max: 2, withinDays: 30 } };
     const world = createWorld({ limits });
-    for (const [device, day] of [["a", 0], ["b", 10], ["c", 41]] as const) {
+    for (const [device, day] of [
+      ["a", 0],
+      ["b", 10],
+      ["c", 41],
+    ] as const) {
       world.seen(device);
       world.seen(device, "an", day);
     }
@@ -292,16 +304,22 @@ describe("people", () => {
   const atomsOf = (edges: readonly IdentityEdge[]): IdentityAtom[] => {
     const atoms = new Map<string, IdentityAtom>();
     for (const { anonymousId, userId, time } of edges)
-      for (const [a, u] of [[anonymousId, userId], [anonymousId, ""]] as const) {
+      for (const [a, u] of [
+        [anonymousId, userId],
+        [anonymousId, ""],
+      ] as const) {
         const text = JSON.stringify([a, u, time % 2]);
-        if ((a !== "" || u !== "") && !atoms.has(text)) atoms.set(text, { atom: atoms.size + 1, anonymousId: a, userId: u });
+        if ((a !== "" || u !== "") && !atoms.has(text))
+          atoms.set(text, { atom: atoms.size + 1, anonymousId: a, userId: u });
       }
     return [...atoms.values()];
   };
   const textOf = ({ persons, edges, quarantined }: ReturnType<typeof resolvePeople>): string =>
     JSON.stringify([
       [...persons].toSorted(([a], [b]) => a - b),
-      [...new Set(edges.map((one) => JSON.stringify([one.kind, one.key, one.left, one.right, one.outcome, one.edge])))].toSorted(),
+      [
+        ...new Set(edges.map((one) => JSON.stringify([one.kind, one.key, one.left, one.right, one.outcome, one.edge]))),
+      ].toSorted(),
       quarantined.toSorted((a, b) => a.atom - b.atom),
     ]);
 
@@ -348,20 +366,41 @@ describe("people", () => {
 
   it("are as they were when a merge is undone, or unmerged by its edge", () => {
     checkProperty(
-      fc.property(fc.array(edge, { maxLength: 25 }), decisions, rules, node, node, (edges, some, siteRules, left, right) => {
-        fc.pre(left !== right && !some.some((one) => one.action !== "dismiss" && hasPair(one, left, right)));
-        const atoms = atomsOf(edges);
-        const of = (more: IdentityDecision[]): string => {
-          const all = { atoms, edges, decisions: [...some, ...more], rules: siteRules };
-          return JSON.stringify([...resolvePeople(all).persons]);
-        };
-        const signed = { site: "shop", actor: "", reason: "", edges: [], undoes: "" };
-        const merge: IdentityDecision = { ...signed, id: "merge", at: 100, action: "merge", left, right };
-        const undo: IdentityDecision = { ...signed, id: "undo", at: 101, action: "undo", left: "", right: "", undoes: "merge" };
-        const unmerge: IdentityDecision = { ...undo, id: "unmerge", action: "unmerge", undoes: "", edges: [manualKey(left, right)] };
-        expect(of([merge, undo])).toBe(of([]));
-        expect(of([merge, unmerge])).toBe(of([]));
-      }),
+      fc.property(
+        fc.array(edge, { maxLength: 25 }),
+        decisions,
+        rules,
+        node,
+        node,
+        (edges, some, siteRules, left, right) => {
+          fc.pre(left !== right && !some.some((one) => one.action !== "dismiss" && hasPair(one, left, right)));
+          const atoms = atomsOf(edges);
+          const of = (more: IdentityDecision[]): string => {
+            const all = { atoms, edges, decisions: [...some, ...more], rules: siteRules };
+            return JSON.stringify([...resolvePeople(all).persons]);
+          };
+          const signed = { site: "shop", actor: "", reason: "", edges: [], undoes: "" };
+          const merge: IdentityDecision = { ...signed, id: "merge", at: 100, action: "merge", left, right };
+          const undo: IdentityDecision = {
+            ...signed,
+            id: "undo",
+            at: 101,
+            action: "undo",
+            left: "",
+            right: "",
+            undoes: "merge",
+          };
+          const unmerge: IdentityDecision = {
+            ...undo,
+            id: "unmerge",
+            action: "unmerge",
+            undoes: "",
+            edges: [manualKey(left, right)],
+          };
+          expect(of([merge, undo])).toBe(of([]));
+          expect(of([merge, unmerge])).toBe(of([]));
+        },
+      ),
       500,
     );
   });
@@ -375,7 +414,9 @@ const hasPair = (one: IdentityDecision, left: string, right: string): boolean =>
 describe("the hash of rules", () => {
   it("is the same for the same rules however they are written, and another for every other", () => {
     const hash = identityRulesHash({ ...defaultIdentityRules, blocked: ["X", "y"], unique: ["phone", "email"] });
-    expect(identityRulesHash({ ...defaultIdentityRules, blocked: ["y ", "x", "Y"], unique: ["email", "phone"] })).toBe(hash);
+    expect(identityRulesHash({ ...defaultIdentityRules, blocked: ["y ", "x", "Y"], unique: ["email", "phone"] })).toBe(
+      hash,
+    );
     const others: Partial<IdentityRules>[] = [
       { priority: ["phone", "email"] },
       { unique: ["email"] },

@@ -1,10 +1,11 @@
+import { decidedEdges, edgeKeyText, type EdgeKey, type IdentityDecision } from "./identity-decision.ts";
 import {
-  decidedEdges,
-  edgeKeyText,
-  type EdgeKey,
-  type IdentityDecision,
-} from "./identity-decision.ts";
-import { contactKinds, createBlockedCheck, type ContactKind, type IdentityLimit, type IdentityRules } from "./identity-rules.ts";
+  contactKinds,
+  createBlockedCheck,
+  type ContactKind,
+  type IdentityLimit,
+  type IdentityRules,
+} from "./identity-rules.ts";
 import { createUnionFind, type UnionFind } from "./union-find.ts";
 
 /** An identity: ids that events came with. At least one of the two, or it is nobody and stays out. */
@@ -98,7 +99,8 @@ export function resolvePeople<E extends IdentityEdge>({
   const people = createUnionFind();
   const shared = joinDevices({ read, strong, components: components.byRoot, people });
   const contacts = read.filter(({ isContact }) => isContact);
-  for (const kind of rules.priority) joinByContact({ kind, contacts, strong, components: components.byRoot, people, shared, rules });
+  for (const kind of rules.priority)
+    joinByContact({ kind, contacts, strong, components: components.byRoot, people, shared, rules });
 
   const byPerson = new Map<string, number[]>();
   const persons = new Map<number, number>();
@@ -243,7 +245,9 @@ function readEdges<E extends IdentityEdge>({ atoms, edges, decisions, rules }: R
     const left = userId === "" || kind === "login" || kind === "import" ? deviceNode(anonymousId) : userNode(userId);
     const isContact = kind === "email" || kind === "phone";
     const right = isContact ? `${kind}:${other}` : userNode(other);
-    const key = isContact ? { kind, node: left, other } : { kind: kind === "alias" ? kind : ("login" as const), node: left, other: right };
+    const key = isContact
+      ? { kind, node: left, other }
+      : { kind: kind === "alias" ? kind : ("login" as const), node: left, other: right };
     read.push({
       edge: { kind, key, left, right, edge, outcome },
       left,

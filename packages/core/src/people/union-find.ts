@@ -10,7 +10,7 @@ export function createUnionFind(): UnionFind {
     let root = member;
     for (let parent = parents.get(root); parent !== undefined; parent = parents.get(root)) root = parent;
     // Chains of aliases are long: whoever asks once shortens them.
-    for (let at = member; at !== root; ) {
+    for (let at = member; at !== root;) {
       const next = parents.get(at)!;
       parents.set(at, root);
       at = next;

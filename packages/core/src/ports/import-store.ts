@@ -1,6 +1,6 @@
 /** A version of something that an import has stated before. */
 export interface StoredVersion {
-  /** As `record:key`. */
+  /** As `subject:key`. */
   id: string;
   /** Versions of one thing are numbered from 0. */
   number: number;
@@ -41,7 +41,7 @@ export interface StoredImport {
 
 /** What imports know of what is stored. Every call may reject when the store is away. */
 export interface ImportStore {
-  /** All versions of these, `record:key`. */
+  /** All versions of these, `subject:key`. */
   versions(site: string, ids: readonly string[]): Promise<StoredVersion[]>;
   /** Which of these ids somebody has already. */
   knownPeople(site: string, ids: PeopleIds): Promise<{ userIds: string[]; anonymousIds: string[] }>;

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { checkProperty } from "../seeded.ts";
 import { generatePeople } from "./generate-people.ts";
 import { defaultRules, type IdentityRules, type PersonDecision, type PersonEvent } from "./person-event.ts";
-import { funnel, retention, revenueOf, uniquePeople, uniquePeopleByDay } from "./reference-answers.ts";
+import { consentTo, funnel, retention, revenueOf, uniquePeople, uniquePeopleByDay } from "./reference-answers.ts";
 import { readHistory, type HistoryEntry } from "./reference-model.ts";
 
 const until = Date.UTC(2026, 10, 23);
@@ -207,6 +207,23 @@ describe("what is asked of people", () => {
         ["2026-11-09", new Map([[0, 1]])],
       ]),
     );
+  });
+
+  it("knows consent where nothing can be said against it", () => {
+    const choice = (ids: string, state: string, time: number) =>
+      event(ids, { type: "consent", name: "consent", time, choices: { ads: state } });
+    const to = (...history: HistoryEntry[]) => {
+      const { events, eventsOf } = readHistory(history);
+      return consentTo("ads", 32, [...eventsOf.values()][0]!, events, until);
+    };
+    expect(to(event("a1"))).toBeUndefined();
+    expect(to(choice("a1", "granted", until - 2))).toBe(true);
+    expect(to(choice("a1", "granted", until - 400 * dayMs))).toBeUndefined();
+    expect(to(choice("a1", "granted", until - 2), event("a1", { mask: 31 }))).toBeUndefined();
+    expect(to(choice("a1", "granted", until - 2), choice("a1", "denied", until - 1))).toBe(false);
+    // On two devices of one user: only the later no is certain.
+    expect(to(choice("a1/u1", "granted", until - 2), choice("a2/u1", "denied", until - 1))).toBe(false);
+    expect(to(choice("a1/u1", "denied", until - 2), choice("a2/u1", "granted", until - 1))).toBeUndefined();
   });
 });
 

@@ -68,3 +68,22 @@ export function retention({ eventsOf }: ReferenceModel): Map<string, Map<number,
   }
   return cohorts;
 }
+
+/**
+ * What must be known of a person's consent to a purpose whatever else was said: a no that is later than every yes, on whichever device, is a no; a yes on the person's only device, that
+ * nobody else was seen on and nothing followed, is a yes for a year. Undefined where neither is so.
+ */
+export function consentTo(
+  purpose: string,
+  bit: number,
+  events: readonly AtomEvent[],
+  all: readonly AtomEvent[],
+  now: number,
+): boolean | undefined {
+  const last = events.findLast(({ choices }) => choices?.[purpose] !== undefined);
+  if (last === undefined) return undefined;
+  if (last.choices?.[purpose] !== "granted") return false;
+  const isOnlyDevice = all.every((event) => events.includes(event) === (event.anonymousId === last.anonymousId));
+  const isUndone = events.some(({ mask, time }) => time > last.time && (mask & bit) === 0);
+  return last.anonymousId !== "" && isOnlyDevice && !isUndone && now - last.time < 364 * dayMs ? true : undefined;
+}
