@@ -10,10 +10,7 @@ import type { ErasureStore, EventLog, Logger } from "@polder/core";
 import { createAudienceTeller } from "./create-audience-teller.ts";
 import { createAudienceTicker, type AudienceTicker, type AudienceTickerOptions } from "./create-audience-ticker.ts";
 
-export interface AudiencesOptions extends Pick<
-  AudienceTickerOptions,
-  "sites" | "computedTraits" | "now" | "logger" | "everyMs"
-> {
+export interface AudiencesOptions extends Pick<AudienceTickerOptions, "sites" | "now" | "logger" | "everyMs"> {
   clickhouse: ClickHouse;
   /** Name of the cluster. */
   cluster?: string;

@@ -127,6 +127,7 @@ describe("after a withdrawal", () => {
     const [countsBefore, eventsBefore] = [await counts(), await ask(events)];
     expect(await placesOf("phone", "email of an")).toEqual([
       "atom.anonymous_id",
+      "atom_event.anonymous_id",
       "events.anonymous_id",
       "events.traits.value",
       "identity_edge.anonymous_id",
@@ -448,7 +449,9 @@ describe("a withdrawal", () => {
   ] as const)("is what %s is under %s: %i", async (state, regime, gone) => {
     await load(row({ regime }), choice(state, { regime, basis: regime }));
     expect(await newWithdrawer().tick()).toBe(gone);
-    expect(await placesOf("phone")).toEqual(gone === 1 ? [] : ["atom.anonymous_id", "events.anonymous_id"]);
+    expect(await placesOf("phone")).toEqual(
+      gone === 1 ? [] : ["atom.anonymous_id", "atom_event.anonymous_id", "events.anonymous_id"],
+    );
   });
 
   it("of ads alone takes click ids and the traits for it, and leaves the rest", async () => {

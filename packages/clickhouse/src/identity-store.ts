@@ -24,7 +24,7 @@ const maxFieldBytes = 90_000;
 const maxFields = 24;
 
 /** Identities of erased people: nobody's, from the moment in which it was written down. */
-export const erasedAtoms = `SELECT arrayJoin(arrayFilter(one -> NOT has(kept_atoms, one), atoms)) FROM erasure WHERE kind = 'person'`;
+const erasedAtoms = `SELECT arrayJoin(arrayFilter(one -> NOT has(kept_atoms, one), atoms)) FROM erasure WHERE kind = 'person'`;
 const isThere = `atom NOT IN (${erasedAtoms})`;
 // As `createBlockedCheck` has it, for a user id whose atom belongs to its device.
 const isNoUser =

@@ -82,7 +82,9 @@ export function createPersonFlagStore(options: PersonFlagStoreOptions): PersonFl
     },
 
     async flagsOf(site, person) {
-      const rows = await clickhouse.query<Omit<FiledFlag, "isSet" | "isInForce"> & { isSet: number; isInForce: number }>(
+      const rows = await clickhouse.query<
+        Omit<FiledFlag, "isSet" | "isInForce"> & { isSet: number; isInForce: number }
+      >(
         `SELECT id, toUnixTimestamp64Milli(any(moment)) AS at, flag, purpose, any(is_set) AS isSet, any(actor) AS actor, any(reason) AS reason, max(is_last) AS isInForce
          FROM (
            SELECT id, f.at AS moment, flag, purpose, is_set, actor, reason,

@@ -11,12 +11,26 @@ const site = "shop";
 const now = Date.parse("2026-11-23T12:00:00Z");
 const none = Object.fromEntries(leftOutReasons.map((reason) => [reason, 0]));
 /** Numbers of identities: a device, and the user who logs in on it. */
-const [phone, ada, laptop, adaOnLaptop, bob, guest, otherGuest, silent, old, gone] = [64, 128, 192, 256, 320, 384, 448, 512, 576, 640];
+const [phone, ada, laptop, adaOnLaptop, bob, guest, otherGuest, silent, old, gone] = [
+  64, 128, 192, 256, 320, 384, 448, 512, 576, 640,
+];
 let database: TestDatabase;
 let offset = 0;
 
-const event = (atom: number, anonymousId: string, userId: string, fields: Partial<LoadedEventRow> = {}): LoadedEventRow =>
-  buildEventRow({ atom, anonymous_id: anonymousId, user_id: userId, message_id: `m${(offset += 1)}`, _offset: offset, ...fields });
+const event = (
+  atom: number,
+  anonymousId: string,
+  userId: string,
+  fields: Partial<LoadedEventRow> = {},
+): LoadedEventRow =>
+  buildEventRow({
+    atom,
+    anonymous_id: anonymousId,
+    user_id: userId,
+    message_id: `m${(offset += 1)}`,
+    _offset: offset,
+    ...fields,
+  });
 const choice = (ads: string, time: string): Partial<LoadedEventRow> => ({
   type: "consent",
   name: "consent",
@@ -27,7 +41,10 @@ const choice = (ads: string, time: string): Partial<LoadedEventRow> => ({
 });
 const joinPeople = async (...pairs: [atom: number, person: number][]): Promise<void> => {
   version += 1;
-  await database.clickhouse.insertRows("identity", pairs.map(([atom, person]) => ({ site, atom, person, version })));
+  await database.clickhouse.insertRows(
+    "identity",
+    pairs.map(([atom, person]) => ({ site, atom, person, version })),
+  );
   await database.clickhouse.command("SYSTEM RELOAD DICTIONARY identity_dict");
 };
 let version = 0;
@@ -75,7 +92,14 @@ describe("the send gate", () => {
       permitted: 2,
       leftOut: { ...none, denied: 1, no_consent: 1, expired: 1, erased: 1, unknown: 1 },
     });
-    expect(await gate.count({ site, people: { sql: "SELECT person_id FROM people WHERE site = {site:String}" }, purpose: "ads", now })).toEqual({
+    expect(
+      await gate.count({
+        site,
+        people: { sql: "SELECT person_id FROM people WHERE site = {site:String}" },
+        purpose: "ads",
+        now,
+      }),
+    ).toEqual({
       permitted: 3,
       leftOut: { ...none, denied: 1, no_consent: 1, expired: 1 },
     });
@@ -86,7 +110,11 @@ describe("the send gate", () => {
     const gate = createSendGate(database.clickhouse);
     const elsewhere = await gate.permit({ site: "blog", people: [bob], purpose: "profile", now });
     expect(elsewhere).toEqual({ people: [], permitted: 0, leftOut: { ...none, unknown: 1 } });
-    expect(await gate.permit({ site, people: [], purpose: "ads", now })).toEqual({ people: [], permitted: 0, leftOut: none });
+    expect(await gate.permit({ site, people: [], purpose: "ads", now })).toEqual({
+      people: [],
+      permitted: 0,
+      leftOut: none,
+    });
   });
 
   it("takes an old number for the person whose it is now, once", async () => {
@@ -108,7 +136,10 @@ describe("a flag", () => {
     await decide({ person: bob, flag: "restrict", purposes: [] });
     const gate = createSendGate(database.clickhouse);
     for (const purpose of ["measurement", "profile", "personalisation", "ads"] as const)
-      expect(await gate.count({ site, people: [bob], purpose, now }), purpose).toMatchObject({ permitted: 0, leftOut: { restricted: 1 } });
+      expect(await gate.count({ site, people: [bob], purpose, now }), purpose).toMatchObject({
+        permitted: 0,
+        leftOut: { restricted: 1 },
+      });
     await decide({ person: bob, flag: "restrict", purposes: [], isSet: false, at: new Date(now + 1) });
     expect(await gate.count({ site, people: [bob], purpose: "ads", now })).toMatchObject({ leftOut: { objected: 1 } });
     await decide({ person: bob, isSet: false, at: new Date(now + 2) });
@@ -143,7 +174,9 @@ describe("a flag", () => {
     expect(await permitted([guest, otherGuest], "personalisation")).toEqual([otherGuest]);
     await decide({ person: bob, purposes: ["personalisation"], at: new Date(now + 20) });
     const later = 704;
-    await database.clickhouse.insertRows("events", [event(later, "watch", "bob", choice("granted", "2026-11-20 10:00:00.000"))]);
+    await database.clickhouse.insertRows("events", [
+      event(later, "watch", "bob", choice("granted", "2026-11-20 10:00:00.000")),
+    ]);
     expect(await permitted([later], "personalisation")).toEqual([]);
     await decide({ person: bob, purposes: ["personalisation"], isSet: false, at: new Date(now + 21) });
     expect(await permitted([later], "personalisation")).toEqual([later]);
@@ -168,12 +201,18 @@ it("explains the consent of a person: which device decided it, and when", async 
     why: "granted",
     device: "device:laptop",
   });
-  expect(await personConsentOf(database.clickhouse, site, 9_999, now)).toContainEqual({ purpose: "profile", isAllowed: false, why: "no_consent" });
+  expect(await personConsentOf(database.clickhouse, site, 9_999, now)).toContainEqual({
+    purpose: "profile",
+    isAllowed: false,
+    why: "no_consent",
+  });
 });
 
 it("is the only way out: whatever sends people to somebody asks it, and does not judge by itself", () => {
   const folder = new URL(".", import.meta.url);
-  const sources = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts") && !name.includes("test"));
+  const sources = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter(
+    (name) => name.endsWith(".ts") && !name.includes("test"),
+  );
   const waysOut = sources.filter((name) => /export-store|webhook|destination/.test(name));
   expect(waysOut).toContain("audience-export-store.ts");
   for (const name of waysOut) {

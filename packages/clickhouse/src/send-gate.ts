@@ -3,7 +3,15 @@ import type { ClickHouse, QueryOptions } from "./clickhouse.ts";
 import { personOutcomes } from "./consent/person-consent.ts";
 
 /** Why somebody may not be sent, the first that holds. */
-export const leftOutReasons = ["erased", "unknown", "restricted", "objected", "denied", "expired", "no_consent"] as const;
+export const leftOutReasons = [
+  "erased",
+  "unknown",
+  "restricted",
+  "objected",
+  "denied",
+  "expired",
+  "no_consent",
+] as const;
 export type LeftOutReason = (typeof leftOutReasons)[number];
 
 export interface SendRequest {
@@ -68,8 +76,7 @@ export function createSendGate(clickhouse: ClickHouse): SendGate {
     return { permitted: of("permitted"), leftOut: leftOut as SendCounts["leftOut"] };
   };
   return {
-    count: async (request) =>
-      countsOf(await ask("verdict, count() AS people", request, "GROUP BY verdict")),
+    count: async (request) => countsOf(await ask("verdict, count() AS people", request, "GROUP BY verdict")),
 
     permit: async (request) => {
       const rows = await ask<{ verdict: string; people: number; ids: number[] }>(

@@ -128,7 +128,8 @@ export function addFlagRoutes(app: Hono, { store, queries, guarded, findSite, no
     "/v1/people/:id/flags",
     guarded,
     describeRoute({
-      description: "Restrictions and objections of a person, those that hold and those before: who filed them, when and why.",
+      description:
+        "Restrictions and objections of a person, those that hold and those before: who filed them, when and why.",
       responses: { 200: answers("The flags", schemas.flagsAnswer), ...failures(400, 401, 404, 503) },
     }),
     validator("param", schemas.personParameter, refuseForm),

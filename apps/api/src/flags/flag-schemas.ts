@@ -7,8 +7,20 @@ const by = v.pipe(
   v.description("What the id is: a person's number, a user id or an anonymous id"),
 );
 const signed = {
-  actor: v.pipe(v.string(), v.trim(), v.minLength(1, "Say in actor who decides"), v.maxLength(200), v.description("Who decides: a name or an office. It is kept")),
-  reason: v.pipe(v.string(), v.trim(), v.minLength(1, "Say in reason why"), v.maxLength(500), v.description("Why. It is kept")),
+  actor: v.pipe(
+    v.string(),
+    v.trim(),
+    v.minLength(1, "Say in actor who decides"),
+    v.maxLength(200),
+    v.description("Who decides: a name or an office. It is kept"),
+  ),
+  reason: v.pipe(
+    v.string(),
+    v.trim(),
+    v.minLength(1, "Say in reason why"),
+    v.maxLength(500),
+    v.description("Why. It is kept"),
+  ),
 };
 
 export const personParameter = v.object({ id: v.pipe(v.string(), v.minLength(1), v.maxLength(500)) });
@@ -32,7 +44,10 @@ export const flagsAnswer = v.object({
       id: text,
       at: v.pipe(v.number(), v.description("Milliseconds since 1970")),
       flag: v.picklist(["restrict", "object"]),
-      purpose: v.pipe(v.picklist(["", ...asked.options, "necessary"]), v.description("object: objected to; restrict: empty")),
+      purpose: v.pipe(
+        v.picklist(["", ...asked.options, "necessary"]),
+        v.description("object: objected to; restrict: empty"),
+      ),
       isSet: v.pipe(v.boolean(), v.description("False: from then on no longer")),
       actor: text,
       reason: text,

@@ -6,6 +6,7 @@ import type * as v from "valibot";
 import { limitBody, requireJson } from "../audiences/require-json.ts";
 import { answerError } from "../errors.ts";
 import { answers, failures, private_, refuseForm } from "../route-answers.ts";
+import { siteQuery } from "../schemas.ts";
 import * as schemas from "./identity-schemas.ts";
 
 export interface IdentityRoutesOptions {
@@ -131,7 +132,7 @@ export function addIdentityRoutes(app: Hono, options: IdentityRoutesDeps): void 
       description: "Everything that was decided about who is one person: who, when and why. The newest first.",
       responses: { 200: answers("Decisions", schemas.decisionsAnswer), ...failures(400, 401, 404, 503) },
     }),
-    validator("query", schemas.personQuery, refuseForm),
+    validator("query", siteQuery, refuseForm),
     async (context) => {
       const site = findSite(context, context.req.valid("query").site);
       if (site instanceof Response) return site;
@@ -147,7 +148,7 @@ export function addIdentityRoutes(app: Hono, options: IdentityRoutesDeps): void 
     limitBody,
     describeRoute({ description: "Takes a decision back, as if it had never been made.", responses: written }),
     validator("param", schemas.decisionParameter, refuseForm),
-    validator("query", schemas.personQuery, refuseForm),
+    validator("query", siteQuery, refuseForm),
     validator("json", schemas.signature, refuseForm),
     async (context) => {
       const site = findSite(context, context.req.valid("query").site);

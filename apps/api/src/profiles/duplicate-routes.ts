@@ -59,7 +59,7 @@ const pair = v.object(
   { left: person, right: person, ...decidedBy.entries },
   "Send an object with left, right, actor and reason",
 );
-export const decisionAnswer = v.object({
+const decisionAnswer = v.object({
   decision: v.pipe(text, v.description("Of the decision, by which it can be undone")),
 });
 

@@ -48,6 +48,8 @@ export async function show({ queries, consentOf, flagsOf, terminal, id, site }: 
   }
   const flags = (await flagsOf(one.site, one.person)).filter(({ isInForce, isSet }) => isInForce && isSet);
   for (const { flag, purpose, at, actor, reason } of flags)
-    out(`  ${flag === "restrict" ? "Restricted" : `Objection to ${purpose}`} since ${new Date(at).toISOString()}, filed by ${actor}: ${reason}`);
+    out(
+      `  ${flag === "restrict" ? "Restricted" : `Objection to ${purpose}`} since ${new Date(at).toISOString()}, filed by ${actor}: ${reason}`,
+    );
   return exitCode.done;
 }

@@ -320,8 +320,37 @@ describe("polder consent show", () => {
     expect(code).toBe(0);
     expect(out).toBe(`Person 2 of shop
 ✓ necessary: always
-✗ measurement: nothing allows it
+✓ measurement: a yes, by device:visitor-1 at 2026-11-22T20:15:00.000Z
+✓ profile: a yes, by device:visitor-1 at 2026-11-22T20:15:00.000Z
+✗ personalisation: nothing allows it
+✗ prediction: nothing allows it
+✗ ads: a no that no later yes overrules, by device:visitor-1 at 2026-11-22T20:15:00.000Z
 `);
+  });
+
+  it("names who filed an objection, and why", async () => {
+    await clickhouse.insertRows("person_flag", [
+      {
+        site: "shop",
+        at: "2026-11-22 21:00:00.000",
+        id: "f1",
+        flag: "object",
+        purpose: "profile",
+        is_set: 1,
+        user_id: "",
+        anonymous_id: "visitor-1",
+        person: 2,
+        actor: "desk",
+        reason: "by letter",
+      },
+    ]);
+    try {
+      const { out } = await polder("show", "2", "--site", "shop");
+      expect(out).toContain("✗ profile: the person objects\n");
+      expect(out).toContain("  Objection to profile since 2026-11-22T21:00:00.000Z, filed by desk: by letter\n");
+    } finally {
+      await change("ALTER TABLE person_flag DELETE WHERE id = 'f1'");
+    }
   });
 
   it("says that nobody has the id", async () => {

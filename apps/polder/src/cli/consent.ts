@@ -86,7 +86,9 @@ export const consentCommand: Command = {
         context.terminal.out(JSON.stringify(textsOf(settings, context.cwd, site), undefined, 2));
         return exitCode.done;
       default:
-        throw new UsageError(action === undefined ? "Say verify, proof, show or texts." : `There is no “consent ${action}”.`);
+        throw new UsageError(
+          action === undefined ? "Say verify, proof, show or texts." : `There is no “consent ${action}”.`,
+        );
     }
   },
 };

@@ -15,7 +15,7 @@ const named = (events: readonly AtomEvent[], ...names: string[]) => events.filte
 const usesUserId = ({ userId }: AtomEvent) => userId !== "";
 
 /** One of every sort, each as a marketer writes it and as a programmer would. */
-export const fixedAudiences: { readonly [id: string]: FixedAudience } = {
+const fixedAudiences: { readonly [id: string]: FixedAudience } = {
   lookers: {
     people: { event: "Product Viewed", within: { days: 30 }, count: { atLeast: 2 } },
     holds: (events, now) => named(since(events, now, 30), "Product Viewed").length >= 2,

@@ -92,6 +92,25 @@ export async function findFault(product: Product, list: readonly Operation[]): P
   return undefined;
 }
 
+/** Lets everything come in as it stands in a history without erasures, and compares once. */
+export async function findFaultAfter(product: Product, history: readonly HistoryEntry[]): Promise<string | undefined> {
+  const site = `site-${++sites}`;
+  await product.open(site);
+  const waiting: PersonEvent[] = [];
+  const accept = () => product.accept(site, waiting.splice(0));
+  for (const entry of history) {
+    if (entry.what === "event") waiting.push(entry.event);
+    if (entry.what !== "decision") continue;
+    await accept();
+    product.passTime(1);
+    await product.decide(site, entry.decision);
+  }
+  await accept();
+  await product.settle(true);
+  const run = { product, site, history: [...history], sent: [], decisions: [], isRemovalDue: false };
+  return (await compare(run, true))?.says;
+}
+
 /** Fewer operations, and fewer events in them, that fail as well: as few as can be found while `mayGoOn`. */
 export async function shrink(
   list: readonly Operation[],

@@ -1,6 +1,6 @@
-import { seed as seedOfTheSuite } from "@polder/testing";
+import { generatePeople, readHistory, seed as seedOfTheSuite, uniquePeople } from "@polder/testing";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { drawOperations, findFault, shrink, type Operation } from "./operations.test-support.ts";
+import { drawOperations, findFault, findFaultAfter, shrink, type Operation } from "./operations.test-support.ts";
 import { startProduct, type Product } from "./product.test-support.ts";
 
 // `npm run torture -- people` sets these for a long run, and to run a failure again.
@@ -20,6 +20,16 @@ beforeAll(async () => {
 afterAll(async () => {
   await product?.stop();
 });
+
+it.skipIf(given)(
+  "finds people again who were made up, as they were made",
+  async () => {
+    const { history, truth } = generatePeople({ seed: firstSeed, visitors: 60, until: product.now() - 1, days: 60 });
+    expect(uniquePeople(readHistory(history))).toBe(new Set(truth.values()).size);
+    expect(await findFaultAfter(product, history)).toBeUndefined();
+  },
+  120_000,
+);
 
 it(
   "answers as a recompute of everything does, after any order of what can happen to people",

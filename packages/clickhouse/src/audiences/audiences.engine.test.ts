@@ -390,6 +390,19 @@ describe("people", () => {
     expect(await of(definitionOf({ known: false }))).toEqual([60_001, 60_003]);
   });
 
+  it("are those of whom something is stored: after a withdrawal the events are counted and nobody is behind them", async () => {
+    await insert("withdrawn", [
+      { ...ordered(day), atom: 61_001 },
+      { ...ordered(day), atom: 61_002 },
+    ]);
+    const of = (): Promise<number[]> => membersOf(buyers, contextOf("withdrawn"));
+    expect(await of()).toEqual([61_001, 61_002]);
+    await database.clickhouse.command(
+      "ALTER TABLE profile_state DELETE WHERE atom = 61002 SETTINGS mutations_sync = 2",
+    );
+    expect(await of()).toEqual([61_001]);
+  });
+
   it("have computed traits, a list by what is in it", async () => {
     const traitOf = (definition: unknown): ComputedTrait => {
       const result = parseComputedTrait(definition);

@@ -96,10 +96,11 @@ describe("the members of random audiences of random events", () => {
           }
         },
       ),
-      25,
+      10,
     );
     // Neither everybody nor nobody: else the comparison would say little.
     expect(members).toBeGreaterThan(100);
     expect(others).toBeGreaterThan(100);
-  });
+    // Some hundred statements: a loaded machine is not a fault.
+  }, 240_000);
 });

@@ -143,7 +143,7 @@ function compileEvent(condition: EventCondition, context: ConditionContext): Peo
   const { count, sum, first, last } = condition;
   if (count !== undefined) return whereNumber("count()", count, eventRows(source, { now }, parameters), context);
   if (sum !== undefined) {
-    const addend = sum.of === "amount" ? { amountIn: sum.currency! } : { property: sum.of.property };
+    const addend = sum.of === "amount" ? { amountIn: sum.currency } : { property: sum.of.property };
     const scale = sum.of === "amount" ? "" : " / 1000000";
     return whereNumber(`toFloat64(sum(addend))${scale}`, sum, eventRows(source, { now, addend }, parameters), context);
   }

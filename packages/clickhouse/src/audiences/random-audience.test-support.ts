@@ -196,7 +196,7 @@ const filter: fc.Arbitrary<EventFilter> = fc.oneof(
     .map(([property, compared]) => ({ property, ...compared })),
   fc
     .tuple(fc.constantFrom("country", "utm_campaign", "order_id", "channel"), comparison)
-    .map(([column, compared]) => ({ column, ...compared }) as EventFilter),
+    .map(([column, compared]) => ({ column, ...compared })),
 );
 export const where = fc.oneof(moneyFilters, fc.array(filter, { minLength: 1, maxLength: 2 }));
 export const eventNames = fc.oneof(
@@ -228,7 +228,7 @@ const eventCondition = fc
 const step = fc.tuple(eventNames, maybe("where", where)).map(([name, filters]) => ({ event: name, ...filters }));
 const sequenceCondition = fc
   .tuple(fc.array(step, { minLength: 2, maxLength: 3 }), duration, maybe("during", window))
-  .map(([sequence, within, more]) => ({ sequence, within, ...more }) as Condition);
+  .map(([sequence, within, more]) => ({ sequence, within, ...more }));
 
 const touchCondition = fc
   .tuple(
@@ -238,7 +238,7 @@ const touchCondition = fc
       .filter(isStated),
     maybe("within", window),
   )
-  .map(([touch, compared, within]) => ({ touch, ...compared, ...(touch === "any" ? within : {}) }) as Condition);
+  .map(([touch, compared, within]) => ({ touch, ...compared, ...(touch === "any" ? within : {}) }));
 
 /** Of these audiences a definition may name every one. */
 export const randomAudiences: ReadonlyMap<string, AudienceDefinition> = new Map<string, AudienceDefinition>([

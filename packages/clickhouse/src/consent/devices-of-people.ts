@@ -12,7 +12,8 @@ const ofSite = "s.site = {site:String}";
  */
 export function devicesOfPeople(only?: string): string {
   const isAsked = only === undefined ? ofSite : `${ofSite} AND ${only}`;
-  const ofAsked = only === undefined ? "" : ` AND s.device IN (SELECT s.device FROM consent_state AS s WHERE ${isAsked})`;
+  const ofAsked =
+    only === undefined ? "" : ` AND s.device IN (SELECT s.device FROM consent_state AS s WHERE ${isAsked})`;
   // A browser that several people use speaks for all of them when it says no.
   const shared = `SELECT s.device FROM consent_state AS s WHERE ${ofSite} AND s.device != 0 AND person(s.atom) != 0${ofAsked}
       GROUP BY s.device HAVING min(person(s.atom)) != max(person(s.atom))`;

@@ -31,7 +31,9 @@ export async function personConsentOf(
   const params = { site, now, person, atoms: ofPerson.map(({ atom }) => atom) };
   const people = `SELECT toUInt32(${Number(person)})`;
   const [devices, names, joins, flags, terms] = await Promise.all([
-    clickhouse.query<DeviceRow>(`SELECT ${deviceColumns} FROM ${devicesOfPeople("s.atom IN {atoms:Array(UInt32)}")}`, { params }),
+    clickhouse.query<DeviceRow>(`SELECT ${deviceColumns} FROM ${devicesOfPeople("s.atom IN {atoms:Array(UInt32)}")}`, {
+      params,
+    }),
     clickhouse.query<{ device: string; name: string }>(namesOfDevices, { params }),
     clickhouse.query<{ at: number }>(`SELECT joined_ms AS at FROM ${joinedAt(people)}`, { params }),
     clickhouse.query<{ off: number }>(`SELECT off FROM ${flagsOfPeople} WHERE person_id = {person:UInt32}`, { params }),
@@ -100,7 +102,7 @@ function choicesOf(words: readonly number[]): Choices {
 
 /** As `consent_state` has it: 128 times the time, 64 for what rests on a yes, and the purposes that were not allowed. */
 const useOf = (use: number): LastUse | undefined =>
-  use === 0 ? undefined : { at: Math.floor(use / 128), restsOnYes: (use % 128 & 64) !== 0, mask: ~(use % 64) & 63 };
+  use === 0 ? undefined : { at: Math.floor(use / 128), restsOnYes: ((use % 128) & 64) !== 0, mask: ~(use % 64) & 63 };
 
 const flagsOf = (off: number): PersonFlags => ({
   isRestricted: (off & 64) !== 0,

@@ -51,11 +51,27 @@ const arbitraryHistory: fc.Arbitrary<History> = fc.record({
       identity: anyIdentity,
       day: days,
       choices: fc.option(
-        fc.dictionary(fc.constantFrom(...asked), fc.constantFrom("granted", "granted", "denied", "withdrawn", "opted_out", "unset", "expired")),
+        fc.dictionary(
+          fc.constantFrom(...asked),
+          fc.constantFrom("granted", "granted", "denied", "withdrawn", "opted_out", "unset", "expired"),
+        ),
         { nil: undefined },
       ),
-      mask: fc.oneof(fc.constant(63), fc.integer({ min: 0, max: 31 }).map((bits) => bits * 2 + 1)),
-      basis: fc.constantFrom("consent", "consent", "consent", "opt_out", "notice", "consent_elsewhere", "legitimate_interest", "contract", "legal_obligation"),
+      mask: fc.oneof(
+        fc.constant(63),
+        fc.integer({ min: 0, max: 31 }).map((bits) => bits * 2 + 1),
+      ),
+      basis: fc.constantFrom(
+        "consent",
+        "consent",
+        "consent",
+        "opt_out",
+        "notice",
+        "consent_elsewhere",
+        "legitimate_interest",
+        "contract",
+        "legal_obligation",
+      ),
       gpc: fc.boolean(),
       previousId: fc.constantFrom("", "", "bob", "phone"),
       email: fc.constantFrom("", "", "x@example.com", "y@example.com"),
@@ -63,7 +79,10 @@ const arbitraryHistory: fc.Arbitrary<History> = fc.record({
     { minLength: 1, maxLength: 14 },
   ),
   people: fc.array(fc.integer({ min: 0, max: 2 }), { minLength: identities.length, maxLength: identities.length }),
-  nameless: fc.oneof({ weight: 3, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: fc.uniqueArray(anyIdentity, { maxLength: 3 }) }),
+  nameless: fc.oneof(
+    { weight: 3, arbitrary: fc.constant([]) },
+    { weight: 1, arbitrary: fc.uniqueArray(anyIdentity, { maxLength: 3 }) },
+  ),
   decisions: fc.array(
     fc.record({
       day: days,
@@ -93,7 +112,8 @@ afterAll(() => database?.stop());
 
 const timeText = (at: number): string => new Date(at).toISOString().slice(0, -1).replace("T", " ");
 /** Histories share a site, and no ids. */
-const named = (id: string, index: number): string => (id === "" ? "" : `${index}${id}`.replace(/^(\d+)(user|device):/, "$2:$1"));
+const named = (id: string, index: number): string =>
+  id === "" ? "" : `${index}${id}`.replace(/^(\d+)(user|device):/, "$2:$1");
 const nodeOf = ({ anonymousId, userId }: Atom) => (userId === "" ? `device:${anonymousId}` : `user:${userId}`);
 
 /** What the rule says of every person of a history, from its events and nothing else. */
@@ -102,7 +122,11 @@ function expectedMasks({ events, people, nameless, decisions, flags }: History, 
   const personOf = personNumbers({ people } as History, seen);
   const isNamed = (identity: number): boolean => !nameless.includes(identity);
   const deviceKey = (identity: number): string =>
-    isNamed(identity) ? (identities[identity]!.anonymousId === "" ? `user ${identities[identity]!.userId}` : identities[identity]!.anonymousId) : `nameless ${identity}`;
+    isNamed(identity)
+      ? identities[identity]!.anonymousId === ""
+        ? `user ${identities[identity]!.userId}`
+        : identities[identity]!.anonymousId
+      : `nameless ${identity}`;
   const at = (one: { day: number }): number => start + one.day * day;
 
   const wordOf = ({ choices, mask, gpc }: Said, purpose: Purpose): boolean | undefined => {
@@ -135,12 +159,16 @@ function expectedMasks({ events, people, nameless, decisions, flags }: History, 
   for (const person of new Set(personOf.values())) {
     const own = seen.filter((identity) => personOf.get(identity) === person);
     const devices = [...new Set(own.map(deviceKey))].map((key): DeviceConsent => {
-      const ofPerson = events.filter(({ identity }) => personOf.get(identity) === person && deviceKey(identity) === key);
+      const ofPerson = events.filter(
+        ({ identity }) => personOf.get(identity) === person && deviceKey(identity) === key,
+      );
       const ofAnybody = events.filter(({ identity }) => deviceKey(identity) === key);
       const on = own.filter((identity) => deviceKey(identity) === key);
       const withUser = on.filter((identity) => isNamed(identity) && identities[identity]!.userId !== "");
       const firsts = withUser.map((identity) =>
-        identities[identity]!.anonymousId === "" ? 0 : Math.min(...events.filter((event) => event.identity === identity).map(at)),
+        identities[identity]!.anonymousId === ""
+          ? 0
+          : Math.min(...events.filter((event) => event.identity === identity).map(at)),
       );
       return {
         id: key,
@@ -165,7 +193,10 @@ function expectedMasks({ events, people, nameless, decisions, flags }: History, 
       ({ identity, previousId }) => `${identities[identity]!.userId} ${previousId}`,
       of.filter(({ identity, previousId }) => previousId !== "" && identities[identity]!.userId !== ""),
     ).map(firstOf);
-    const hubs = by(({ email }) => email, of.filter(({ email }) => email !== "")).flatMap((some) => {
+    const hubs = by(
+      ({ email }) => email,
+      of.filter(({ email }) => email !== ""),
+    ).flatMap((some) => {
       const nodes = by(({ identity }) => nodeOf(identities[identity]!), some).map(firstOf);
       return nodes.length > 1 ? [Math.max(...nodes)] : [];
     });
@@ -174,15 +205,18 @@ function expectedMasks({ events, people, nameless, decisions, flags }: History, 
       .filter(({ isUndone, left, right }) => !isUndone && (nodes.includes(left) || nodes.includes(right)))
       .map(at);
     const joins = [...aliases, ...hubs, ...merges];
-    masks.set(first + person, maskOf(
-      consentOfPerson({
-        devices,
-        joinedAt: joins.length === 0 ? undefined : Math.max(...joins),
-        flags: flagsOf(flags, own.filter(isNamed)),
-        now,
-        grantLifetimeMs: grantDays * day,
-      }).flatMap(({ purpose, isAllowed }) => (isAllowed ? [purpose] : [])),
-    ));
+    masks.set(
+      first + person,
+      maskOf(
+        consentOfPerson({
+          devices,
+          joinedAt: joins.length === 0 ? undefined : Math.max(...joins),
+          flags: flagsOf(flags, own.filter(isNamed)),
+          now,
+          grantLifetimeMs: grantDays * day,
+        }).flatMap(({ purpose, isAllowed }) => (isAllowed ? [purpose] : [])),
+      ),
+    );
   }
   return masks;
 }
@@ -251,7 +285,10 @@ it("allows a person, in SQL, exactly what the rule allows", async () => {
       );
     }
   // In two inserts and out of order: the same either way.
-  await clickhouse.insertRows("events", rows.filter((_, index) => index % 3 === 0));
+  await clickhouse.insertRows(
+    "events",
+    rows.filter((_, index) => index % 3 === 0),
+  );
   await clickhouse.insertRows("events", rows.filter((_, index) => index % 3 !== 0).toReversed());
   await clickhouse.insertRows(
     "identity",
@@ -270,9 +307,20 @@ it("allows a person, in SQL, exactly what the rule allows", async () => {
     "identity_decision",
     samples.flatMap(({ decisions }, index) =>
       decisions.flatMap(({ day: on, isUndone, left, right }, n) => {
-        const decision = { site: "shop", at: timeText(start + on * day), left: named(left, index), right: named(right, index), edges: [], actor: "a", reason: "b", undoes: "" };
+        const decision = {
+          site: "shop",
+          at: timeText(start + on * day),
+          left: named(left, index),
+          right: named(right, index),
+          edges: [],
+          actor: "a",
+          reason: "b",
+          undoes: "",
+        };
         const merge = { ...decision, id: `d${index}-${n}`, action: "merge" };
-        return isUndone ? [merge, { ...decision, id: `undo-${index}-${n}`, action: "undo", undoes: `d${index}-${n}` }] : [merge];
+        return isUndone
+          ? [merge, { ...decision, id: `undo-${index}-${n}`, action: "undo", undoes: `d${index}-${n}` }]
+          : [merge];
       }),
     ),
   );
@@ -295,12 +343,24 @@ it("allows a person, in SQL, exactly what the rule allows", async () => {
     ),
   );
   await clickhouse.insertRows("consent_setting", [
-    { site: "shop", n: 1, since: "2026-01-01 00:00:00.000", before_choice: "silent", reason: "", regimes: {}, grant_days: grantDays, refusal_days: 184 },
+    {
+      site: "shop",
+      n: 1,
+      since: "2026-01-01 00:00:00.000",
+      before_choice: "silent",
+      reason: "",
+      regimes: {},
+      grant_days: grantDays,
+      refusal_days: 184,
+    },
   ]);
   // As a withdrawal leaves them.
   const nameless = samples.flatMap((history, index) => history.nameless.map((identity) => firsts[index]! + identity));
   for (const change of ["consent_state UPDATE device = 0, user = 0", "atom DELETE", "identity_edge DELETE"])
-    await clickhouse.command(`ALTER TABLE ${change} WHERE atom IN {nameless:Array(UInt32)} SETTINGS mutations_sync = 2`, { params: { nameless } });
+    await clickhouse.command(
+      `ALTER TABLE ${change} WHERE atom IN {nameless:Array(UInt32)} SETTINGS mutations_sync = 2`,
+      { params: { nameless } },
+    );
 
   const ask = async (people?: string): Promise<Map<number, number>> => {
     const rows = await clickhouse.query<{ person_id: number; mask: number }>(
@@ -326,6 +386,8 @@ it("allows a person, in SQL, exactly what the rule allows", async () => {
   expect([...everybody.values()].filter((mask) => mask > 1).length).toBeGreaterThan(histories / 4);
   // Asked about some, whoever else there is.
   const some = [...everybody].filter((_, index) => index % 5 === 0);
-  expect(await ask(`SELECT arrayJoin([${some.map(([person]) => `toUInt32(${person})`).join(", ")}])`)).toEqual(new Map(some));
+  expect(await ask(`SELECT arrayJoin([${some.map(([person]) => `toUInt32(${person})`).join(", ")}])`)).toEqual(
+    new Map(some),
+  );
   expect(await ask("SELECT toUInt32(3)")).toEqual(new Map());
 });

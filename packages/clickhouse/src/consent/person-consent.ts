@@ -43,7 +43,9 @@ const verdicts = (people: string | undefined): string => `(
           SELECT person_id, device_id, first_user, last_user, since_ms, named, by_law, by_choice, by_choice_anywhere, by_key, term, is_by_yes,
             ${fresh("choice_at")} AS is_fresh_choice, NOT bitTest(by_key, 6) OR ${fresh("bitShiftRight(by_key, 7)")} AS is_fresh_key,
           ${each(
-            (bit) => `multiIf(bitTest(anywhere${bit}, 0), bitShiftRight(anywhere${bit}, 1), bitTest(said${bit}, 0), bitShiftRight(said${bit}, 1), 0) AS no${bit},
+            (
+              bit,
+            ) => `multiIf(bitTest(anywhere${bit}, 0), bitShiftRight(anywhere${bit}, 1), bitTest(said${bit}, 0), bitShiftRight(said${bit}, 1), 0) AS no${bit},
             if(bitTest(said${bit}, 0), 0, bitShiftRight(said${bit}, 1)) AS yes${bit},
             greatest(if(${refuses("by_choice", bit)} AND NOT is_by_yes, choice_at, 0), if(${refuses("by_choice_anywhere", bit)} AND NOT is_by_yes_anywhere, anywhere_at, 0)) AS without${bit},
             greatest(if(${refuses("by_choice", bit)} AND is_by_yes, choice_at, 0), if(${refuses("by_choice_anywhere", bit)} AND is_by_yes_anywhere, anywhere_at, 0)) AS taken${bit}`,

@@ -75,7 +75,9 @@ const countedIn = (retained: readonly KeptTable[]): string =>
     .join("\n  UNION ALL\n");
 
 /** The view over these tables: made anew by a later migration that adds one. */
-export const retentionView = (retained: readonly KeptTable[]): string => `CREATE OR REPLACE VIEW {db}.retention {on_cluster} (
+export const retentionView = (
+  retained: readonly KeptTable[],
+): string => `CREATE OR REPLACE VIEW {db}.retention {on_cluster} (
   table_name String COMMENT 'Name of the table',
   site LowCardinality(String) COMMENT 'Id of the site',
   class String COMMENT 'anonymous or known: without or with a user id',

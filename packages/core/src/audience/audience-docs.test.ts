@@ -7,7 +7,9 @@ import { readyMadeAudiences } from "./ready-made.ts";
 
 const docs = fileURLToPath(new URL("../../../../docs/", import.meta.url));
 const page = await readFile(`${docs}audiences.md`, "utf8");
-const examples = [...page.matchAll(/```json\n([\s\S]*?)```/g)].map(([, json = ""]) => JSON.parse(json) as unknown);
+// What follows the language has answers of the API in it.
+const language = page.slice(0, page.indexOf("## Ready-made"));
+const examples = [...language.matchAll(/```json\n([\s\S]*?)```/g)].map(([, json = ""]) => JSON.parse(json) as unknown);
 
 describe("docs/audiences.md", () => {
   it("has examples that the parser takes", () => {

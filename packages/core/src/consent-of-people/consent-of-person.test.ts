@@ -104,7 +104,11 @@ describe("consent of a person", () => {
       "denied",
       "laptop",
     ],
-    ["a withdrawn device said yes", person([other({ ...nameless, said: yes(900), byChoice: used(901) })]), "no_consent"],
+    [
+      "a withdrawn device said yes",
+      person([other({ ...nameless, said: yes(900), byChoice: used(901) })]),
+      "no_consent",
+    ],
     [
       "a yes after what was withdrawn elsewhere",
       person([device({ said: yes(902) }), other({ ...nameless, said: no(901) })]),
@@ -148,7 +152,9 @@ describe("consent of a person", () => {
     ["… and a no", person([device({ byLaw: used(1, [], false) }), other({ said: no(900) })]), "denied", "laptop"],
     [
       "a restriction",
-      person([device({ said: yes(900), byLaw: used(1, [], false) })], { flags: { isRestricted: true, objections: [] } }),
+      person([device({ said: yes(900), byLaw: used(1, [], false) })], {
+        flags: { isRestricted: true, objections: [] },
+      }),
       "restricted",
     ],
     [
@@ -248,13 +254,20 @@ describe("consent of a person is never more permissive", () => {
     holds((input, choose) => ({ ...input, now: input.now + choose(fc.nat, { max: 1_000 }) * day }));
   });
   it("when the term is shorter", () => {
-    holds((input, choose) => ({ ...input, grantLifetimeMs: input.grantLifetimeMs - choose(fc.nat, { max: 500 }) * day }));
+    holds((input, choose) => ({
+      ...input,
+      grantLifetimeMs: input.grantLifetimeMs - choose(fc.nat, { max: 500 }) * day,
+    }));
   });
   it("when a device says no", () => {
     holds((input, choose) =>
       changed(input, choose, (one, purpose) => {
         const latest = { at: now + day, isYes: false };
-        return { ...one, said: { ...one.said, [purpose]: latest }, saidByAnybody: { ...one.saidByAnybody, [purpose]: latest } };
+        return {
+          ...one,
+          said: { ...one.said, [purpose]: latest },
+          saidByAnybody: { ...one.saidByAnybody, [purpose]: latest },
+        };
       }),
     );
   });
@@ -286,7 +299,12 @@ describe("consent of a person is never more permissive", () => {
       fc.property(arbitraryPerson, arbitraryDevice, fc.constantFrom(...asked), times, (input, joining, purpose, at) => {
         const denied = { at, isYes: false };
         const said = { ...joining.said, [purpose]: denied };
-        const joined = { ...joining, byLaw: undefined, said, saidByAnybody: { ...joining.saidByAnybody, [purpose]: denied } };
+        const joined = {
+          ...joining,
+          byLaw: undefined,
+          said,
+          saidByAnybody: { ...joining.saidByAnybody, [purpose]: denied },
+        };
         const of = (devices: readonly DeviceConsent[]) => ofPurpose(purpose, { ...input, devices }).isAllowed;
         if (of([...input.devices, joined])) expect(of(input.devices)).toBe(true);
       }),

@@ -133,7 +133,11 @@ interface DeviceVerdict {
   at: number;
 }
 
-function verdictOf(device: DeviceConsent, purpose: Purpose, { now, grantLifetimeMs }: PersonConsentInput): DeviceVerdict {
+function verdictOf(
+  device: DeviceConsent,
+  purpose: Purpose,
+  { now, grantLifetimeMs }: PersonConsentInput,
+): DeviceVerdict {
   const isFresh = (at: number): boolean => now - at <= grantLifetimeMs;
   const own = device.said[purpose];
   const anybodys = device.saidByAnybody[purpose];
@@ -158,7 +162,9 @@ function verdictOf(device: DeviceConsent, purpose: Purpose, { now, grantLifetime
   if (verdict.grantedAt > 0) return { ...verdict, allows: "granted", at: yesAt };
   const { byChoice, byChoiceOfAnybody, byKey, byLaw } = device;
   if (deniedAt === 0) {
-    const isUsed = isUse(byChoice, purpose, device) && (byChoiceOfAnybody === undefined || hasPurpose(byChoiceOfAnybody.mask, purpose));
+    const isUsed =
+      isUse(byChoice, purpose, device) &&
+      (byChoiceOfAnybody === undefined || hasPurpose(byChoiceOfAnybody.mask, purpose));
     if (isUsed && !byChoice!.restsOnYes) return { ...verdict, allows: "not_refused", at: byChoice!.at };
     if (isUsed && yesAt === 0 && isFresh(byChoice!.at)) return { ...verdict, allows: "granted", at: byChoice!.at };
     if (isUse(byKey, purpose, device) && (!byKey!.restsOnYes || isFresh(byKey!.at)))
@@ -172,7 +178,9 @@ const isUse = (use: LastUse | undefined, purpose: Purpose, { isNamed }: DeviceCo
 
 function usesWithout({ byChoice, byChoiceOfAnybody, isNamed }: DeviceConsent, purpose: Purpose): LastUse[] {
   if (!isNamed) return [];
-  return [byChoice, byChoiceOfAnybody].filter((use) => use !== undefined).filter(({ mask }) => !hasPurpose(mask, purpose));
+  return [byChoice, byChoiceOfAnybody]
+    .filter((use) => use !== undefined)
+    .filter(({ mask }) => !hasPurpose(mask, purpose));
 }
 
 const latest = (uses: readonly LastUse[]): number => Math.max(0, ...uses.map(({ at }) => at));

@@ -66,7 +66,7 @@ export const builtInBlocked = [
 ] as const;
 /** All zeros, as an empty UUID. */
 const onlyZeros = /^[0-]*0[0-]*$/;
-export const testAddress = "test@";
+const testAddress = "test@";
 
 /** Says of a value whether it stands for nobody. */
 export function createBlockedCheck({ blocked }: Pick<IdentityRules, "blocked">): {

@@ -79,7 +79,7 @@ export function generatePeople({ seed, visitors, until, days, prefix = "" }: Gen
     const device = `${prefix}a${n}`;
     const user = `${prefix}u${n}`;
     const kind = random();
-    const time = until - random() * days * dayMs;
+    const time = Math.floor(until - random() * days * dayMs);
     if (kind < 0.45) visit(device, "", device, device);
     else if (kind < 0.75) {
       // A user on one to four devices, all of them logged in sooner or later, and perhaps one that never was.
