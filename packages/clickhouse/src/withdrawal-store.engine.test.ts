@@ -62,6 +62,7 @@ it("removes from the local tables of every shard of a cluster, in words that Cli
     ["atom_event_local", "WHERE"],
     ["events_local", "UPDATE"],
     ["identity_edge_local", "DELETE"],
+    ["consent_state_local", "UPDATE"],
     ["atom_local", "DELETE"],
   ]);
 });

@@ -37,7 +37,6 @@ const countNamed = {
   trait_state: `SELECT atom, uniqExact(site, name) AS count FROM trait_state WHERE ${mayGo} GROUP BY atom`,
   profile_state: `SELECT atom, uniqExact(site) AS count FROM profile_state WHERE ${mayGo} GROUP BY atom`,
   identity_edge: `SELECT atom, uniqExact(site, anonymous_id, user_id, kind, other) AS count FROM identity_edge WHERE ${mayGo} GROUP BY atom`,
-  consent_state: `SELECT atom, uniqExact(site) AS count FROM consent_state WHERE ${mayGo} AND device != 0 GROUP BY atom`,
   atom: `SELECT atom, uniqExact(site) AS count FROM atom WHERE ${mayGo} AND ${isNamed.atom} GROUP BY atom`,
   events: `SELECT atom, count() AS count FROM events WHERE ${mayGo} AND ${isNamed.events} GROUP BY atom`,
 } as const;
@@ -294,7 +293,8 @@ export function createWithdrawalStore({ clickhouse, cluster }: WithdrawalStoreOp
     await mark("atom_event", mayGo, { atoms });
     await alter("events", `UPDATE ${nameless} WHERE ${mayGo} AND ${isNamed.events}`, { atoms });
     await alter("identity_edge", `DELETE WHERE ${mayGo}`, { atoms });
-    // What was said on the device stays: a no of a person holds on, and who it was is no longer in it.
+    // What was said on the device stays: a no of the person holds on, and whose device it was is no longer in it. Before `atom`, so that whoever finds
+    // a receipt done knows that this is done.
     await alter("consent_state", `UPDATE device = 0, user = 0 WHERE ${mayGo} AND device != 0`, { atoms });
     // Last, as the others are found through it; and first the row that keeps the number taken.
     await clickhouse.command(

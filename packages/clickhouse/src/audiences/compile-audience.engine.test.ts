@@ -96,7 +96,7 @@ describe("the members of random audiences of random events", () => {
           }
         },
       ),
-      10,
+      25,
     );
     // Neither everybody nor nobody: else the comparison would say little.
     expect(members).toBeGreaterThan(100);

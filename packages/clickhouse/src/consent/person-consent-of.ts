@@ -29,7 +29,7 @@ export async function personConsentOf(
     { params: { person } },
   );
   const params = { site, now, person, atoms: ofPerson.map(({ atom }) => atom) };
-  const people = `SELECT toUInt32(${Number(person)})`;
+  const people = `SELECT toUInt32(${person})`;
   const [devices, names, joins, flags, terms] = await Promise.all([
     clickhouse.query<DeviceRow>(`SELECT ${deviceColumns} FROM ${devicesOfPeople("s.atom IN {atoms:Array(UInt32)}")}`, {
       params,

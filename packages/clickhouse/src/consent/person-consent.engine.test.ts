@@ -363,12 +363,12 @@ it("allows a person, in SQL, exactly what the rule allows", async () => {
     );
 
   const ask = async (people?: string): Promise<Map<number, number>> => {
-    const rows = await clickhouse.query<{ person_id: number; mask: number }>(
+    const answer = await clickhouse.query<{ person_id: number; mask: number }>(
       `SELECT * FROM ${personConsent(people === undefined ? {} : { people })}`,
       { params: { site: "shop", now } },
     );
-    expect(new Set(rows.map(({ person_id: person }) => person)).size).toBe(rows.length);
-    return new Map(rows.map(({ person_id: person, mask }) => [person, mask]));
+    expect(new Set(answer.map(({ person_id: person }) => person)).size).toBe(answer.length);
+    return new Map(answer.map(({ person_id: person, mask }) => [person, mask]));
   };
   const found = await ask();
   const everybody = new Map<number, number>();
