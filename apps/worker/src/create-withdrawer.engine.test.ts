@@ -232,7 +232,7 @@ describe("after a withdrawal", () => {
     });
     await newWithdrawer({ store: counting }).tick();
     const [whole, tables] = [await receipts(), await leftOver()];
-    expect(commands).toBe(7);
+    expect(commands).toBe(8);
     for (let at = 1; at <= commands; at += 1) {
       for (const side of ["before", "after"] as const) {
         await emptyTables();
