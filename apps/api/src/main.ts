@@ -79,7 +79,10 @@ async function start(settings: ProcessSettings): Promise<void> {
         blockedAt: (site) => directory.sites().find(({ id }) => id === site)?.identity.blocked ?? [],
       }),
     },
-    rights: { erasures: createErasureStore({ clickhouse }), exports: createPersonExport(clickhouse) },
+    rights: {
+      erasures: createErasureStore({ clickhouse, rules: () => identityRulesOf(directory.sites()) }),
+      exports: createPersonExport(clickhouse),
+    },
     ...(adminToken !== undefined && { adminToken }),
     ...(shopUrl !== undefined && { shopUrl }),
     ...(sqlUrl !== undefined && { sqlUrl }),

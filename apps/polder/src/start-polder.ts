@@ -151,6 +151,7 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
   });
   const erasures = createErasureStore({
     clickhouse,
+    rules: () => identityRulesOf(sites.sites()),
     onRequested: () => writeErasureList(settings.dataPath, clickhouse),
   });
   // Tables that were restored may have people in them who were erased since.

@@ -72,7 +72,10 @@ async function start(settings: ProcessSettings): Promise<void> {
     }),
     audiences,
     eraser: createEraser({
-      store: leavingAudiencesFirst(createErasureStore({ clickhouse }), audiences),
+      store: leavingAudiencesFirst(
+        createErasureStore({ clickhouse, ...(sites && { rules: () => identityRulesOf(sites()) }) }),
+        audiences,
+      ),
       now: () => new Date(),
     }),
     status: createStatusQueries(clickhouse),

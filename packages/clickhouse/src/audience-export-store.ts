@@ -2,7 +2,7 @@ import { purposes, type Purpose } from "@polder/protocol";
 
 import { timeText } from "./audience-store.ts";
 import { quoteText, type ClickHouse } from "./clickhouse.ts";
-import { sendVerdicts } from "./send-gate.ts";
+import { leftOutReasons, sendVerdicts } from "./send-gate.ts";
 
 export const exportFormats = ["csv", "parquet"] as const;
 export type ExportFormat = (typeof exportFormats)[number];
@@ -35,11 +35,16 @@ export interface ExportOrder {
   at: number;
 }
 
+/** Why a member is not in the file: what the send gate says, or that nothing is known of them to name them by. The first that holds. */
+export const exportLeftOutReasons = [...leftOutReasons, "no_identifier"] as const;
+export type ExportLeftOutReason = (typeof exportLeftOutReasons)[number];
+
+/** `members` is `exported` and all of `leftOut` together. */
 export interface ExportCounts {
   members: number;
   exported: number;
-  /** By why: `consent` (may not be used for the purpose, by choice or by objection), `no_identifier` (none of those asked for). */
-  leftOut: { [reason: string]: number };
+  /** Every reason, also those of nobody. */
+  leftOut: { [reason in ExportLeftOutReason]: number };
 }
 
 export interface LoggedExport extends Omit<ExportOrder, "site" | "audience">, ExportCounts {}
@@ -47,7 +52,7 @@ export interface LoggedExport extends Omit<ExportOrder, "site" | "audience">, Ex
 export interface AudienceExportStore {
   /** Decides who may be in it, once and for all of it, and writes down that it was asked for. */
   begin(order: ExportOrder): Promise<ExportCounts>;
-  /** The bytes of the file, of those {@link begin} let through. */
+  /** The bytes of the file, of those {@link begin} let through and whose consent is the same still. */
   file(order: ExportOrder): AsyncIterable<Uint8Array>;
   /** Forgets who was in it. What was not ended goes by itself after an hour. */
   end(order: ExportOrder): Promise<void>;
@@ -87,6 +92,17 @@ const valuesOf: { readonly [identifier in ExportIdentifier]: string } = {
 /** Text that a spreadsheet would take for a formula begins with an apostrophe. */
 const neutral = (value: string): string => `if(match(${value}, '^[=+@\\t\\r-]'), concat('\\'', ${value}), ${value})`;
 
+/** Members by their numbers as stored: who was erased since the audience was worked out is counted as such. */
+const members = "SELECT person FROM audience_member FINAL WHERE site = {site:String} AND audience = {audience:String}";
+
+/** A merge between the decision and the file brings the identifiers of somebody along who was not asked about: asked again, in the statement that reads them. */
+const stillPermitted = (purpose: Purpose): string => `
+  SELECT person FROM audience_export_person WHERE export_id = {id:String} AND verdict = 'exported' AND (person, mask) IN (
+    SELECT person_id, mask FROM ${sendVerdicts({
+      people: "SELECT person FROM audience_export_person WHERE export_id = {id:String} AND verdict = 'exported'",
+      purpose,
+    })} WHERE verdict = 'permitted')`;
+
 export function createAudienceExportStore(clickhouse: ClickHouse): AudienceExportStore {
   return {
     async begin(order) {
@@ -94,11 +110,7 @@ export function createAudienceExportStore(clickhouse: ClickHouse): AudienceExpor
       const params = { id, site, audience, now: order.at };
       await clickhouse.command(
         `INSERT INTO audience_export_person (export_id, person, mask, verdict)
-         SELECT {id:String}, person_id, mask, if(verdict = 'permitted', verdict, 'consent')
-         FROM ${sendVerdicts({
-           people: "SELECT person_id FROM audience_members WHERE site = {site:String} AND audience = {audience:String}",
-           purpose: order.purpose,
-         })}`,
+         SELECT {id:String}, person_id, mask, verdict FROM ${sendVerdicts({ people: members, purpose: order.purpose })}`,
         { params },
       );
       const known = order.identifiers
@@ -110,13 +122,17 @@ export function createAudienceExportStore(clickhouse: ClickHouse): AudienceExpor
          WHERE export_id = {id:String} AND verdict = 'permitted' AND person IN (${known})`,
         { params },
       );
-      const [found] = await clickhouse.query<{ members: number; refused: number; exported: number }>(
-        `SELECT countIf(verdict != 'exported') AS members, countIf(verdict = 'consent') AS refused, countIf(verdict = 'exported') AS exported
-         FROM audience_export_person WHERE export_id = {id:String}`,
+      const rows = await clickhouse.query<{ verdict: string; people: number }>(
+        "SELECT verdict, count() AS people FROM audience_export_person WHERE export_id = {id:String} GROUP BY verdict",
         { params },
       );
-      const { members = 0, refused = 0, exported = 0 } = found ?? {};
-      const leftOut = { consent: refused, no_identifier: members - refused - exported };
+      const of = (verdict: string): number => rows.find((row) => row.verdict === verdict)?.people ?? 0;
+      const exported = of("exported");
+      const leftOut = Object.fromEntries([
+        ...leftOutReasons.map((reason) => [reason, of(reason)]),
+        ["no_identifier", of("permitted") - exported],
+      ]) as ExportCounts["leftOut"];
+      const counts = { exported, leftOut, members: exported + Object.values(leftOut).reduce((sum, n) => sum + n, 0) };
       await clickhouse.insertRows("audience_export", [
         {
           id,
@@ -130,15 +146,15 @@ export function createAudienceExportStore(clickhouse: ClickHouse): AudienceExpor
           reason: order.reason,
           format: order.format,
           identifiers: order.identifiers,
-          members,
+          members: counts.members,
           exported,
           left_out: leftOut,
         },
       ]);
-      return { members, exported, leftOut };
+      return counts;
     },
 
-    file({ id, site, identifiers, format }) {
+    file({ id, site, identifiers, format, purpose, at }) {
       const isText = format === "csv";
       const columns = identifiers.map((name, n) => {
         const value = `arrayElement(v${n}, place)`;
@@ -149,12 +165,12 @@ export function createAudienceExportStore(clickhouse: ClickHouse): AudienceExpor
       const rows = identifiers.map((name, n) => `SELECT ${n} AS n, person_id, value FROM (${valuesOf[name]})`);
       const sql = `SELECT ${columns.join(", ")} FROM (
           SELECT person_id, ${lists.join(", ")} FROM (${rows.join(" UNION ALL ")})
-          WHERE person_id IN (SELECT person FROM audience_export_person WHERE export_id = {id:String} AND verdict = 'exported')
+          WHERE person_id IN (${stillPermitted(purpose)})
           GROUP BY person_id ORDER BY person_id)
         ARRAY JOIN range(1, 1 + arrayMax([${identifiers.map((_, n) => `length(v${n})`).join(", ")}])) AS place
         FORMAT ${isText ? "CSVWithNames" : "Parquet"}`;
       return clickhouse.streamBytes(sql, {
-        params: { id, site },
+        params: { id, site, now: at },
         settings: { output_format_parquet_string_as_string: 1 },
       });
     },
@@ -164,7 +180,7 @@ export function createAudienceExportStore(clickhouse: ClickHouse): AudienceExpor
     },
 
     async list(site, audience, limit) {
-      const rows = await clickhouse.query<Omit<LoggedExport, "leftOut"> & { left_out: { [reason: string]: number } }>(
+      const rows = await clickhouse.query<Omit<LoggedExport, "leftOut"> & { left_out: LoggedExport["leftOut"] }>(
         `SELECT id, version, toUnixTimestamp64Milli(e.at) AS at, purpose, recipient, actor, reason, format, identifiers, members, exported, left_out
          FROM audience_export AS e WHERE site = {site:String} AND audience = {audience:String} ORDER BY e.at DESC LIMIT {limit:UInt32}`,
         { params: { site, audience, limit } },

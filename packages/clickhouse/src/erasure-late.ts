@@ -1,4 +1,5 @@
 import type { ClickHouse } from "./clickhouse.ts";
+import { plainId, standsForNobody } from "./stands-for-nobody.ts";
 
 /** An identity of which something came to light after the erasure had been carried out. */
 export interface LateIdentity {
@@ -12,8 +13,20 @@ export interface LateIdentity {
 const named = "(a.anonymous_id != '' OR a.user_id != '')";
 const key = "(SELECT (k0, k1) FROM erasure_key ORDER BY since, k0 LIMIT 1)";
 const hash = (text: string): string => `sipHash64Keyed(k, concat(a.site, '\\0', ${text}))`;
-// As `keysOf` in core has it: a device says it only where no user is named.
-const hashes = `if(a.user_id = '', [${hash("'d', a.anonymous_id")}], [${hash("'u', a.user_id")}, ${hash("'p', a.anonymous_id, '\\0', a.user_id")}])`;
+// As `keysOf` in core has it: a device says it only where no user is named. Here the values that stand for nobody at one site alone are known, too.
+const isNobody = `(${standsForNobody("a.user_id")} OR concat(a.site, '\\0', ${plainId("a.user_id")}) IN {blocked: Array(String)})`;
+const pair = hash("'p', a.anonymous_id, '\\0', a.user_id");
+const hashes = `arrayConcat([${pair}], multiIf(NOT ${isNobody}, [${hash("'u', a.user_id")}], a.anonymous_id = '', [], [${hash("'d', a.anonymous_id")}]))`;
+
+/** By site, the values that stand for nobody there besides the built-in ones. */
+export type BlockedOfSites = ReadonlyMap<string, { readonly blocked: readonly string[] }>;
+
+const paramsOf = (limit: number, rules: BlockedOfSites) => ({
+  limit,
+  blocked: [...rules].flatMap(([site, { blocked }]) =>
+    blocked.map((value) => `${site}\0${value.trim().toLowerCase()}`),
+  ),
+});
 
 // What is being removed is still there.
 const isOpen = (one: string): string => `(${one}.id, ${one}.atom) IN (
@@ -35,7 +48,7 @@ const meant = (kind: "person" | "traits"): string => `
  * Under numbers that are nobody any more: rows that a loader had in its hands, or that a restore brought back. Under other numbers: what happened before
  * the erasure, and was loaded by one that had not heard of it.
  */
-export async function findLate(clickhouse: ClickHouse, limit: number): Promise<LateIdentity[]> {
+export async function findLate(clickhouse: ClickHouse, limit: number, rules: BlockedOfSites): Promise<LateIdentity[]> {
   const rows = await clickhouse.query<{ site: string; id: string; atom: number; count: number; before: number }>(
     `WITH
        ${key} AS k,
@@ -50,13 +63,13 @@ export async function findLate(clickhouse: ClickHouse, limit: number): Promise<L
      WHERE w.atom NOT IN (SELECT atom FROM gone) AND NOT ${isOpen("w")}
      GROUP BY w.site, w.id, w.atom HAVING before > 0
      LIMIT {limit: UInt32}`,
-    { params: { limit } },
+    { params: paramsOf(limit, rules) },
   );
   return rows.map(({ site, id, atom, count, before }) => ({ site, id, atom, isKept: before < count }));
 }
 
 /** Of people who go on: traits that were to go and are there again, stated before that was asked. */
-export function findLateTraits(clickhouse: ClickHouse, limit: number): Promise<LateIdentity[]> {
+export function findLateTraits(clickhouse: ClickHouse, limit: number, rules: BlockedOfSites): Promise<LateIdentity[]> {
   return clickhouse.query<LateIdentity>(
     `WITH
        ${key} AS k,${meant("traits")}
@@ -69,6 +82,6 @@ export function findLateTraits(clickhouse: ClickHouse, limit: number): Promise<L
      ) AS g ON g.atom = t.atom AND g.site = t.site
      WHERE has(g.traits, t.name) AND t.time < g.requested_at AND NOT ${isOpen("g")}
      LIMIT {limit: UInt32}`,
-    { params: { limit } },
+    { params: paramsOf(limit, rules) },
   );
 }

@@ -437,6 +437,38 @@ describe("an erasure", () => {
     expect(await open().openErasures(10, later(40))).toEqual([]);
   }, 60_000);
 
+  it("takes what was said of before under a value for nobody, built-in or the site's own, and leaves it on other devices", async () => {
+    const number = (n: number): number => (61_000 + n) * 64;
+    const at = { time: "2026-11-22 20:30:00.000", received_at: "2026-11-22 20:30:01.000" };
+    const say = (n: number, anonymous_id: string, user_id: string): LoadedEventRow =>
+      buildEventRow({
+        ...at,
+        _offset: offset++,
+        message_id: `nobody-${n}`,
+        atom: number(n),
+        anonymous_id,
+        user_id,
+      });
+    await load([say(0, "fay-phone", ""), say(1, "gus-phone", ""), say(2, "fay-phone", "hugo")]);
+    const store = createErasureStore({ clickhouse, rules: () => new Map([["shop", { blocked: ["Counter"] }]]) });
+    await store.request({ ...order, people: [number(0)] });
+    await finish(store);
+    // As a loader stores what it has not heard of.
+    await load([
+      say(3, "fay-phone", " NULL"),
+      say(4, "fay-phone", "counter\t"),
+      say(5, "gus-phone", "null"),
+      say(6, "gus-phone", "counter"),
+      say(7, "fay-phone", "somebody"),
+      say(8, "null", "counter"),
+    ]);
+    await finish(store);
+    expect(
+      await ask("SELECT message_id AS id FROM events WHERE startsWith(message_id, 'nobody-') ORDER BY id"),
+    ).toEqual([1, 2, 5, 6, 7, 8].map((n) => ({ id: `nobody-${n}` })));
+    expect(await store.openErasures(10, later(40))).toEqual([]);
+  }, 60_000);
+
   it("takes what others and tables without a number say of the person, and leaves the device to who else logs in on it", async () => {
     const [device, user, other, shared] = [70_000, 70_001, 70_002, 70_003].map((number) => number * 64) as [
       number,
@@ -662,6 +694,33 @@ it("is known again after an older copy of the tables was restored, whatever numb
   await expect(restoreErasures(clickhouse, other, later(0)())).rejects.toThrow("another installation");
   await expectStatesToBeWhatEventsSay();
 }, 120_000);
+
+it("leaves every event of somebody else, of this site and of others, whenever it happened and wherever it stands", async () => {
+  const number = (n: number): number => (96_000 + n) * 64;
+  const early = { time: "2026-11-22 19:00:00.000", received_at: "2026-11-22 19:00:01.000" };
+  const one = (n: number, over: Partial<LoadedEventRow>): LoadedEventRow =>
+    buildEventRow({
+      ...early,
+      _offset: offset++,
+      message_id: `mine-${n}`,
+      atom: number(n),
+      anonymous_id: `lea-${n}`,
+      ...over,
+    });
+  await load([
+    one(0, {}),
+    one(1, {}),
+    one(2, { site: "other", anonymous_id: "lea-0" }),
+    one(3, { anonymous_id: "lea-0", user_id: "mia" }),
+    one(4, { time: "2026-11-22 21:00:00.500", received_at: "2026-11-22 21:00:01.000" }),
+  ]);
+  const others = `SELECT * FROM events WHERE atom != ${number(0)} ORDER BY site, message_id, _partition, _offset`;
+  const before = await ask(others);
+  expect(before.length).toBeGreaterThan(4);
+  await erase([number(0)]);
+  expect(await ask(`SELECT count() AS n FROM events WHERE atom = ${number(0)}`)).toEqual([{ n: 0 }]);
+  expect(await ask(others)).toEqual(before);
+}, 60_000);
 
 it("removes from every shard of a cluster what is sharded, in words that ClickHouse understands", async () => {
   const atom = 97_000 * 64;

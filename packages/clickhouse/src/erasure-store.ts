@@ -7,13 +7,14 @@ import {
   type ErasedPart,
   type Erasure,
   type ErasureStore,
+  type IdentityRules,
 } from "@polder/core";
 
 import type { ClickHouse, QueryOptions } from "./clickhouse.ts";
 import { erasedTables } from "./erased-tables.ts";
 import { isGone, isMarker, readBounds, subtractCounts, subtracted, type Bounds } from "./erasure-correction.ts";
 import { readErasureKey } from "./erasure-key.ts";
-import { findLate, findLateTraits, type LateIdentity } from "./erasure-late.ts";
+import { findLate, findLateTraits, type BlockedOfSites, type LateIdentity } from "./erasure-late.ts";
 import { createErasureReceipts, keyOf, type CountsOf, type Progress } from "./erasure-receipts.ts";
 import { createTraitErasure } from "./erasure-traits.ts";
 import { localTable } from "./migrations/render-migrations.ts";
@@ -27,8 +28,8 @@ export interface ErasureStoreOptions {
   cluster?: string;
   /** An erasure was written down: the place from which it is kept elsewhere, too. Before anybody is told that it was. */
   onRequested?: () => Promise<void>;
-  /** Whether an id stands for nobody. Default: the built-in ones. */
-  isBlockedId?: (site: string, id: string) => boolean;
+  /** By site, what stands for nobody there besides the built-in values. Asked every time. */
+  rules?: () => BlockedOfSites;
 }
 
 /** Above every version that is worked out from edges: nobody comes back by it. */
@@ -50,8 +51,7 @@ interface Group {
 
 /** {@link ErasureStore} in SQL. What is done to each table is in `erased-tables.ts`. */
 export function createErasureStore({ clickhouse, cluster, ...options }: ErasureStoreOptions): ErasureStore {
-  const builtIn = createBlockedCheck(defaultIdentityRules);
-  const isBlockedId = options.isBlockedId ?? ((_site: string, id: string) => builtIn.isBlockedId(id));
+  const rules = options.rules ?? (() => new Map<string, IdentityRules>());
   const rewriter = createTableRewriter(clickhouse, cluster, (table) => erasedTables[table]?.isEverywhere !== true);
   const receipts = createErasureReceipts(clickhouse);
   const traits = createTraitErasure(clickhouse, rewriter);
@@ -303,6 +303,7 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
       const persons = unique(asked.map(({ person }) => person));
       if (persons.length === 0) return [];
       const found = await clickhouse.query<IdentityRow>(identitiesOf, { params: { site, persons } });
+      const { isBlockedId } = createBlockedCheck(rules().get(site) ?? defaultIdentityRules);
       const key = createErasedKeys(await readErasureKey(clickhouse));
       const byPerson = new Map<number, IdentityRow[]>();
       for (const row of found) byPerson.set(row.person, [...(byPerson.get(row.person) ?? []), row]);
@@ -316,8 +317,10 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
             site,
             anonymousId,
             userId,
-            isOnlyUserOfDevice: peopleOfDevice <= 1 && !isBlockedId(site, anonymousId),
-            isOwnUserId: peopleOfUser <= 1 && !isBlockedId(site, userId),
+            isOnlyUserOfDevice: peopleOfDevice <= 1,
+            isOwnUserId: peopleOfUser <= 1,
+            isNobody: isBlockedId(userId),
+            isNobodysDevice: isBlockedId(anonymousId),
           })),
           key,
         );
@@ -352,8 +355,8 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
       await sweep();
       const open = await openRounds(limit);
       if (open.length >= limit) return open;
-      const late = await findLate(clickhouse, maxLateAtOnce);
-      const lateTraits = await findLateTraits(clickhouse, maxLateAtOnce);
+      const late = await findLate(clickhouse, maxLateAtOnce, rules());
+      const lateTraits = await findLateTraits(clickhouse, maxLateAtOnce, rules());
       if (late.length + lateTraits.length === 0) return open;
       await writeRounds([...late, ...lateTraits], [...late, ...lateTraits], now);
       return openRounds(limit);

@@ -110,7 +110,11 @@ export {
   type AudienceTickStore,
   type AudienceTurn,
 } from "./audience-tick-store.ts";
-export { compileComputedTrait, type CompiledComputedTrait, type ComputedTraitContext } from "./traits/compile-computed-trait.ts";
+export {
+  compileComputedTrait,
+  type CompiledComputedTrait,
+  type ComputedTraitContext,
+} from "./traits/compile-computed-trait.ts";
 export {
   createComputedTraitStore,
   type ComputedTraitStore,
@@ -122,8 +126,10 @@ export {
   createAudienceExportStore,
   exportFormats,
   exportIdentifiers,
+  exportLeftOutReasons,
   type AudienceExportStore,
   type ExportCounts,
+  type ExportLeftOutReason,
   type ExportOrder,
   type LoggedExport,
 } from "./audience-export-store.ts";

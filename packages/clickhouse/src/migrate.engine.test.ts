@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest
 import { createClickHouse, quoteName, type ClickHouse } from "./clickhouse.ts";
 import { migrate } from "./migrate.ts";
 import { migrations, renderMigrations } from "./migrations/render-migrations.ts";
+import { allStatementsOf } from "./test-support/all-statements-of.ts";
 import { silent, startTestDatabase, type TestDatabase } from "./test-support/start-test-database.ts";
 
 describe("migrate", () => {
@@ -260,7 +261,7 @@ describe("migrate", () => {
       database: "polder",
       cluster: "main",
       dictionaryCredentials: credentials,
-    }).flatMap(({ statements: shape, fill }) => [...shape, ...fill]);
+    }).flatMap(allStatementsOf);
     for (const statement of statements) {
       const [formatted] = await server().query<{ text: string }>(
         "SELECT formatQuerySingleLine({statement: String}) AS text",
@@ -269,7 +270,7 @@ describe("migrate", () => {
         },
       );
       // Rows are spread by the Distributed table, everything else has to be done by every node.
-      if (!statement.startsWith("INSERT")) expect(formatted?.text).toContain("ON CLUSTER main");
+      if (!/^(INSERT|SELECT)/.test(statement)) expect(formatted?.text).toContain("ON CLUSTER main");
       await server().command(`EXPLAIN AST ${statement}`);
     }
   });

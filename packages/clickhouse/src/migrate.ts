@@ -1,9 +1,17 @@
 import { createHash, randomUUID } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 
-import { ClickHouseQueryError, quoteName, quoteText, type ClickHouse } from "./clickhouse.ts";
+import { ClickHouseQueryError, quoteName, quoteText, type ClickHouse, type QueryOptions } from "./clickhouse.ts";
+import { sliceEvents, sliceSettings } from "./event-slices.ts";
 import { identityDictionary } from "./migrations/0002-people.ts";
-import { migrations, renderMigrations, renderSql, type RenderedMigration } from "./migrations/render-migrations.ts";
+import {
+  migrations,
+  renderMigrations,
+  renderSql,
+  type Refill,
+  type RenderedMigration,
+  type RenderedRefill,
+} from "./migrations/render-migrations.ts";
 
 export interface MigrateOptions {
   /** Name of the cluster whose every node is migrated. */
@@ -12,6 +20,23 @@ export interface MigrateOptions {
   renewEveryMs?: number;
   /** How long nothing may be stored before rows are brought to a new shape. In milliseconds. */
   quietForMs?: number;
+  /** Told before each slice of the events from which a table is made anew: that may take minutes to hours. */
+  onProgress?: (progress: MigrationProgress) => void;
+  /** Events of a slice, about. */
+  maxEventsOfSlice?: number;
+  /** Number of the last migration that is applied. Default: the newest. For what an upgrade finds. */
+  upTo?: number;
+}
+
+export interface MigrationProgress {
+  /** Number of the migration. */
+  migration: number;
+  name: string;
+  /** The table that is made anew. */
+  table: string;
+  /** From 1. A slice that was done before a crash is counted and not done again. */
+  slice: number;
+  slices: number;
 }
 
 /** The tables are not what this version of the program can work with. The message says what to do. */
@@ -31,7 +56,7 @@ const codeUnknownTable = 60;
  * was made by another one, or is being loaded while its rows have to be brought to a new shape. Cut off anywhere, it can be called again.
  */
 export async function migrate(clickhouse: ClickHouse, options: MigrateOptions = {}): Promise<number[]> {
-  const { cluster, renewEveryMs = 15_000, quietForMs = 3_000 } = options;
+  const { cluster, renewEveryMs = 15_000, quietForMs = 3_000, upTo = Infinity } = options;
   const { database } = clickhouse;
   const db = quoteName(database);
   const onCluster = cluster === undefined ? "" : `ON CLUSTER ${quoteName(cluster)}`;
@@ -39,7 +64,7 @@ export async function migrate(clickhouse: ClickHouse, options: MigrateOptions = 
   const server = clickhouse.withoutDatabase();
 
   await server.command(`CREATE DATABASE IF NOT EXISTS ${db} ${onCluster}`);
-  for (const statement of renderSql(migrationTable, target)) await server.command(statement);
+  for (const statement of renderSql(migrationTables, target)) await server.command(statement);
 
   return withLock({ server, database, renewEveryMs }, async (stillHeld) => {
     const applied = await server.query<{ number: number; checksum: string }>(
@@ -47,24 +72,31 @@ export async function migrate(clickhouse: ClickHouse, options: MigrateOptions = 
     );
     checkHistory(applied, database);
     const known = new Set(applied.map(({ number }) => number));
-    const missing = renderMigrations(target).filter(({ number }) => !known.has(number));
-    const move = missing.find(({ fill }) => fill.length > 0);
+    const missing = renderMigrations(target).filter(({ number }) => !known.has(number) && number <= upTo);
+    const move = missing.find(movesRows);
     // Only a database of an earlier version has rows: a new one waits for nothing.
     const isFilled = move !== undefined && known.has(1) && (await countArrived(server, db)) > 0;
     const stillQuiet = isFilled ? await waitUntilAlone({ server, database, onCluster, quietForMs }, move) : undefined;
-    for (const { number, name, statements, fill } of missing) {
-      const isMove = isFilled && fill.length > 0;
-      for (const statement of isMove ? [...statements, ...fill] : statements) {
+    for (const migration of missing) {
+      const { number, name, statements, fill, refill } = migration;
+      const isMove = isFilled && movesRows(migration);
+      const run = async (statement: string, options?: QueryOptions): Promise<void> => {
         await stillHeld();
         if (isMove) await stillQuiet?.();
-        const settings = { log_comment: commentOf(database) };
-        await server.command(statement, { settings, isLong: true }).catch((error: unknown) => {
+        const settings = { ...options?.settings, log_comment: commentOf(database) };
+        await server.command(statement, { ...options, settings, isLong: true }).catch((error: unknown) => {
           const words = error instanceof Error ? error.message : String(error);
           throw new MigrationError(
             `Migration ${number} (${name}) failed at "${statement.slice(0, 80)}…": ${words}. Once the cause is gone, start again: it begins anew where it was.`,
             { cause: error },
           );
         });
+      };
+      for (const statement of isMove ? [...statements, ...fill] : statements) await run(statement);
+      if (isMove && refill !== undefined) {
+        const onSlice = (slice: number, slices: number): void =>
+          options.onProgress?.({ migration: number, name, table: refill.table, slice, slices });
+        await makeAnew({ server, db, run, stillQuiet, onSlice, maxEvents: options.maxEventsOfSlice }, number, refill);
       }
       await server.command(
         `INSERT INTO ${db}.migration (number, name, checksum) VALUES ({number: UInt32}, {name: String}, {checksum: String})`,
@@ -78,6 +110,49 @@ export async function migrate(clickhouse: ClickHouse, options: MigrateOptions = 
     }
     return missing.map(({ number }) => number);
   });
+}
+
+const movesRows = ({ fill, refill }: RenderedMigration): boolean => fill.length > 0 || refill !== undefined;
+
+interface RefillOptions {
+  server: ClickHouse;
+  db: string;
+  run: (statement: string, options?: QueryOptions) => Promise<void>;
+  stillQuiet: (() => Promise<void>) | undefined;
+  onSlice: (slice: number, slices: number) => void;
+  maxEvents: number | undefined;
+}
+
+/**
+ * Week by week. One that is written down as done is: nothing was stored while it was made, and what is stored later its view counts. Of all
+ * others what is there, begun or stored meanwhile, is removed first, and made of the events again.
+ */
+async function makeAnew(
+  { server, db, run, stillQuiet, onSlice, maxEvents }: RefillOptions,
+  number: number,
+  { countUndone, removeUndone, insert, after }: RenderedRefill,
+): Promise<void> {
+  const slices = await sliceEvents({ clickhouse: server, events: `${db}.events`, ...(maxEvents && { maxEvents }) });
+  const weeks = await server.query<{ week: string }>(
+    `SELECT DISTINCT toString(week) AS week FROM ${db}.migration_week WHERE number = {number: UInt32}`,
+    { params: { number } },
+  );
+  const done = new Set(weeks.map(({ week }) => week));
+  const params = { done: [...done] };
+  const [undone] = await server.query<{ count: number }>(countUndone, { params });
+  if (undone!.count > 0) await run(removeUndone, { params });
+  for (const [index, slice] of slices.entries()) {
+    if (done.has(slice.week)) continue;
+    onSlice(index + 1, slices.length);
+    await run(insert, { params: slice.params, settings: sliceSettings });
+    if (slices[index + 1]?.week === slice.week) continue;
+    await stillQuiet?.();
+    await server.command(
+      `INSERT INTO ${db}.migration_week (number, week) VALUES ({number: UInt32}, {week: Date})`,
+      { params: { number, week: slice.week } },
+    );
+  }
+  for (const statement of after) await run(statement);
 }
 
 /** By which the server's list of queries tells the statements of a migration. */
@@ -125,7 +200,7 @@ interface AloneOptions {
   quietForMs: number;
 }
 
-const migrationTable = `
+const migrationTables = `
 CREATE TABLE IF NOT EXISTS {db}.migration {on_cluster} (
   number UInt32 COMMENT 'Number of the migration',
   name String COMMENT 'Its name',
@@ -135,6 +210,15 @@ CREATE TABLE IF NOT EXISTS {db}.migration {on_cluster} (
 ENGINE = {engine_everywhere MergeTree()}
 ORDER BY number
 COMMENT 'Which changes to these tables have been made';
+
+CREATE TABLE IF NOT EXISTS {db}.migration_week {on_cluster} (
+  number UInt32 COMMENT 'Number of the migration',
+  week Date COMMENT 'Monday of the week in which the events arrived, in UTC',
+  done_at DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When they were all in the table that the migration makes anew'
+)
+ENGINE = {engine_everywhere MergeTree()}
+ORDER BY (number, week)
+COMMENT 'How far a migration has made a table anew from the events';
 `;
 
 function checkHistory(applied: readonly { number: number; checksum: string }[], database: string): void {
@@ -155,9 +239,14 @@ function checkHistory(applied: readonly { number: number; checksum: string }[], 
 function checksumOf(number: number): string {
   const migration = migrations.find((candidate) => candidate.number === number);
   return createHash("sha256")
-    .update(`${migration?.sql ?? ""}${migration?.fill ?? ""}`)
+    .update(`${migration?.sql ?? ""}${migration?.fill ?? ""}${textOf(migration?.refill)}`)
     .digest("hex");
 }
+
+const textOf = (refill: Refill | undefined): string =>
+  refill === undefined
+    ? ""
+    : [refill.table, refill.isMade, refill.week, refill.insert({ from: "", and: "" }), refill.after ?? ""].join("\n");
 
 interface LockOptions {
   server: ClickHouse;

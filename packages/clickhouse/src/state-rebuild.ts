@@ -1,5 +1,6 @@
 import type { ClickHouse, QueryOptions } from "./clickhouse.ts";
 import { isAnyMarker, isSubtracted } from "./erasure-correction.ts";
+import { inSlice, sliceEvents, sliceSettings } from "./event-slices.ts";
 import { stateInsert } from "./state-selects.ts";
 
 /** Brings counts back to what `events` says. Nothing may be loaded meanwhile: it would be counted twice, or not at all. */
@@ -18,34 +19,14 @@ const isPerson = "atom != 0 AND bot = ''";
 const isNamed = "atom IN (SELECT atom FROM atom WHERE anonymous_id != '' OR user_id != '')";
 const inWeeks = "week IN {weeks: Array(Date)}";
 
-/** @param maxEventsAtOnce of one insert, unless an hour has more: some seconds, and memory for their identities. */
-export function createStateRebuild(clickhouse: ClickHouse, maxEventsAtOnce = 5_000_000): StateRebuild {
+/** @param maxEvents of one insert, about: some seconds, and memory for their identities. */
+export function createStateRebuild(clickhouse: ClickHouse, maxEvents?: number): StateRebuild {
   const remove = (table: string, where: string, params: NonNullable<QueryOptions["params"]>): Promise<void> =>
     clickhouse.command(`ALTER TABLE ${table} DELETE WHERE ${where}`, {
       params,
       settings: { mutations_sync: 2, allow_nondeterministic_mutations: 1 },
       isLong: true,
     });
-
-  /** Times that hold the events of these weeks, about as many each. */
-  async function slicesOf(weeks: readonly string[]): Promise<{ from: number; to: number }[]> {
-    const hours = await clickhouse.query<{ hour: number; count: number }>(
-      `SELECT toUnixTimestamp(toStartOfHour(e.received_at)) AS hour, count() AS count FROM events AS e
-       WHERE toMonday(e.received_at) IN {weeks: Array(Date)} GROUP BY hour ORDER BY hour`,
-      { params: { weeks } },
-    );
-    const slices: { from: number; to: number; count: number }[] = [];
-    for (const { hour, count } of hours) {
-      const last = slices.at(-1);
-      if (last === undefined || last.count + count > maxEventsAtOnce)
-        slices.push({ from: hour, to: hour + 3600, count });
-      else {
-        last.to = hour + 3600;
-        last.count += count;
-      }
-    }
-    return slices;
-  }
 
   return {
     async weeksThatDisagree({ from, to }) {
@@ -58,19 +39,17 @@ export function createStateRebuild(clickhouse: ClickHouse, maxEventsAtOnce = 5_0
 
     async rebuild(weeks) {
       if (weeks.length === 0) return;
-      const slices = await slicesOf(weeks);
+      const slices = await sliceEvents({ clickhouse, events: "events", ...(maxEvents && { maxEvents }) }, weeks);
       for (const table of states)
         await remove(table, table === "audience_day" ? `${inWeeks} AND NOT ${isAnyMarker}` : inWeeks, { weeks });
       for (const table of states) {
         const named =
           table === "profile_state" ? ` AND ${isNamed}` : table === "audience_day" ? ` AND NOT ${isSubtracted}` : "";
-        const and = ` AND events.received_at >= fromUnixTimestamp({from: Int64}) AND events.received_at < fromUnixTimestamp({to: Int64})
-          AND toMonday(events.received_at) IN {weeks: Array(Date)}${named}`;
-        for (const { from, to } of slices)
-          await clickhouse.command(`INSERT INTO ${table} ${stateInsert(table, { from: "events", and })}`, {
-            params: { from, to, weeks },
+        for (const { params } of slices)
+          await clickhouse.command(`INSERT INTO ${table} ${stateInsert(table, { from: "events", and: inSlice + named })}`, {
+            params,
             isLong: true,
-            settings: { insert_deduplicate: 0, distributed_foreground_insert: 1 },
+            settings: sliceSettings,
           });
       }
       // A withdrawal may have been carried out while profiles were read. One that comes after this finds what is there, as always.

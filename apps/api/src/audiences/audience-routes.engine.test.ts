@@ -8,7 +8,9 @@ import {
   createAudienceStore,
   createClickHouse,
   createEventStore,
+  createPersonFlagStore,
   createReadQueries,
+  exportLeftOutReasons,
   migrate,
   reloadIdentities,
   type ClickHouse,
@@ -386,6 +388,7 @@ describe("an anonymous audience", () => {
 
 describe("an export", () => {
   const order = { format: "csv", recipient: "Mail Ltd", actor, reason: "spring mailing" };
+  const nobody = Object.fromEntries(exportLeftOutReasons.map((reason) => [reason, 0]));
   const exported = async (
     more: object,
   ): Promise<{ text: string; summary: v.InferOutput<typeof schemas.exportSummary> }> => {
@@ -417,18 +420,18 @@ describe("an export", () => {
       `"'=cmd|' /C calc'!A0","${hash("+bo@example.com")}"`,
     ]);
     expect(summary).toMatchObject({
-      members: 4,
+      members: 5,
       exported: 2,
-      leftOut: { consent: 1, no_identifier: 1 },
+      leftOut: { ...nobody, erased: 1, no_consent: 1, no_identifier: 1 },
       decidedAt: noon,
       purpose: "ads",
       version: 1,
     });
     const profile = await exported({ identifiers: ["email"] });
     expect(profile.summary).toMatchObject({
-      members: 4,
+      members: 5,
       exported: 3,
-      leftOut: { consent: 0, no_identifier: 1 },
+      leftOut: { ...nobody, erased: 1, no_identifier: 1 },
       purpose: "profile",
     });
     expect(profile.text.trim().split("\n").slice(1)).toEqual([
@@ -445,7 +448,70 @@ describe("an export", () => {
     await happened({ atom: 64, user_id: "an", time: textOf(nowMs), consent_mask: 3 });
     const after = await exported({ identifiers: ["person_id"] });
     expect(after.text.trim().split("\n").slice(1)).toEqual(["128", "192", "256"]);
-    expect(after.summary).toMatchObject({ leftOut: { consent: 1 }, decidedAt: nowMs });
+    expect(after.summary).toMatchObject({ leftOut: { ...nobody, erased: 1, no_consent: 1 }, decidedAt: nowMs });
+  });
+
+  it("leaves out for every reason of the send gate, each person once", async () => {
+    const choice = (ads: string, at: number): Partial<LoadedEventRow> => ({
+      type: "consent",
+      name: "consent",
+      time: textOf(at),
+      consent_mask: ads === "granted" ? 63 : 31,
+      "choice.purpose": ["measurement", "profile", "personalisation", "ads"],
+      "choice.state": ["granted", "granted", "granted", ads],
+    });
+    await happened(
+      { atom: 384, ...choice("granted", noon) },
+      { atom: 448, ...choice("granted", noon) },
+      { atom: 512, ...choice("denied", noon) },
+      { atom: 576, ...choice("granted", noon - 366 * 24 * hour) },
+    );
+    await enter("viewers", 384, 448, 512, 576, 9_999);
+    const flags = createPersonFlagStore({ clickhouse, blockedAt: () => [] });
+    const flag = { site: "shop", isSet: true, actor, reason: "by letter", at: new Date(noon) } as const;
+    await flags.decide({ ...flag, person: 384, flag: "restrict", purposes: [] });
+    await flags.decide({ ...flag, person: 448, flag: "object", purposes: ["ads"] });
+    const { text, summary } = await exported({ identifiers: ["user_id", "email"], purpose: "ads" });
+    expect(summary).toMatchObject({
+      members: 10,
+      exported: 2,
+      leftOut: {
+        erased: 1,
+        unknown: 1,
+        restricted: 1,
+        objected: 1,
+        denied: 1,
+        expired: 1,
+        no_consent: 1,
+        no_identifier: 1,
+      },
+    });
+    expect(text.trim().split("\n")).toHaveLength(3);
+    expect(v.parse(schemas.exportList, await json(ask("GET", "/viewers/exports"))).exports[0]!.leftOut).toEqual(
+      summary.leftOut,
+    );
+  });
+
+  it("has nothing of somebody who turned out to be part of a member after it was decided, and may not be sent", async () => {
+    const exports = createAudienceExportStore(clickhouse);
+    const of = { id: "under-way", site: "shop", audience: "viewers", version: 1, at: noon };
+    const asked = { ...of, ...order, format: "csv", purpose: "ads", identifiers: ["user_id"] } as const;
+    expect(await exports.begin(asked)).toMatchObject({ exported: 2 });
+    await belongs([192, 64]);
+    await happened({
+      atom: 192,
+      user_id: "cy",
+      type: "consent",
+      name: "consent",
+      "choice.purpose": ["ads"],
+      "choice.state": ["denied"],
+      consent_mask: 31,
+      time: textOf(noon + 1),
+    });
+    const bytes: Uint8Array[] = [];
+    for await (const part of exports.file(asked)) bytes.push(part);
+    await exports.end(asked);
+    expect(Buffer.concat(bytes).toString().trim().split("\n")).toEqual(['"user_id"', `"'=cmd|' /C calc'!A0"`]);
   });
 
   it("gives a spreadsheet nothing to carry out", async () => {
@@ -498,9 +564,9 @@ describe("an export", () => {
         reason: "spring mailing",
         format: "csv",
         identifiers: ["user_id", "email"],
-        members: 4,
+        members: 5,
         exported: 3,
-        leftOut: { consent: 0, no_identifier: 1 },
+        leftOut: { ...nobody, erased: 1, no_identifier: 1 },
       },
     ]);
     expect(await clickhouse.query("SELECT count() AS n FROM audience_export_person")).toEqual([{ n: 0 }]);

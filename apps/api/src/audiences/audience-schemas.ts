@@ -1,4 +1,10 @@
-import { audienceStates, exportFormats, exportIdentifiers } from "@polder/clickhouse";
+import {
+  audienceStates,
+  exportFormats,
+  exportIdentifiers,
+  exportLeftOutReasons,
+  type ExportLeftOutReason,
+} from "@polder/clickhouse";
 import { purposes } from "@polder/protocol";
 import * as v from "valibot";
 
@@ -209,13 +215,14 @@ export const exportOrder = v.strictObject({
   reason: v.pipe(stated, v.description("Why: kept with the export")),
 });
 
+type LeftOut = { [reason in ExportLeftOutReason]: typeof count };
 const exportCounts = {
   members: v.pipe(count, v.description("People in the audience")),
   exported: v.pipe(count, v.description("People in the file; a row more for each further value of an identifier")),
   leftOut: v.pipe(
-    v.record(text, count),
+    v.object(Object.fromEntries(exportLeftOutReasons.map((reason) => [reason, count])) as LeftOut),
     v.description(
-      "People who are not: `consent` (may not be used for the purpose), `no_identifier` (none of those asked for)",
+      "People who are not, by the first reason that holds: erased, unknown (nothing is stored of them), restricted, objected, denied (said no to the purpose), expired (said yes too long ago), no_consent (never said yes), no_identifier (has none of those asked for)",
     ),
   ),
 };

@@ -97,7 +97,8 @@ it("adds, changes and archives", async () => {
 });
 
 it("writes an export for this user's eyes, and says who was left out", async () => {
-  const summary = { members: 5, exported: 3, leftOut: { consent: 2, no_identifier: 0 } };
+  const nobody = { erased: 0, unknown: 0, restricted: 0, objected: 0, denied: 0, expired: 0, no_consent: 0 };
+  const summary = { members: 1_215, exported: 3, leftOut: { ...nobody, objected: 2, denied: 1_209, no_identifier: 1 } };
   answers.push({ body: '"user_id"\n"an"\n', headers: { "x-polder-export": JSON.stringify(summary) } });
   const { code, out } = await run(
     "export",
@@ -112,7 +113,9 @@ it("writes an export for this user's eyes, and says who was left out", async () 
     "spring",
   );
   expect(code).toBe(0);
-  expect(out).toBe(`3 of 5 people are in ${join(cwd, "v.csv")}.\nLeft out: 2 may not be used for it.\n`);
+  expect(out).toBe(
+    `3 of 1,215 people are in ${join(cwd, "v.csv")}.\nLeft out: 2 objected, 1,209 said no, 1 with none of these identifiers.\n`,
+  );
   expect(await readFile(join(cwd, "v.csv"), "utf8")).toBe('"user_id"\n"an"\n');
   expect((await stat(join(cwd, "v.csv"))).mode & 0o777).toBe(0o600);
   expect(asked[0]!.body).toEqual({

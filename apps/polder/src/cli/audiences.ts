@@ -162,8 +162,14 @@ export const audiencesCommand: Command = {
 };
 
 const whyLeftOut: { readonly [why: string]: string } = {
-  consent: "may not be used for it",
-  no_identifier: "have none of these identifiers",
+  erased: "erased meanwhile",
+  unknown: "of whom nothing is stored",
+  restricted: "restricted",
+  objected: "objected",
+  denied: "said no",
+  expired: "said yes too long ago",
+  no_consent: "never said yes",
+  no_identifier: "with none of these identifiers",
 };
 
 const longest = (audiences: readonly { id: string }[]): number => Math.max(...audiences.map(({ id }) => id.length));

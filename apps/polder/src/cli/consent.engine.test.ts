@@ -476,7 +476,7 @@ describe("polder consent texts", () => {
 });
 
 it.each([
-  [[], "Say verify, proof or texts."],
+  [[], "Say verify, proof, show or texts."],
   [["verify", "x"], "There is no place for “x”."],
   [["verify", "--head", "5:ab"], "--head is of one chain: say --site too."],
   [["verify", "--site", "shop", "--head", "5:ab"], "--head is a number and a hash"],

@@ -75,7 +75,7 @@ export async function startProduct(startsAt: number): Promise<Product> {
       registry: new Registry(),
       now,
     });
-  const erasures = createErasureStore({ clickhouse });
+  const erasures = createErasureStore({ clickhouse, rules: () => rules });
   const newEraser = (): Eraser => createEraser({ store: erasures, now, everyMs: 0, graceMs: 0 });
   const newAudiences = () => createAudiences({ clickhouse, sites: () => sites, now, logger: silent, everyMs: 0 });
   let sites: { id: string; timezone: string }[] = [];

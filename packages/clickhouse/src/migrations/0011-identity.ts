@@ -69,6 +69,9 @@ const atomIndexes = ["anonymous_id", "user_id"].map(
   (column) => `ADD INDEX IF NOT EXISTS by_${column} ${column} TYPE bloom_filter(0.01) GRANULARITY 4`,
 );
 
+// Not the ids themselves: there may be millions of them, and they are held in memory.
+const pair = "cityHash64(site, anonymous_id, user_id)";
+
 export const identity: Migration = {
   number: 11,
   name: "identity",
@@ -125,19 +128,20 @@ COMMENT 'People of too many identities: each of these stands alone';
 
 ${retentionView(retainedUntil11)}
 `,
-  // Log-ins from before are brought to the new shape where they stand; what they never told of is read from the events. Both can be done twice.
+  // Log-ins from before: as those whose events are gone stay. All others, and what was never told of, are read from the events.
   fill: `
-ALTER TABLE {local identity_edge} {on_cluster} UPDATE other = user_id, rule = 'login',
-  atom = transform(cityHash64(site, anonymous_id, user_id),
-    (SELECT groupArray(id) FROM (SELECT cityHash64(site, anonymous_id, user_id) AS id, min(a.atom) AS first FROM {db}.atom AS a WHERE user_id != '' AND anonymous_id != '' GROUP BY id ORDER BY id)),
-    (SELECT groupArray(first) FROM (SELECT cityHash64(site, anonymous_id, user_id) AS id, min(a.atom) AS first FROM {db}.atom AS a WHERE user_id != '' AND anonymous_id != '' GROUP BY id ORDER BY id)),
-    toUInt32(0))
-WHERE kind = 'login' AND other = '' SETTINGS mutations_sync = 2, allow_nondeterministic_mutations = 1;
-ALTER TABLE {local identity_edge} {on_cluster} DELETE WHERE kind NOT IN ('login') SETTINGS mutations_sync = 2;
-INSERT INTO {db}.identity_edge (site, anonymous_id, user_id, kind, other, rule, atom, message_id, time, received_at, _partition, _offset)
-SELECT * FROM (${edgeSelect({ from: "{db}.events", and: "" })}) WHERE kind != 'login' OR (site, anonymous_id, user_id) NOT IN (SELECT site, anonymous_id, user_id FROM {db}.identity_edge WHERE kind = 'login')
-SETTINGS insert_deduplicate = 0, distributed_foreground_insert = 1;
+ALTER TABLE {local identity_edge} {on_cluster} UPDATE other = user_id, rule = 'login' WHERE kind = 'login' AND other = '' SETTINGS mutations_sync = 2;
+`,
+  refill: {
+    table: "identity_edge",
+    isMade: "atom != 0",
+    week: "toMonday(received_at)",
+    insert: (source) =>
+      `(site, anonymous_id, user_id, kind, other, rule, atom, message_id, time, received_at, _partition, _offset) ${edgeSelect(source)}`,
+    after: `
+ALTER TABLE {local identity_edge} {on_cluster} DELETE WHERE atom = 0 AND kind = 'login' AND ${pair} IN (SELECT ${pair} FROM {db}.identity_edge WHERE atom != 0 AND kind = 'login') SETTINGS mutations_sync = 2, allow_nondeterministic_mutations = 1;
 ALTER TABLE {local identity_edge} {on_cluster} MATERIALIZE INDEX by_anonymous_id, MATERIALIZE INDEX by_user_id, MATERIALIZE INDEX by_other SETTINGS mutations_sync = 2;
 ALTER TABLE {local atom} {on_cluster} MATERIALIZE INDEX by_anonymous_id, MATERIALIZE INDEX by_user_id SETTINGS mutations_sync = 2;
 `,
+  },
 };

@@ -111,9 +111,10 @@ COMMENT 'Who may not be used, or not for what, by their own wish: append-only, t
 
 ${retentionView([...retainedUntil11, { table: "consent_state", week: "week", isKnown: "is_known" }])}
 `,
-  fill: `
-INSERT INTO {db}.consent_state (${columns})
-${consentStateSelect(weekAndClass, { from: "{db}.events", and: "" })}
-SETTINGS insert_deduplicate = 0, distributed_foreground_insert = 1;
-`,
+  refill: {
+    table: "consent_state",
+    isMade: "1",
+    week: "week",
+    insert: (source) => `(${columns}) ${consentStateSelect(weekAndClass, source)}`,
+  },
 };

@@ -154,7 +154,7 @@ COMMENT 'What was exported, when, by whom and for what, without whom it was abou
 CREATE TABLE IF NOT EXISTS {db}.audience_export_person {on_cluster} (
   export_id String COMMENT 'Id of the export',
   person UInt32 COMMENT 'Number of the person',
-  verdict LowCardinality(String) COMMENT 'permitted or consent (may not be used for the purpose); and exported for those of the permitted with an identifier',
+  verdict LowCardinality(String) COMMENT 'What the send gate said: permitted, or why not; and exported for those of the permitted with an identifier',
   mask UInt8 COMMENT 'What the person may be used for, as in consent_mask',
   at DateTime('UTC') DEFAULT now() COMMENT 'When it was decided: the row goes after an hour at most'
 )

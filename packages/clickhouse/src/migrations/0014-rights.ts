@@ -462,12 +462,15 @@ FROM (
 GROUP BY site, hour
 COMMENT 'loss_ledger without the gaps, for which all events of the last days are read: what alerts ask';
 `,
-  // Visits from before are made anew from their events. Begun again after a crash it first removes what it made of rows that are still there.
-  fill: `
-ALTER TABLE {local session_state} {on_cluster} DELETE WHERE of_atom != 0 AND (${visitKey}, week) IN (SELECT ${visitKey}, week FROM {db}.session_state WHERE of_atom = 0) SETTINGS mutations_sync = 2, allow_nondeterministic_mutations = 1;
-INSERT INTO {db}.session_state (site, start_date, session_id, day, started_at, ended_at, events, page_views, clicks, orders, atom, entry_page, exit_page, touch, device, country, week, is_known, of_atom)
-${viewSelects.session_state(visitKeys, { from: "{db}.events", and: ` AND (site, toDate(session_start), session_id, toMonday(events.received_at)) IN (SELECT ${visitKey}, week FROM {db}.session_state WHERE of_atom = 0)` })}
-SETTINGS insert_deduplicate = 0, distributed_foreground_insert = 1;
+  // Visits from before are made anew from their events.
+  refill: {
+    table: "session_state",
+    isMade: "of_atom != 0",
+    week: "week",
+    insert: (source) =>
+      `(site, start_date, session_id, day, started_at, ended_at, events, page_views, clicks, orders, atom, entry_page, exit_page, touch, device, country, week, is_known, of_atom) ${viewSelects.session_state(visitKeys, source)}`,
+    after: `
 ALTER TABLE {local session_state} {on_cluster} DELETE WHERE of_atom = 0 SETTINGS mutations_sync = 2;
 `,
+  },
 };

@@ -80,7 +80,7 @@ FROM ${source.from} AS events
 WHERE events.atom != 0 AND bot = ''${source.and}`;
 
 /** As it stands here it never changes; what holds now is in `retained-tables.ts`. */
-const retainedUntil15: readonly KeptTable[] = [
+export const retainedUntil15: readonly KeptTable[] = [
   ...retainedUntil11,
   { table: "consent_state", week: "week", isKnown: "is_known" },
   { table: "audience_log", week: "toMonday(at)", isKnown: "1" },
@@ -118,12 +118,9 @@ COMMENT 'The table identity by person: it holds where person(atom) = person';
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS {db}.person_atom_mv {on_cluster} TO {db}.person_atom AS
 SELECT person, atom FROM {db}.identity WHERE person != 0 AND person != atom;
-INSERT INTO {db}.person_atom SELECT person, atom FROM {db}.identity WHERE person != 0 AND person != atom;
 
 ALTER TABLE {local atom} {on_cluster} ADD INDEX IF NOT EXISTS by_atom atom TYPE bloom_filter(0.01) GRANULARITY 4;
-ALTER TABLE {local atom} {on_cluster} MATERIALIZE INDEX by_atom;
 ALTER TABLE {local identity_edge} {on_cluster} ADD INDEX IF NOT EXISTS by_atom atom TYPE bloom_filter(0.01) GRANULARITY 1;
-ALTER TABLE {local identity_edge} {on_cluster} MATERIALIZE INDEX by_atom;
 
 CREATE TABLE IF NOT EXISTS {db}.computed_trait {on_cluster} (
   site LowCardinality(String) COMMENT 'Id of the site',
@@ -141,11 +138,19 @@ COMMENT 'Definitions of computed traits, every version of them: append-only. Val
 
 ${retentionView(retainedUntil15)}
 `,
-  // Of an identity whose profile was withdrawn the events go on counting, and its profile stays away.
   fill: `
-TRUNCATE TABLE {local atom_event} {on_cluster} SYNC;
-INSERT INTO {db}.atom_event (${atomEventColumns})
-${atomEventSelect({ from: "{db}.events", and: " AND events.atom IN (SELECT atom FROM {db}.atom WHERE anonymous_id != '' OR user_id != '')" })}
-SETTINGS insert_deduplicate = 0, distributed_foreground_insert = 1, min_insert_block_size_bytes = 67108864;
+INSERT INTO {db}.person_atom SELECT person, atom FROM {db}.identity WHERE person != 0 AND person != atom;
 `,
+  refill: {
+    table: "atom_event",
+    isMade: "1",
+    week: "week",
+    // Of an identity whose profile was withdrawn the events go on counting, and its profile stays away.
+    insert: ({ from, and }) =>
+      `(${atomEventColumns}) ${atomEventSelect({ from, and: `${and} AND events.atom NOT IN (SELECT atom FROM {db}.atom WHERE anonymous_id = '' AND user_id = '')` })}`,
+    after: `
+ALTER TABLE {local atom} {on_cluster} MATERIALIZE INDEX by_atom SETTINGS mutations_sync = 2;
+ALTER TABLE {local identity_edge} {on_cluster} MATERIALIZE INDEX by_atom SETTINGS mutations_sync = 2;
+`,
+  },
 };

@@ -1,3 +1,5 @@
+import { retentionView } from "./0009-retention.ts";
+import { retainedUntil15 } from "./0015-profiles.ts";
 import type { Migration } from "./render-migrations.ts";
 
 /** Only a server key without a browser is a server: nobody else can say what was imported. */
@@ -103,5 +105,7 @@ LEFT JOIN (
   SELECT site, import_id, count() AS stored FROM {db}.import_row GROUP BY site, import_id
 ) AS r ON r.site = m.site AND r.import_id = m.import_id
 COMMENT 'One row an import: who imported what, when, on which basis, and how much of it is stored';
+
+${retentionView([...retainedUntil15, { table: "import_row", week: "toMonday(received_at)", isKnown: "is_known" }])}
 `,
 };

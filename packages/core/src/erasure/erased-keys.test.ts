@@ -8,6 +8,8 @@ const identity = (over: Partial<ErasedIdentity>): ErasedIdentity => ({
   userId: "",
   isOnlyUserOfDevice: true,
   isOwnUserId: true,
+  isNobody: over.userId === undefined,
+  isNobodysDevice: over.anonymousId === undefined,
   ...over,
 });
 const isRefused = (erased: readonly ErasedIdentity[], anonymousId: string, userId: string, site = "shop"): boolean => {
@@ -37,6 +39,50 @@ it("takes an id that many send for nobody's: only the one device with it is know
   const guest = [identity({ anonymousId: "phone", userId: "guest", isOwnUserId: false })];
   expect(isRefused(guest, "phone", "guest")).toBe(true);
   expect(isRefused(guest, "tablet", "guest")).toBe(false);
+});
+
+it("takes an event with a user id that stands for nobody for one of its device alone", () => {
+  for (const nobody of ["null", " Undefined ", "0000-00", "test@shop.example"]) {
+    const device = [identity({ anonymousId: "phone" })];
+    expect(isRefused(device, "phone", nobody)).toBe(true);
+    expect(isRefused(device, "tablet", nobody)).toBe(false);
+    const said = [identity({ anonymousId: "phone", userId: nobody, isOwnUserId: false, isNobody: true })];
+    expect(isRefused(said, "phone", "")).toBe(true);
+    expect(isRefused(said, "phone", "undefined")).toBe(true);
+    expect(isRefused(said, "phone", "bo")).toBe(false);
+    expect(isRefused(said, "", nobody)).toBe(false);
+    const shared = [identity({ anonymousId: "phone", userId: "an", isOnlyUserOfDevice: false })];
+    expect(isRefused(shared, "phone", nobody)).toBe(false);
+  }
+});
+
+it("knows of a site's own value for nobody where it was said before the erasure", () => {
+  const said = [identity({ anonymousId: "till", userId: "counter", isOwnUserId: false, isNobody: true })];
+  expect(isRefused(said, "till", "")).toBe(true);
+  expect(isRefused(said, "till", "counter")).toBe(true);
+});
+
+it("takes an identity of which neither id stands for somebody for itself alone", () => {
+  const nobody = { isOnlyUserOfDevice: false, isOwnUserId: false, isNobodysDevice: true };
+  const alone = [
+    identity({ anonymousId: "null", ...nobody }),
+    identity({ anonymousId: "guest", userId: "none", isNobody: true, ...nobody }),
+    identity({ userId: "guest", isNobody: true, ...nobody }),
+  ];
+  for (const [device, user] of [
+    ["null", ""],
+    ["guest", "none"],
+    ["", "guest"],
+  ] as const)
+    expect(isRefused(alone, device, user)).toBe(true);
+  for (const [device, user] of [
+    ["null", "none"],
+    ["guest", ""],
+    ["guest", "null"],
+    ["", "none"],
+    ["phone", "guest"],
+  ] as const)
+    expect(isRefused(alone, device, user)).toBe(false);
 });
 
 it("makes another hash of the same text as a device, as a user and under another key", () => {

@@ -1,3 +1,4 @@
+import { createBlockedCheck } from "../people/identity-rules.ts";
 import { createMessageHash } from "../row/message-hash.ts";
 
 /**
@@ -36,25 +37,37 @@ export interface ErasedIdentity {
   isOnlyUserOfDevice: boolean;
   /** Whether every identity with this user id is theirs: not so where `guest` was sent as an id for many. */
   isOwnUserId: boolean;
+  /** Whether the user id is empty or stands for nobody by the rules of the site: it is then an identity of the device. */
+  isNobody: boolean;
+  /** Whether the device is empty or stands for nobody. */
+  isNobodysDevice: boolean;
 }
+
+const { isBlockedId } = createBlockedCheck({ blocked: [] });
 
 /** What has to be remembered of them, each once: under which ids something of theirs may come again. */
 export function keysToErase(identities: readonly ErasedIdentity[], keys: ErasedKeys): bigint[] {
   const found = new Set<bigint>();
-  for (const { site, anonymousId, userId, isOnlyUserOfDevice, isOwnUserId } of identities) {
-    if (anonymousId !== "" && (isOnlyUserOfDevice || userId === "")) found.add(keys.device(site, anonymousId));
-    if (userId !== "" && isOwnUserId) found.add(keys.user(site, userId));
-    if (anonymousId !== "" && userId !== "") found.add(keys.pair(site, anonymousId, userId));
+  for (const { site, anonymousId, userId, isOnlyUserOfDevice, isOwnUserId, isNobody, isNobodysDevice } of identities) {
+    if (anonymousId === "" && userId === "") continue;
+    const isOfDevice = !isNobodysDevice && (isOnlyUserOfDevice || isNobody);
+    const isOfUser = !isNobody && isOwnUserId;
+    if (isOfDevice) found.add(keys.device(site, anonymousId));
+    if (isOfUser) found.add(keys.user(site, userId));
+    // Of one id alone its key says the same.
+    if (!(userId === "" && isOfDevice) && !(anonymousId === "" && isOfUser))
+      found.add(keys.pair(site, anonymousId, userId));
   }
   return [...found];
 }
 
 /**
  * The keys of which one says that something with these ids is of the person with that key: a device says it only where no user is named, since
- * somebody else may log in on it.
+ * somebody else may log in on it. What stands for nobody at one site alone is not known here.
  */
 export function keysOf(site: string, anonymousId: string, userId: string, keys: ErasedKeys): bigint[] {
-  if (userId === "") return anonymousId === "" ? [] : [keys.device(site, anonymousId)];
-  const user = keys.user(site, userId);
-  return anonymousId === "" ? [user] : [user, keys.pair(site, anonymousId, userId)];
+  if (anonymousId === "" && userId === "") return [];
+  const pair = keys.pair(site, anonymousId, userId);
+  if (!isBlockedId(userId)) return [keys.user(site, userId), pair];
+  return anonymousId === "" ? [pair] : [keys.device(site, anonymousId), pair];
 }
