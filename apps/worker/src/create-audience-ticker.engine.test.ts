@@ -7,6 +7,7 @@ import {
   createAudienceTickStore,
   createClickHouse,
   createEventStore,
+  createPersonFlagStore,
   migrate,
   reloadIdentities,
   personConsent,
@@ -233,6 +234,40 @@ describe("the reason", () => {
     await happened({ atom: 64, consent_mask: 31 });
     await tick(ticker);
     expect(await log()).toEqual(["enter 64 enter", "exit 64 consent"]);
+  });
+
+  it("is consent for who asks for a restriction or objects, though no condition speaks of it, until they take it back", async () => {
+    await define({ audience: "viewers" });
+    await define({ audience: "advertised", purpose: "ads" });
+    await define({ audience: "resting" });
+    await happened({ atom: 64 }, { atom: 128 });
+    const ticker = newTicker(undefined, personConsent);
+    await tick(ticker);
+    await define({ audience: "resting", revision: 2, state: "paused" });
+    const flags = createPersonFlagStore({ clickhouse, blockedAt: () => [] });
+    const decide = async (flag: "restrict" | "object", isSet: boolean): Promise<void> => {
+      const purposes = flag === "object" ? (["ads"] as const) : [];
+      const decision = { site: "shop", person: 64, flag, purposes, isSet, actor: "desk", reason: "by letter" };
+      expect(await flags.decide({ ...decision, at: new Date(nowMs) })).toBeDefined();
+      await tick(ticker);
+    };
+    const of64 = async (audience: string): Promise<string[]> =>
+      (await log(audience)).filter((row) => row.includes("64"));
+
+    await decide("object", true);
+    expect(await members("advertised")).toEqual([128]);
+    expect(await members("viewers")).toEqual([64, 128]);
+    await decide("restrict", true);
+    for (const audience of ["viewers", "advertised", "resting"])
+      expect(await members(audience), audience).toEqual([128]);
+    await decide("restrict", false);
+    expect(await members("viewers")).toEqual([64, 128]);
+    expect(await members("advertised")).toEqual([128]);
+    await decide("object", false);
+    expect(await of64("viewers")).toEqual(["enter 64 enter", "exit 64 consent", "enter 64 enter"]);
+    expect(await of64("advertised")).toEqual(["enter 64 enter", "exit 64 consent", "enter 64 enter"]);
+    // A paused audience lets nobody in again.
+    expect(await of64("resting")).toEqual(["enter 64 enter", "exit 64 consent"]);
   });
 
   it("is definition when another version lets people in and out, and after it enter and exit again", async () => {

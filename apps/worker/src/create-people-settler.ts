@@ -1,21 +1,25 @@
 import {
   createNodeReader,
+  createPeopleSorter,
   decidedNodes,
   defaultIdentityRules,
   fetchNeighbourhood,
   identityRulesHash,
   keysOfEdge,
   resolvePeople,
+  type IdentityAtom,
   type IdentityDecision,
+  type IdentityEdge,
   type IdentityEnds,
   type IdentityPosition,
   type IdentityRules,
   type IdentityStore,
   type IdentityView,
   type Logger,
-  type NodeReader,
+  type Resolution,
   type SiteAtom,
   type SiteEdge,
+  type SortedPeople,
 } from "@polder/core";
 
 export interface PeopleSettlerOptions {
@@ -43,8 +47,18 @@ export interface PeopleSettler {
 }
 
 const defaultChunk = 20_000;
-/** Nodes that are remembered at most, so that a look at everything needs no memory for everything. */
-const maxDone = 200_000;
+const rowsAtOnce = 50_000;
+
+interface PersonRow {
+  site: string;
+  atom: number;
+  person: number;
+}
+interface Part {
+  atoms: IdentityAtom[];
+  edges: IdentityEdge[];
+}
+type TooLarge = Resolution["quarantined"][number];
 
 /**
  * Brings `identity` to what {@link resolvePeople} says of everything that is stored, by looking only at what is new and at the people around it. The
@@ -106,7 +120,7 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
       const version = Math.max(now().getTime(), (before?.version ?? 0) + 1);
       const run = createRun({ rules, version, upTo: ends });
       try {
-        if (isAnew || sitesAnew.size > 0) await settleAnew(run, isAnew ? undefined : sitesAnew);
+        if (isAnew || sitesAnew.size > 0) await settleAnew(run, isAnew ? await store.sites() : sitesAnew);
         if (!isAnew) await settleFresh(run, before, fresh);
         changed = run.changed + (await store.hideErased(version));
       } catch (error) {
@@ -146,14 +160,11 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
     upTo: IdentityEnds;
     changed: number;
     sites: Set<string>;
-    /** By site, nodes that this run is through with. Some of them: it only saves looking at them again. */
-    done: Map<string, Set<string>>;
   }
   const createRun = (run: Pick<Run, "rules" | "version" | "upTo">): Run => ({
     ...run,
     changed: 0,
     sites: new Set(),
-    done: new Map(),
   });
   const rulesOf = ({ rules }: Run, site: string): IdentityRules => rules.get(site) ?? defaultIdentityRules;
 
@@ -181,54 +192,93 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
     if (isResumed) await settleOverridden(run, view, before.version);
   }
 
-  async function settleAnew(run: Run, sites: ReadonlySet<string> | undefined): Promise<void> {
-    const view: IdentityView = { upTo: run.upTo, before: undefined };
-    const isWanted = ({ site }: { site: string }): boolean => sites === undefined || sites.has(site);
-    const range = { since: undefined, upTo: run.upTo, limit: chunk };
-    const edges = createPages((after) => store.freshEdges({ ...range, after }), placeOf, beforeAll, chunk);
-    const seeds = createSeeds();
-    addDecided(seeds, decisions.filter(isWanted));
-    while (!edges.isOver() || seeds.isNotEmpty()) {
-      addEdges(seeds, run, (await edges.next()).filter(isWanted));
-      await settle(run, seeds, view);
-      seeds.clear();
+  /** Reads everything of each of these sites twice at most, and hands the resolver only of whom there is a question. */
+  async function settleAnew(run: Run, sites: Iterable<string>): Promise<void> {
+    for (const site of sites) {
+      run.sites.add(site);
+      const rules = rulesOf(run, site);
+      const ofDecisions = decisionsOf.get(site) ?? [];
+      const sorter = createPeopleSorter({ rules, decisions: ofDecisions });
+      for await (const edges of store.allEdges(site, run.upTo)) for (const edge of edges) sorter.addEdge(edge);
+      for await (const atoms of store.allAtoms(site, run.upTo)) for (const atom of atoms) sorter.addAtom(atom);
+      const sorted = sorter.sort();
+      const stored = new Map<number, number>();
+      for await (const rows of store.allPersons(site)) for (const { atom, person } of rows) stored.set(atom, person);
+
+      let rows: PersonRow[] = [];
+      const write = async (isLast: boolean): Promise<void> => {
+        if (rows.length === 0 || (rows.length < rowsAtOnce && !isLast)) return;
+        await store.writePersons(rows, run.version);
+        run.changed += rows.length;
+        rows = [];
+      };
+      const settled = new Set(quarantineOf(site).keys());
+      const stillTooLarge = new Map<number, number>();
+      for (const [atom, person] of sorted.certain()) {
+        const was = stored.get(atom) ?? atom;
+        // Erased: nobody's, whatever its ids say.
+        if (was === person || was === 0) continue;
+        rows.push({ site, atom, person });
+        await write(false);
+      }
+      for await (const { atoms, edges } of readRest(run, site, sorted)) {
+        const found = resolvePeople({ atoms, edges, decisions: ofDecisions, rules });
+        for (const [atom, person] of found.persons) {
+          const was = stored.get(atom) ?? atom;
+          if (was !== person && was !== 0) rows.push({ site, atom, person });
+        }
+        await write(false);
+        for (const { atom, atoms: size } of found.quarantined) stillTooLarge.set(atom, size);
+      }
+      await write(true);
+      const found = [...stillTooLarge].map(([atom, atoms]) => ({ atom, atoms }));
+      await writeQuarantined(run, site, { isSettled: (atom) => settled.has(atom), quarantined: found });
     }
-    const blocked = [...new Set([...run.rules.values()].flatMap((rules) => rules.blocked))];
-    const repeated = createPages(
-      (after) => store.repeatedAtoms({ after, limit: chunk, blocked }),
+  }
+
+  /** What is not certain, in parts that have nothing to do with each other. */
+  async function* readRest(run: Run, site: string, sorted: SortedPeople): AsyncIterable<Part> {
+    if (!sorted.hasRest) return;
+    const parts = new Map<number, Part>();
+    const partOf = (rest: number): Part => {
+      const part = parts.get(rest) ?? { atoms: [], edges: [] };
+      parts.set(rest, part);
+      return part;
+    };
+    const add = <Row>(
+      some: readonly Row[],
+      restOf: (row: Row) => number | undefined,
+      to: (part: Part) => Row[],
+    ): void => {
+      for (const row of some) {
+        const rest = restOf(row);
+        if (rest !== undefined) to(partOf(rest)).push(row);
+      }
+    };
+    for await (const some of store.allAtoms(site, run.upTo)) add(some, sorted.restOfAtom, ({ atoms }) => atoms);
+    for await (const some of store.allEdges(site, run.upTo)) add(some, sorted.restOfEdge, ({ edges }) => edges);
+    let together: Part = { atoms: [], edges: [] };
+    for (const [rest, { atoms, edges }] of parts) {
+      parts.delete(rest);
+      for (const atom of atoms) together.atoms.push(atom);
+      for (const edge of edges) together.edges.push(edge);
+      if (together.atoms.length + together.edges.length < chunk) continue;
+      yield together;
+      together = { atoms: [], edges: [] };
+    }
+    if (together.atoms.length > 0) yield together;
+  }
+
+  async function settleOverridden(run: Run, view: IdentityView, sinceVersion: number): Promise<void> {
+    const pages = createPages(
+      (after) => store.overriddenAtoms({ after, limit: chunk, sinceVersion, beforeVersion: run.version }),
       ({ atom }) => atom,
       0,
       chunk,
     );
-    await settleAtoms(run, repeated, view, isWanted);
-    await settleOverridden(run, view, 0, isWanted);
-  }
-
-  const settleOverridden = (
-    run: Run,
-    view: IdentityView,
-    sinceVersion: number,
-    isWanted: (atom: SiteAtom) => boolean = () => true,
-  ): Promise<void> => {
-    const fetch = (after: number): Promise<SiteAtom[]> =>
-      store.overriddenAtoms({ after, limit: chunk, sinceVersion, beforeVersion: run.version });
-    return settleAtoms(
-      run,
-      createPages(fetch, ({ atom }) => atom, 0, chunk),
-      view,
-      isWanted,
-    );
-  };
-
-  async function settleAtoms(
-    run: Run,
-    pages: Pages<SiteAtom>,
-    view: IdentityView,
-    isWanted: (atom: SiteAtom) => boolean,
-  ): Promise<void> {
     while (!pages.isOver()) {
       const seeds = createSeeds();
-      addAtoms(seeds, run, (await pages.next()).filter(isWanted));
+      addAtoms(seeds, run, await pages.next());
       await settle(run, seeds, view);
     }
   }
@@ -278,15 +328,13 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
       run.sites.add(site);
       const rules = rulesOf(run, site);
       const ofDecisions = decisionsOf.get(site) ?? [];
-      const done = doneOf(run, site);
-      if (view.before === undefined) leaveOut(ofSite, done, createNodeReader(rules));
       if (ofSite.nodes.size + ofSite.atoms.length === 0) continue;
       const around = await fetchNeighbourhood(ofSite, { store, site, rules, decisions: ofDecisions, view });
       const atoms = new Map(around.atoms.map((atom) => [atom.atom, atom]));
       for (const { site: _, ...atom } of ofSite.atoms) atoms.set(atom.atom, atom);
       const found = resolvePeople({ atoms: [...atoms.values()], edges: around.edges, decisions: ofDecisions, rules });
       const stored = await store.personsOf([...found.persons.keys()]);
-      const rows: { site: string; atom: number; person: number }[] = [];
+      const rows: PersonRow[] = [];
       for (const [atom, person] of found.persons) {
         const was = stored.get(atom) ?? atom;
         // Erased: nobody's, whatever its ids say.
@@ -294,21 +342,21 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
       }
       await store.writePersons(rows, run.version);
       run.changed += rows.length;
-      await writeQuarantined(run, site, found);
-      if (view.before === undefined) for (const node of around.nodes) done.add(node);
+      const { persons, quarantined: tooLarge } = found;
+      await writeQuarantined(run, site, { isSettled: (atom) => persons.has(atom), quarantined: tooLarge });
     }
   }
 
   async function writeQuarantined(
     { version }: Run,
     site: string,
-    { persons, quarantined: found }: ReturnType<typeof resolvePeople>,
+    { isSettled, quarantined: found }: { isSettled: (atom: number) => boolean; quarantined: readonly TooLarge[] },
   ): Promise<void> {
     const known = quarantineOf(site);
     const now_ = new Map(found.map(({ atom, atoms }) => [atom, atoms]));
     const fresh = found.filter(({ atom }) => !known.has(atom));
     const changed = found.filter(({ atom, atoms }) => known.get(atom) !== atoms);
-    const released = [...known].filter(([atom]) => persons.has(atom) && !now_.has(atom));
+    const released = [...known].filter(([atom]) => isSettled(atom) && !now_.has(atom));
     if (changed.length + released.length === 0) return;
     await store.writeQuarantined(
       [
@@ -419,21 +467,6 @@ function createPages<Row, Place>(
 
 const beforeAll = { partition: -1, offset: -1 };
 const placeOf = ({ partition, offset }: SiteEdge): { partition: number; offset: number } => ({ partition, offset });
-
-function doneOf({ done }: { done: Map<string, Set<string>> }, site: string): Set<string> {
-  const nodes = done.get(site) ?? new Set<string>();
-  if (nodes.size > maxDone) nodes.clear();
-  done.set(site, nodes);
-  return nodes;
-}
-
-/** Of a look at everything: what an earlier page came by. Whoever states a contact is looked at anyway. */
-function leaveOut({ atoms, nodes, contacts }: SiteSeeds, done: ReadonlySet<string>, reader: NodeReader): void {
-  contacts.clear();
-  for (const node of nodes) if (done.has(node)) nodes.delete(node);
-  const left = atoms.filter(({ anonymousId, userId }) => !done.has(reader.ofAtom(anonymousId, userId) ?? ""));
-  atoms.splice(0, atoms.length, ...left);
-}
 
 const hashOf = (rules: ReadonlyMap<string, IdentityRules>, site: string): string =>
   identityRulesHash(rules.get(site) ?? defaultIdentityRules);

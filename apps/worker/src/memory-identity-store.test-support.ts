@@ -101,25 +101,24 @@ export function createMemoryIdentityStore(memory: MemoryIdentity): IdentityStore
       const found = memory.atoms.filter((one) => isWanted(one) && isThere(one));
       return handOut(found.toSorted((a, b) => a.atom - b.atom).slice(0, limit));
     },
-    async repeatedAtoms({ after, limit, blocked }) {
-      const byNode = new Map<string, SiteAtom[]>();
-      for (const one of memory.atoms.filter(isThere)) {
-        const { site, atom, anonymousId, userId } = one;
-        const isOdd = blocked.includes(userId);
-        const isDevice = userId === "" || isBlockedId(userId);
-        const key = JSON.stringify([site, isDevice, isDevice ? anonymousId : userId, isOdd ? atom : 0]);
-        byNode.set(key, [...(byNode.get(key) ?? []), one]);
+    sites: async () => [...new Set(memory.atoms.map(({ site }) => site))],
+    async *allAtoms(site, upTo) {
+      for (const one of memory.atoms)
+        if (one.site === site && atomIsWithin(upTo, one) && isThere(one)) yield handOut([one]);
+    },
+    async *allEdges(site, upTo) {
+      const rows = new Map<string, IdentityEdge>();
+      for (const one of memory.edges) {
+        if (one.site !== site || !edgeIsWithin(upTo, one) || !isThere(one)) continue;
+        const { kind, anonymousId, userId, other, rule, time } = one;
+        const key = JSON.stringify([kind, anonymousId, userId, other, rule]);
+        const first = Math.min(time, rows.get(key)?.time ?? Infinity);
+        rows.set(key, { kind, anonymousId, userId, other, rule, time: first });
       }
-      const repeated = [...byNode.values()].filter(
-        (some) => some.length > 1 || some.some(({ userId }) => blocked.includes(userId)),
-      );
-      const last = repeated.map((some) => some.reduce((a, b) => (a.atom > b.atom ? a : b)));
-      return handOut(
-        last
-          .filter(({ atom }) => atom > after)
-          .toSorted((a, b) => a.atom - b.atom)
-          .slice(0, limit),
-      );
+      yield handOut([...rows.values()]);
+    },
+    async *allPersons(site) {
+      for (const [atom, row] of memory.identity) if (row.site === site) yield [{ atom, person: row.person }];
     },
     async atomsOf(site, { users, devices, blocked, limit }, { upTo, before }) {
       const isNoUser = (id: string): boolean =>

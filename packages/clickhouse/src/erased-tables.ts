@@ -232,6 +232,7 @@ export const untouchedTables: { readonly [table: string]: string } = {
   log_position: "numbers alone: how far the log is loaded",
   log_source: "no visitors",
   migration: "no visitors",
+  migration_week: "no visitors",
   person_atom: "who belonged to whom, by numbers that lead nowhere any more",
   replayed: "which records were read again: no ids of visitors",
   retention_policy: "what was configured, no visitors",

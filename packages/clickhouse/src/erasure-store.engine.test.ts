@@ -449,17 +449,17 @@ describe("an erasure", () => {
         anonymous_id,
         user_id,
       });
-    await load([say(0, "fay-phone", ""), say(1, "gus-phone", ""), say(2, "fay-phone", "hugo")]);
+    await load([say(0, "ned-phone", ""), say(1, "gus-phone", ""), say(2, "ned-phone", "hugo")]);
     const store = createErasureStore({ clickhouse, rules: () => new Map([["shop", { blocked: ["Counter"] }]]) });
     await store.request({ ...order, people: [number(0)] });
     await finish(store);
     // As a loader stores what it has not heard of.
     await load([
-      say(3, "fay-phone", " NULL"),
-      say(4, "fay-phone", "counter\t"),
+      say(3, "ned-phone", " NULL"),
+      say(4, "ned-phone", "counter\t"),
       say(5, "gus-phone", "null"),
       say(6, "gus-phone", "counter"),
-      say(7, "fay-phone", "somebody"),
+      say(7, "ned-phone", "somebody"),
       say(8, "null", "counter"),
     ]);
     await finish(store);

@@ -3,6 +3,7 @@ import {
   type DecisionStore,
   type EdgeSource,
   type IdentityDecision,
+  type IdentityEdge,
   type IdentityEnds,
   type IdentityPosition,
   type IdentityStore,
@@ -57,10 +58,10 @@ export function createIdentityStore(clickhouse: ClickHouse): IdentityStore {
     return rows;
   }
 
-  const rangesOf = (since: ReadonlyMap<number, number> | undefined, upTo: ReadonlyMap<number, number>): string => {
+  const rangesOf = (since: ReadonlyMap<number, number>, upTo: ReadonlyMap<number, number>): string => {
     // Ranges of the key, so that the old parts are left out. Numbers, so nothing to escape.
     const ranges = [...upTo].flatMap(([partition, last]) => {
-      const first = (since?.get(partition) ?? -1) + 1;
+      const first = (since.get(partition) ?? -1) + 1;
       return first > last ? [] : [`(_partition = ${partition} AND _offset BETWEEN ${first} AND ${last})`];
     });
     return ranges.length === 0 ? "0" : `(${ranges.join(" OR ")})`;
@@ -187,7 +188,7 @@ export function createIdentityStore(clickhouse: ClickHouse): IdentityStore {
       clickhouse.query<SiteEdge>(
         `SELECT DISTINCT site, kind, anonymous_id AS anonymousId, user_id AS userId, other, _partition AS partition, _offset AS offset
          FROM identity_edge
-         WHERE (_partition, _offset) > ({partition:Int32}, {offset:Int64}) AND ${rangesOf(since?.edges, upTo.edges)} AND ${isThere}
+         WHERE (_partition, _offset) > ({partition:Int32}, {offset:Int64}) AND ${rangesOf(since.edges, upTo.edges)} AND ${isThere}
          ORDER BY _partition, _offset LIMIT {limit:UInt32} WITH TIES`,
         { params: { partition: after.partition, offset: after.offset, limit } },
       ),
@@ -203,19 +204,39 @@ export function createIdentityStore(clickhouse: ClickHouse): IdentityStore {
         { params: { after, limit, sinceVersion, beforeVersion } },
       ),
 
-    repeatedAtoms: ({ after, limit, blocked }) =>
-      clickhouse.query<SiteAtom>(
-        `SELECT site, last AS atom, device AS anonymousId, user AS userId FROM (
-           SELECT site, max(atom) AS last, argMax(anonymous_id, atom) AS device, argMax(user_id, atom) AS user,
-             uniqExact(atom) AS atoms, max(isOdd) AS odd
-           FROM (
-             SELECT site, atom, anonymous_id, user_id, user_id != '' AND lowerUTF8(trimBoth(user_id)) IN {odd:Array(String)} AS isOdd, ${isNoUser} AS isDevice
-             FROM atom WHERE ${isThere} AND (anonymous_id != '' OR user_id != ''))
-           GROUP BY site, isDevice, if(isDevice, anonymous_id, user_id), if(isOdd, atom, 0))
-         WHERE (atoms > 1 OR odd = 1) AND last > {after:UInt32}
-         ORDER BY last LIMIT {limit:UInt32}`,
-        { params: { after, limit, odd: blocked.map((value) => value.trim().toLowerCase()), blocked: builtInBlocked } },
-      ),
+    async sites() {
+      const rows = await clickhouse.query<{ site: string }>("SELECT DISTINCT site FROM atom");
+      return rows.map(({ site }) => site);
+    },
+
+    async *allAtoms(site, upTo) {
+      const sql = `SELECT DISTINCT atom, anonymous_id, user_id FROM atom WHERE site = {site:String} AND ${untilEnds.atoms} AND ${isThere}`;
+      const params = { site, upToAtoms: atomsArray(upTo) };
+      for await (const rows of batchesOf<[number, string, string]>(clickhouse, sql, params))
+        yield rows.map(([atom, anonymousId, userId]) => ({ atom, anonymousId, userId }));
+    },
+
+    async *allEdges(site, upTo) {
+      const sql = `SELECT kind, anonymous_id, user_id, other, rule, toUnixTimestamp64Milli(min(e.time)) FROM identity_edge AS e
+        WHERE site = {site:String} AND ${untilEnds.edges} AND ${isThere} GROUP BY kind, anonymous_id, user_id, other, rule`;
+      const params = { site, upToEdges: edgesArray(upTo) };
+      type Row = [IdentityEdge["kind"], string, string, string, string, number];
+      for await (const rows of batchesOf<Row>(clickhouse, sql, params))
+        yield rows.map(([kind, anonymousId, userId, other, rule, time]) => ({
+          kind,
+          anonymousId,
+          userId,
+          other,
+          rule,
+          time,
+        }));
+    },
+
+    async *allPersons(site) {
+      const sql = "SELECT atom, person FROM identity FINAL WHERE site = {site:String}";
+      for await (const rows of batchesOf<[number, number]>(clickhouse, sql, { site }))
+        yield rows.map(([atom, person]) => ({ atom, person }));
+    },
 
     async atomsOf(site, { users, devices, blocked, limit }, view) {
       const known = view.before === undefined ? "1" : "atom <= {knownAtoms:Array(UInt32)}[atom % 64 + 1]";
@@ -344,6 +365,18 @@ export const createDecisionStore = (clickhouse: ClickHouse): DecisionStore => ({
 const selectDecisions = (where: string): string =>
   `SELECT id, site, toUnixTimestamp64Milli(d.at) AS at, action, left, right, edges, actor, reason, undoes
    FROM identity_decision AS d WHERE ${where} ORDER BY d.at, id LIMIT 1 BY id`;
+
+/** Rows as arrays, as many at a time as come together: objects one by one would take several times as long. */
+async function* batchesOf<Row>(clickhouse: ClickHouse, sql: string, params: Params): AsyncIterable<Row[]> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  for await (const bytes of clickhouse.streamBytes(`${sql} FORMAT JSONCompactEachRow`, { params })) {
+    const text = rest + decoder.decode(bytes, { stream: true });
+    const end = text.lastIndexOf("\n");
+    rest = text.slice(end + 1);
+    if (end > 0) yield JSON.parse(`[${text.slice(0, end).replaceAll("\n", ",")}]`) as Row[];
+  }
+}
 
 type WhereIn = (column: string, ...names: string[]) => string;
 interface IdLists {

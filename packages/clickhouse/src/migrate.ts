@@ -147,10 +147,9 @@ async function makeAnew(
     await run(insert, { params: slice.params, settings: sliceSettings });
     if (slices[index + 1]?.week === slice.week) continue;
     await stillQuiet?.();
-    await server.command(
-      `INSERT INTO ${db}.migration_week (number, week) VALUES ({number: UInt32}, {week: Date})`,
-      { params: { number, week: slice.week } },
-    );
+    await server.command(`INSERT INTO ${db}.migration_week (number, week) VALUES ({number: UInt32}, {week: Date})`, {
+      params: { number, week: slice.week },
+    });
   }
   for (const statement of after) await run(statement);
 }

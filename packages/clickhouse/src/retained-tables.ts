@@ -57,6 +57,7 @@ export const keptTables: { readonly [table: string]: string } = {
   replayed: "which records were read again: no ids of visitors",
   retention_policy: "what was configured, no visitors",
   migration: "no visitors",
+  migration_week: "no visitors",
 };
 
 /**

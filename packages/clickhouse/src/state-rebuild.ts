@@ -46,11 +46,14 @@ export function createStateRebuild(clickhouse: ClickHouse, maxEvents?: number): 
         const named =
           table === "profile_state" ? ` AND ${isNamed}` : table === "audience_day" ? ` AND NOT ${isSubtracted}` : "";
         for (const { params } of slices)
-          await clickhouse.command(`INSERT INTO ${table} ${stateInsert(table, { from: "events", and: inSlice + named })}`, {
-            params,
-            isLong: true,
-            settings: sliceSettings,
-          });
+          await clickhouse.command(
+            `INSERT INTO ${table} ${stateInsert(table, { from: "events", and: inSlice + named })}`,
+            {
+              params,
+              isLong: true,
+              settings: sliceSettings,
+            },
+          );
       }
       // A withdrawal may have been carried out while profiles were read. One that comes after this finds what is there, as always.
       const leftBehind = `${inWeeks} AND NOT ${isNamed}`;

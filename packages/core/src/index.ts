@@ -79,6 +79,7 @@ export {
   type Resolution,
   type ResolvedEdge,
 } from "./people/resolve-people.ts";
+export { createPeopleSorter, type PeopleSorter, type SortedPeople } from "./people/sort-people.ts";
 export { fetchNeighbourhood, type Neighbourhood, type Seeds } from "./people/fetch-neighbourhood.ts";
 export {
   createIdentityDesk,

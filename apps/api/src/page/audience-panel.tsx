@@ -55,9 +55,12 @@ export function AudiencePanel({ list, live, now }: PanelProps) {
               {changes.map(({ seq, audience, person, change, reason, at }) => (
                 <li key={seq}>
                   <time dateTime={new Date(at).toISOString()}>{formatAge(now - at)} ago</time>{" "}
-                  {person === null ? "Somebody who was erased" : `Person ${personNow(live.people, person)}`}{" "}
-                  {change === "enter" ? "came into" : "left"} <b>{names.get(audience) ?? audience}</b>
-                  {reason !== change && <span className="hint"> ({reason})</span>}
+                  <Change
+                    person={person === null ? null : personNow(live.people, person)}
+                    audience={names.get(audience) ?? audience}
+                    change={change}
+                    reason={reason}
+                  />
                 </li>
               ))}
             </ol>
@@ -65,5 +68,24 @@ export function AudiencePanel({ list, live, now }: PanelProps) {
         </div>
       </div>
     </section>
+  );
+}
+
+type ChangeProps = { person: number | null; audience: string; change: string; reason: string };
+
+/** People are named as they are known now: who was merged away bears the number of the one that goes on. */
+function Change({ person, audience, change, reason }: ChangeProps) {
+  if (reason === "merged" && change === "exit" && person !== null)
+    return (
+      <>
+        Somebody in <b>{audience}</b> became part of person {person}
+      </>
+    );
+  return (
+    <>
+      {person === null ? "Somebody who was erased" : `Person ${person}`} {change === "enter" ? "came into" : "left"}{" "}
+      <b>{audience}</b>
+      {reason !== change && <span className="hint"> ({reason})</span>}
+    </>
   );
 }

@@ -68,7 +68,9 @@ function Row({ event, timezone, isSelected, onSelect }: RowProps) {
       </td>
       <td role="cell" className="who">
         {event.bot !== "" ? (
-          <span className="bot">{event.bot}</span>
+          <span className="bot" title={`${event.bot}, a bot: nobody's`}>
+            {event.bot}
+          </span>
         ) : person === null ? (
           <span className="none">nobody</span>
         ) : (

@@ -16,8 +16,8 @@ export function ProfilePanel({ profile, timezone, now, isFollowing, onFollow }: 
       <section className="card profile" aria-labelledby="profile-title">
         <h2 id="profile-title">Profile</h2>
         <p className="hint">
-          Nobody gave consent for a profile yet. Events without it are counted, and belong to nobody. As soon as
-          somebody says yes, their profile is built here.
+          Nobody gave consent for a profile yet. Events without it, and those of bots, are counted, and belong to
+          nobody. As soon as a visitor says yes, their profile is built here.
         </p>
       </section>
     );

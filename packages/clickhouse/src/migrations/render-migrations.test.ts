@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { inSlice } from "../event-slices.ts";
+import { retainedTables } from "../retained-tables.ts";
 import { allStatementsOf } from "../test-support/all-statements-of.ts";
 import { migrations, renderMigrations, renderSql } from "./render-migrations.ts";
 
@@ -37,6 +38,17 @@ describe("migrations", () => {
     );
     expect(tables).toHaveLength(40);
     for (const table of tables) expect(table).toContain("non_replicated_deduplication_window = 10000");
+  });
+
+  it("tell of every table that has a time to go, once, and as that time is told", () => {
+    const view = statementsOf(single).findLast((sql) => /VIEW \S+\.retention /.test(sql))!;
+    const told = [
+      ...view.matchAll(/SELECT '(\w+)' AS table_name, site, toUInt8\((.+)\) AS is_known, (.+) AS arrived/g),
+    ];
+    expect(told).toHaveLength(Object.keys(retainedTables).length);
+    expect(Object.fromEntries(told.map(([, table, isKnown, week]) => [table, { week, isKnown }]))).toEqual(
+      retainedTables,
+    );
   });
 
   it("quote the name of the database", () => {

@@ -69,7 +69,7 @@ const order = (order_id: string, basket: { [product: string]: number }, currency
     price: prices[product_id],
     quantity,
   }));
-  const total = products.reduce((sum, { price, quantity }) => sum + price! * quantity, 0);
+  const total = products.reduce((sum, { price, quantity }) => sum + price * quantity, 0);
   return { ...track("Order Completed", { products }), order_id, amount: total.toFixed(2), currency };
 };
 const buy = (order_id: string, basket: { [product: string]: number }, currency?: string): Row[] => [
@@ -112,7 +112,7 @@ function visit(who: Row, start: string, from: Row, ...steps: (Row | Row[])[]): R
   return steps.flat().map((step, seq) => {
     const { atom = here.atom ?? who.atom, user_id = here.user_id } = step;
     const { url_path = here.url_path, page_group = here.page_group } = step;
-    here = { atom, user_id, url_path, page_group } as Row;
+    here = { atom, user_id, url_path, page_group };
     const known = user_id === undefined ? {} : { user_id };
     return {
       ...at(first + seq * 60_000),
@@ -125,7 +125,7 @@ function visit(who: Row, start: string, from: Row, ...steps: (Row | Row[])[]): R
       atom,
       url_path,
       page_group,
-    } as Row;
+    };
   });
 }
 
@@ -172,7 +172,6 @@ function stories(): Row[] {
   const finn = device(512, "finn", "tablet");
   const giaPhone = device(576, "gia-phone", "mobile", "BE");
   const giaLaptop = device(640, "gia-laptop", "desktop", "BE");
-  const giaKnown = { ...device(704, "gia-laptop", "desktop", "BE"), user_id: "gia" };
   const hal = device(768, "hal", "desktop", "US");
   const ida = device(832, "ida", "desktop", "BE");
   const jon = device(896, "jon", "mobile");
@@ -183,7 +182,7 @@ function stories(): Row[] {
   const reader = { ...device(1280, "reader", "desktop"), site: "blog", url_host: "blog.example" };
 
   return [
-    // Ada looks on her phone, buys on her laptop, logs in there, sends something back and comes again.
+    // Ada looks on her phone, buys on her laptop, logs in there, sends something back, buys again. Then she logs in on her phone, too: the first visit was hers.
     ...visit(adaPhone, "2026-10-13 10:00", search, page("/"), everything("bar"), page("/shoes"), view("runner")),
     ...visit(
       adaLaptop,
@@ -195,6 +194,7 @@ function stories(): Row[] {
       add("runner"),
       checkout,
       logIn(192, "ada"),
+      page("/checkout"),
       buy("A-1", { runner: 1 }),
     ),
     byServer({ atom: 1216, user_id: "ada", country: "" }, "2026-10-23 09:00", {
@@ -203,8 +203,17 @@ function stories(): Row[] {
       amount: "-10.00",
       currency: "EUR",
     }),
-    ...visit(adaKnown, "2026-11-04 19:00", direct, page("/"), view("sock"), add("sock"), checkout, buy("A-2", { sock: 2, insole: 1 })),
-    ...visit(adaKnown, "2026-11-25 08:00", winter, page("/"), read(20, 60)),
+    ...visit(
+      adaKnown,
+      "2026-11-04 19:00",
+      direct,
+      page("/"),
+      view("sock"),
+      add("sock"),
+      checkout,
+      buy("A-2", { sock: 2, insole: 1 }),
+    ),
+    ...visit(adaPhone, "2026-11-25 08:00", winter, page("/"), read(20, 60), logIn(1344, "ada")),
 
     // Bob gets as far as the costs of shipping.
     ...visit(bob, "2026-10-13 12:00", brand, page("/"), withoutAds("bar"), view("runner"), add("runner")),
@@ -217,7 +226,7 @@ function stories(): Row[] {
       page("/shipping-costs"),
       abandoned("checkout", ["name", "street", "postcode"]),
     ),
-    ...visit(bob, "2026-10-28 07:00", autumn, page("/"), page("/shoes")),
+    ...visit(bob, "2026-10-28 07:00", autumn, page("/"), page("/shoes"), read(14, 50)),
 
     // Cas comes back again and again. His first order was sent twice; his last visit goes over midnight in Amsterdam.
     ...visit(
@@ -233,10 +242,30 @@ function stories(): Row[] {
       order("C-1", { sock: 2 }),
     ),
     ...visit(cas, "2026-11-02 19:00", reels, page("/"), add("sock"), checkout, buy("C-2", { sock: 2, insole: 1 })),
-    ...late(visit(cas, "2026-11-24 22:57", direct, page("/laces"), view("lace"), add("lace"), checkout, buy("C-3", { lace: 2 }))),
+    ...late(
+      visit(
+        cas,
+        "2026-11-24 22:57",
+        direct,
+        page("/laces"),
+        view("lace"),
+        add("lace"),
+        checkout,
+        buy("C-3", { lace: 2 }),
+      ),
+    ),
 
     // Dee reads.
-    ...visit(dee, "2026-10-20 08:00", blog, page("/blog/first-run"), everything("bar"), read(95, 100), page("/blog/rain"), read(70, 90)),
+    ...visit(
+      dee,
+      "2026-10-20 08:00",
+      blog,
+      page("/blog/first-run"),
+      everything("bar"),
+      read(95, 100),
+      page("/blog/rain"),
+      read(70, 90),
+    ),
     ...visit(
       dee,
       "2026-11-03 08:00",
@@ -258,11 +287,37 @@ function stories(): Row[] {
       view("trail"),
       read(40, 80),
     ),
-    ...visit(eve, "2026-10-26 21:00", search, view("trail"), add("trail"), add("sock"), checkout, buy("E-1", { trail: 1, sock: 1 })),
+    ...visit(
+      eve,
+      "2026-10-26 21:00",
+      search,
+      view("trail"),
+      add("trail"),
+      add("sock"),
+      checkout,
+      buy("E-1", { trail: 1, sock: 1 }),
+    ),
 
     // Finn and Ida look for what is not sold here.
-    ...visit(finn, "2026-10-22 16:00", reels, page("/"), withoutAds("bar"), searched("rain jacket", 0)),
-    ...visit(ida, "2026-11-04 13:00", search, page("/"), withoutAds("dialog"), searched("rain jacket", 0), read(10, 20)),
+    ...visit(
+      finn,
+      "2026-10-22 16:00",
+      reels,
+      page("/"),
+      withoutAds("bar"),
+      view("runner"),
+      read(12, 40),
+      searched("rain jacket", 0),
+    ),
+    ...visit(
+      ida,
+      "2026-11-04 13:00",
+      search,
+      page("/"),
+      withoutAds("dialog"),
+      searched("rain jacket", 0),
+      read(10, 20),
+    ),
     ...visit(
       ida,
       "2026-11-12 13:00",
@@ -291,23 +346,55 @@ function stories(): Row[] {
       add("runner"),
       checkout,
       logIn(704, "gia"),
+      page("/checkout"),
       buy("G-1", { runner: 1, sock: 1 }),
     ),
-    ...visit(giaKnown, "2026-11-19 20:00", winter, page("/"), view("insole"), add("insole"), checkout, buy("G-2", { insole: 1, lace: 1 })),
+    ...visit(
+      giaPhone,
+      "2026-11-19 20:00",
+      winter,
+      page("/"),
+      logIn(1408, "gia"),
+      view("insole"),
+      add("insole"),
+      checkout,
+      buy("G-2", { insole: 1, lace: 1 }),
+    ),
 
     // Hal pays in dollars.
-    ...visit(hal, "2026-11-03 17:00", direct, page("/"), view("trail"), add("trail"), checkout, buy("H-1", { trail: 1 }, "USD")),
+    ...visit(
+      hal,
+      "2026-11-03 17:00",
+      direct,
+      page("/"),
+      view("trail"),
+      add("trail"),
+      checkout,
+      buy("H-1", { trail: 1 }, "USD"),
+    ),
 
-    ...visit(jon, "2026-11-10 12:00", blog, page("/blog/laces"), everything("bar"), read(45, 100), view("sock"), add("sock"), checkout, buy("J-1", { sock: 1, lace: 1 })),
-    ...visit(jon, "2026-11-23 12:00", direct, page("/"), page("/shoes")),
+    ...visit(
+      jon,
+      "2026-11-10 12:00",
+      blog,
+      page("/blog/laces"),
+      everything("bar"),
+      read(45, 100),
+      view("sock"),
+      add("sock"),
+      checkout,
+      buy("J-1", { sock: 1, lace: 1 }),
+    ),
+    ...visit(jon, "2026-11-23 12:00", direct, page("/"), page("/shoes"), read(22, 90)),
     ...visit(
       kim,
       "2026-11-18 18:00",
       winter,
       page("/"),
       everything("dialog"),
-      searched("running socks", 5),
+      searched("Running socks ", 5),
       view("runner"),
+      read(35, 90),
       add("runner"),
       checkout,
       buy("K-1", { runner: 1, insole: 1, sock: 1 }),
@@ -320,6 +407,8 @@ function stories(): Row[] {
       page("/"),
       everything("bar"),
       searched("laces", 2),
+      view("lace"),
+      add("lace"),
       page("/newsletter"),
       abandoned("newsletter", ["email"]),
     ),

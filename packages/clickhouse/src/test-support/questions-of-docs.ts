@@ -14,7 +14,9 @@ export const sqlDocs = new URL("../../../../docs/sql/", import.meta.url);
 export function questionsOf(markdown: string): Question[] {
   const questions: Question[] = [];
   let title = "";
-  for (const [, heading, sql, table = ""] of markdown.matchAll(/^##+ (.+)$|^```sql\n([\s\S]*?)^```\n\n?((?:^\|.*\n)*)/gm)) {
+  for (const [, heading, sql, table = ""] of markdown.matchAll(
+    /^##+ (.+)$|^```sql\n([\s\S]*?)^```\n\n?((?:^\|.*\n)*)/gm,
+  )) {
     if (heading !== undefined) title = heading;
     if (sql === undefined) continue;
     const [columns = "", , ...rows] = table.trim().split("\n");

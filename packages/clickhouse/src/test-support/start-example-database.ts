@@ -1,5 +1,12 @@
 import { readFile } from "node:fs/promises";
-import { parseAudience } from "@polder/core";
+import {
+  defaultIdentityRules,
+  parseAudience,
+  resolvePeople,
+  type IdentityAtom,
+  type IdentityDecision,
+  type IdentityEdge,
+} from "@polder/core";
 import { buildEventRow, rowBytes, type LoadedEventRow } from "@polder/core/contracts";
 
 import { createAudienceStore, type Audience } from "../audience-store.ts";
@@ -15,8 +22,8 @@ export interface ExampleDatabase extends TestDatabase {
   events: readonly LoadedEventRow[];
   /** The read-only user whom analysts are. */
   analyst: ClickHouse;
-  /** These identities belong to this person from now on, as the worker would say. */
-  join(atoms: readonly number[], person: number): Promise<void>;
+  /** From now on people are who events and these decisions say they are: what the worker does on a tick. */
+  resolve(decisions: readonly IdentityDecision[]): Promise<void>;
 }
 
 /** When the audience of the example was worked out: a week apart. */
@@ -31,22 +38,30 @@ export async function startExampleDatabase(audience: unknown): Promise<ExampleDa
   const store = createEventStore({ clickhouse });
   const events = (await linesOf("example-events.jsonl")).map((line) => buildEventRow(line as Partial<LoadedEventRow>));
   await accepted(store.insert("events", "examples", rowBytes(events)));
-  await accepted(store.insertLedger("ledger_entry", rowBytes([...booksOf(events), ...(await linesOf("example-ledger.jsonl"))])));
+  for (const entries of rowBytes([...booksOf(events), ...(await linesOf("example-ledger.jsonl"))]))
+    await accepted(store.insertLedger("ledger_entry", entries));
   await clickhouse.insertRows("ledger_progress", [
     { topic: "polder.events", partition: 0, loaded_until: "2026-11-30 12:00:00.000" },
   ]);
 
   let version = 0;
-  const join = async (atoms: readonly number[], person: number): Promise<void> => {
+  const resolve = async (decisions: readonly IdentityDecision[]): Promise<void> => {
     version += 1;
+    const atoms = await clickhouse.query<IdentityAtom>(
+      "SELECT DISTINCT atom, anonymous_id AS anonymousId, user_id AS userId FROM atom WHERE site = 'shop'",
+    );
+    const edges = await clickhouse.query<IdentityEdge>(
+      `SELECT kind, anonymous_id AS anonymousId, user_id AS userId, other, rule, toUnixTimestamp64Milli(e.time) AS time
+       FROM identity_edge AS e WHERE site = 'shop'`,
+    );
+    const { persons } = resolvePeople({ atoms, edges, decisions, rules: defaultIdentityRules });
     await clickhouse.insertRows(
       "identity",
-      atoms.map((atom) => ({ site: "shop", atom, person, version })),
+      [...persons].map(([atom, person]) => ({ site: "shop", atom, person, version })),
     );
     await reloadIdentities(clickhouse);
   };
-  await join([128, 192, 1216], 64);
-  await join([640, 704], 576);
+  await resolve([]);
   await workOut(clickhouse, audience);
 
   const analyst = createClickHouse({ url: engine.url, ...engine.analyst, database: "polder", logger: silent });
@@ -54,7 +69,7 @@ export async function startExampleDatabase(audience: unknown): Promise<ExampleDa
     ...database,
     events,
     analyst,
-    join,
+    resolve,
     stop: async () => {
       await analyst.close();
       await database.stop();
@@ -105,7 +120,7 @@ async function workOut(clickhouse: ClickHouse, input: unknown): Promise<void> {
     everySeconds: 60,
     sizeFloor: 0,
     expiresAt: undefined,
-    at: audienceMoments[0]!,
+    at: audienceMoments[0],
     actor: "example",
     reason: "example",
   };

@@ -65,7 +65,7 @@ export interface IdentityStore {
   freshAtoms(range: { since: IdentityEnds; upTo: IdentityEnds; after: number; limit: number }): Promise<SiteAtom[]>;
   /** Edges beyond `since` in the order of the log, after this place in it: `limit` of them, and those at the place of the last one. */
   freshEdges(range: {
-    since: IdentityEnds | undefined;
+    since: IdentityEnds;
     upTo: IdentityEnds;
     after: { partition: number; offset: number };
     limit: number;
@@ -77,11 +77,13 @@ export interface IdentityStore {
     sinceVersion: number;
     beforeVersion: number;
   }): Promise<SiteAtom[]>;
-  /**
-   * One of each identities that have the same user id, or without a user id the same device; and those whose user id is one of `blocked`, which some
-   * site takes for nobody's. In the order of their numbers.
-   */
-  repeatedAtoms(range: { after: number; limit: number; blocked: readonly string[] }): Promise<SiteAtom[]>;
+  /** Every site that has identities. */
+  sites(): Promise<string[]>;
+  /** Everything of one site, some at a time and in no order: for a look at everything. Each edge once for its kind, ids and rule. */
+  allAtoms(site: string, upTo: IdentityEnds): AsyncIterable<readonly IdentityAtom[]>;
+  allEdges(site: string, upTo: IdentityEnds): AsyncIterable<readonly IdentityEdge[]>;
+  /** What is stored of all identities of a site; those that are not among them: themselves. */
+  allPersons(site: string): AsyncIterable<readonly { atom: number; person: number }[]>;
 
   /** Identities that belong to these users or devices. Of a user with more than `limit` only that many, those that were known before first. */
   atomsOf(
