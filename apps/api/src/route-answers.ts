@@ -26,12 +26,22 @@ const failureDescriptions = {
   503: "ClickHouse does not answer",
 };
 
-/** The hook of a validator: what is not of its form is answered with 400 and what was wrong. */
+/** The hook of a validator: what is not of its form is answered with 400 and what was wrong, each thing once. */
 export function refuseForm(
-  result: { success: boolean; error?: readonly { message: string }[] },
+  result: { success: boolean; error?: readonly Fault[] },
   context: Context,
 ): Response | undefined {
-  return result.success
-    ? undefined
-    : answerError(context, "invalid_request", result.error?.map(({ message }) => message).join("; "));
+  if (result.success) return undefined;
+  return answerError(context, "invalid_request", [...new Set(result.error?.map(faultText))].join("; "));
+}
+
+interface Fault {
+  message: string;
+  path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
+}
+
+/** Our own words say what they are about; those of the validator only when a key is missing or too many. */
+function faultText({ message, path = [] }: Fault): string {
+  if (path.length === 0 || !message.startsWith("Invalid ") || message.startsWith("Invalid key")) return message;
+  return `${path.map((step) => String(typeof step === "object" ? step.key : step)).join(".")}: ${message}`;
 }

@@ -72,6 +72,8 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
   let isResumed = true;
   let isPublished = false;
   let isDoubted = false;
+  /** What there was when it was last settled: most looks find nothing new, and then only this is compared. */
+  let settledMark: string | undefined;
   let decisions: readonly IdentityDecision[] = [];
   let decisionsOf: ReadonlyMap<string, IdentityDecision[]> = new Map();
   /** By site, the smallest atoms of quarantined people. */
@@ -90,8 +92,13 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
     return found;
   };
 
+  const countQuarantined = (): number => [...quarantined.values()].reduce((sum, { size }) => sum + size, 0);
+
   async function tick(): Promise<Settled> {
     if (!isRead) await read();
+    const mark = await markOf(rulesNow());
+    if (mark !== undefined && mark === settledMark && !isDoubted && isPublished)
+      return { changed: 0, quarantined: countQuarantined() };
     const { ends, held, heldBefore } = await store.ends(position);
     const erasures = await store.countErasures();
     const rules = rulesNow();
@@ -145,7 +152,14 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
       isResumed = false;
     }
     await publish();
-    return { changed, quarantined: [...quarantined.values()].reduce((sum, { size }) => sum + size, 0) };
+    settledMark = mark;
+    return { changed, quarantined: countQuarantined() };
+  }
+
+  /** Of everything that people depend on, as it is before the rest is looked at. */
+  async function markOf(rules: ReadonlyMap<string, IdentityRules>): Promise<string | undefined> {
+    const mark = await store.changeMark();
+    return mark && JSON.stringify([mark, [...rules.keys()].map((site) => [site, hashOf(rules, site)])]);
   }
 
   async function publish(): Promise<void> {
@@ -383,6 +397,7 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
       } catch (error) {
         // Whatever was away may have come back with what it had long ago.
         isPublished = false;
+        settledMark = undefined;
         throw error;
       }
     },

@@ -39,7 +39,9 @@ async function start(settings: ProcessSettings): Promise<void> {
   collectDefaultMetrics({ register: registry });
   const sites = settings.configPath === undefined ? undefined : createSitesOfFile(settings.configPath, logger);
   const clickhouse = createClickHouse({ ...settings.clickhouse, logger });
-  await migrate(clickhouse);
+  await migrate(clickhouse, {
+    onProgress: (slice) => logger.info("a table is made anew from the events", { ...slice }),
+  });
   // Its own log has what is to be told: one that does not answer is asked again.
   const log =
     settings.kafka &&

@@ -56,6 +56,13 @@ export function createMemoryIdentityStore(memory: MemoryIdentity): IdentityStore
   const { isBlockedId } = createBlockedCheck({ blocked: [] });
 
   return {
+    changeMark: async () =>
+      JSON.stringify([
+        memory.atoms.length,
+        memory.edges.map(({ partition, offset }) => [partition, offset]),
+        memory.decisions.length,
+        memory.erased.length,
+      ]),
     position: async () => memory.position,
     async ends(before) {
       const ends = { atoms: new Map<number, number>(), edges: new Map<number, number>() };

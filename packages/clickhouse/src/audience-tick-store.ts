@@ -397,18 +397,14 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
     const moved =
       "SELECT person AS was, person(atom) AS became FROM audience_identity FINAL WHERE person(atom) != person AND person(atom) != 0";
     const hasSplit = hasMoved ? `p IN (SELECT was FROM (${moved}))` : "0";
-    const isPartOf = hasMoved
-      ? `(SELECT (groupArray(became), groupArray(least)) FROM (SELECT became, min(was) AS least FROM (${moved}) WHERE bitmapContains(tick_held, was) GROUP BY became))`
-      : "(SELECT ([]::Array(UInt32), []::Array(UInt32)))";
+    // What somebody who comes in had been part of: by number, since few have moved.
+    const parts = hasMoved
+      ? `(SELECT (groupArray(became), groupArray(was)) FROM (SELECT DISTINCT became, was FROM (${moved})))`
+      : "([]::Array(UInt32), []::Array(UInt32))";
+    // Sets are columns of one row. As constants of the statement they would be written out wherever they are named, at many times the cost of the answer.
     return `
 INSERT INTO audience_log (seq, site, audience, person, change, reason, survivor, at, version)
-WITH
-  (SELECT groupBitmapState(person_id) FROM (${question})) AS tick_matching,
-  (SELECT groupBitmapState(person) FROM audience_member FINAL WHERE site = {site:String} AND audience = {tick_audience:String}) AS tick_held,
-  ${permitted} AS tick_permitted,
-  bitmapAnd(tick_matching, tick_permitted) AS tick_fresh,
-  arrayMap(p -> person(p), arrayFilter(p -> person(p) != p, bitmapToArray(tick_held))) AS tick_survivors,
-  ${isPartOf} AS tick_parts
+WITH ${parts} AS tick_parts
 SELECT
   {tick_first:UInt64} + row_number() OVER (ORDER BY entering, p),
   {site:String},
@@ -418,19 +414,39 @@ SELECT
   multiIf(
     NOT entering AND person(p) = 0, 'erased',
     NOT entering AND person(p) != p, 'merged',
-    entering AND has(tick_survivors, p), 'merged',
-    NOT entering AND NOT bitmapContains(tick_permitted, p), 'consent',
+    entering AND tick_is_survivor, 'merged',
+    NOT entering AND NOT tick_is_permitted, 'consent',
     NOT entering AND ${hasSplit}, 'split',
-    entering AND has(tick_parts.1, p), 'split',
+    entering AND tick_part_of != 0, 'split',
     {tick_is_new:UInt8} = 1, 'definition',
     entering, 'enter', 'exit'),
-  multiIf(NOT entering AND person(p) != p, person(p), entering AND NOT has(tick_survivors, p) AND has(tick_parts.1, p), tick_parts.2[indexOf(tick_parts.1, p)], 0),
+  multiIf(NOT entering AND person(p) != p, person(p), entering AND NOT tick_is_survivor, tick_part_of, 0),
   fromUnixTimestamp64Milli({tick_at:Int64}),
   {tick_version:UInt32}
 FROM (
-  SELECT arrayJoin(bitmapToArray(bitmapAndnot(tick_held, tick_fresh))) AS p, false AS entering
-  UNION ALL
-  SELECT arrayJoin(bitmapToArray(bitmapAndnot(tick_fresh, tick_held))) AS p, true AS entering
+  SELECT each.1 AS p, each.2 AS entering, each.3 AS tick_is_permitted, each.4 AS tick_is_survivor, each.5 AS tick_part_of
+  FROM (
+    SELECT arrayJoin(arrayConcat(
+      arrayMap(p -> (p, false, bitmapContains(tick_permitted, p), false, toUInt32(0)), bitmapToArray(bitmapAndnot(tick_held, tick_fresh))),
+      arrayMap(p -> (p, true, true, bitmapContains(tick_survivors, p), if(bitmapContains(tick_became, p),
+        arrayMin(arrayFilter((was, became) -> became = p AND bitmapContains(tick_held, was), tick_parts.2, tick_parts.1)), toUInt32(0))),
+        bitmapToArray(bitmapAndnot(tick_fresh, tick_held))))) AS each
+    FROM (
+      SELECT tick_held, tick_permitted, bitmapAnd(tick_matching, tick_permitted) AS tick_fresh,
+        arrayReduce('groupBitmapState', arrayMap(p -> person(p), arrayFilter(p -> person(p) != p, bitmapToArray(tick_held)))) AS tick_survivors,
+        arrayReduce('groupBitmapState', arrayFilter((became, was) -> bitmapContains(tick_held, was), tick_parts.1, tick_parts.2)) AS tick_became
+      FROM (
+        SELECT groupBitmapMergeStateIf(people, n = 0) AS tick_matching, groupBitmapMergeStateIf(people, n = 1) AS tick_held,
+          groupBitmapMergeStateIf(people, n = 2) AS tick_permitted
+        FROM (
+          SELECT 0 AS n, groupBitmapState(person_id) AS people FROM (${question})
+          UNION ALL
+          SELECT 1, groupBitmapState(person) FROM audience_member FINAL WHERE site = {site:String} AND audience = {tick_audience:String}
+          UNION ALL
+          SELECT 2, ${permittedState})
+      )
+    )
+  )
 )
 WHERE ${isTurn}`;
   }
@@ -460,8 +476,9 @@ const concerned = (arrived: string): string => {
 };
 
 /** Who may be used for the purpose, as {@link AudienceTickStore.workOutConsent} said. */
-const permitted =
-  "(SELECT groupBitmapMergeState(people) FROM audience_permit WHERE site = {site:String} AND purpose = {tick_purpose:String} AND n = {tick_permit:UInt64})";
+const permittedState =
+  "groupBitmapMergeState(people) FROM audience_permit WHERE site = {site:String} AND purpose = {tick_purpose:String} AND n = {tick_permit:UInt64}";
+const permitted = `(SELECT ${permittedState})`;
 
 /** Of audiences that are paused too. */
 const withdrawn = (consent: typeof personConsent): string => `

@@ -96,6 +96,16 @@ export function createIdentityStore(clickhouse: ClickHouse): IdentityStore {
   }
 
   return {
+    async changeMark() {
+      // Every insert, removal and merge makes other parts. Of a cluster this node has not all of them, and no parts at all under these names.
+      const rows = await clickhouse.query<{ table: string; mark: string }>(
+        `SELECT table, concat(toString(count()), '-', toString(sum(cityHash64(name)))) AS mark FROM system.parts
+         WHERE database = currentDatabase() AND active AND table IN ('atom', 'identity_edge', 'identity_decision', 'erasure', 'erasure_receipt')
+         GROUP BY table ORDER BY table`,
+      );
+      return rows.some(({ table }) => table === "atom") ? JSON.stringify(rows) : undefined;
+    },
+
     async position() {
       const rows = await clickhouse.query<{ what: string; key: string; value: string }>(
         "SELECT what, key, value FROM identity_position FINAL",

@@ -28,7 +28,7 @@ export {
   type ReplayStore,
 } from "./replay-store.ts";
 export { createStateRebuild, type StateRebuild } from "./state-rebuild.ts";
-export { MigrationError, migrate, type MigrateOptions } from "./migrate.ts";
+export { MigrationError, migrate, type MigrateOptions, type MigrationProgress } from "./migrate.ts";
 export { renderMigrations, type RenderOptions } from "./migrations/render-migrations.ts";
 export { reloadIdentities } from "./reload-identities.ts";
 export { connectionFromEnv, type Connection } from "./connection-from-env.ts";

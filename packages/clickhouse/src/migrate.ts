@@ -31,7 +31,6 @@ export interface MigrateOptions {
 export interface MigrationProgress {
   /** Number of the migration. */
   migration: number;
-  name: string;
   /** The table that is made anew. */
   table: string;
   /** From 1. A slice that was done before a crash is counted and not done again. */
@@ -95,7 +94,7 @@ export async function migrate(clickhouse: ClickHouse, options: MigrateOptions = 
       for (const statement of isMove ? [...statements, ...fill] : statements) await run(statement);
       if (isMove && refill !== undefined) {
         const onSlice = (slice: number, slices: number): void =>
-          options.onProgress?.({ migration: number, name, table: refill.table, slice, slices });
+          options.onProgress?.({ migration: number, table: refill.table, slice, slices });
         await makeAnew({ server, db, run, stillQuiet, onSlice, maxEvents: options.maxEventsOfSlice }, number, refill);
       }
       await server.command(

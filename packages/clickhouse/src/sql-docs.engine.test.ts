@@ -14,8 +14,8 @@ const questions = [...pages.values()].flatMap(questionsOf);
 const readmeQuestions = questionsOf(readme);
 const definition: unknown = JSON.parse(/^```json\n([\s\S]*?)^```/m.exec(pages.get("people.md") ?? "")?.[1] ?? "");
 const growth = "How does an audience grow?";
-/** Those whose answer is worked out a second time; the others are compared with their table alone. */
-const recomputed = [...answersFrom([], { merged: [], erased: [] }).keys()];
+/** Told by no people: what was received stays what was received. */
+const losses = "Is anything lost, by site?";
 
 let database: ExampleDatabase;
 beforeAll(async () => {
@@ -28,18 +28,19 @@ const ask = async ({ sql }: Question): Promise<string[][]> =>
 
 const questionOf = (title: string): Question => questions.find((question) => question.title === title)!;
 
+const asShown = (rows: readonly (readonly unknown[])[]): string[][] => rows.map((row) => row.map(String));
+
 /** The engine's answers of now, against those worked out from the events as they were sent. */
 async function expectAnswers(happened: Happened): Promise<void> {
   const answers = answersFrom(database.events, happened);
-  expect(answers.size).toBeGreaterThanOrEqual(20);
   for (const question of questions.filter(({ title }) => answers.has(title))) {
     const [, ...rows] = await ask(question);
     const expected = answers.get(question.title)!;
-    expect(rows, question.title).toEqual(expected.map((row) => row.map(String)));
+    expect(rows, question.title).toEqual(asShown(expected));
   }
   const sizes = await ask(questionOf(growth));
   expect(sizes.slice(1).map((row) => row.at(2))).toEqual(
-    audienceMoments.map((at) => String(recentBuyers(database.events, happened, at))),
+    audienceMoments.map((at) => String(recentBuyers(database.events, happened, at).length)),
   );
 }
 
@@ -66,7 +67,6 @@ describe("the questions of docs/sql", () => {
         expect(contents).toContain(`[${title}](${file}#${anchor})`);
       }
     }
-    expect(recomputed.filter((title) => !questions.some((question) => question.title === title))).toEqual([]);
   });
 
   it("are five in the README", () => {
@@ -91,6 +91,10 @@ describe("the questions of docs/sql", () => {
 
 describe("every answer equals one that is worked out from the events", () => {
   const [finn, ida, eve, kim, cas] = [512, 832, 448, 960, 320];
+  const merged = [
+    [finn, ida],
+    [eve, kim],
+  ] as const;
   const decision = (id: string, decided: Partial<IdentityDecision>): IdentityDecision => ({
     id,
     site: "shop",
@@ -110,49 +114,33 @@ describe("every answer equals one that is worked out from the events", () => {
     decision(`undo-${id}`, { action: "undo", undoes: id, at: visitors.at + 1 + n }),
   );
 
-  it("as they are", async () => {
-    await expectAnswers({ merged: [], erased: [] });
+  it("as the pages show them", () => {
+    const answers = answersFrom(database.events, { merged: [], erased: [] });
+    const titles = questions.map(({ title }) => title).filter((title) => title !== growth && title !== losses);
+    expect([...answers.keys()].toSorted()).toEqual(titles.toSorted());
+    for (const [title, rows] of answers) expect(questionOf(title).answer.slice(1), title).toEqual(asShown(rows));
   });
 
-  it("after two people were merged", async () => {
-    await database.resolve([visitors]);
-    await expectAnswers({ merged: [[finn, ida]], erased: [] });
-  });
-
-  it("after two others were merged, who had bought", async () => {
-    const before = await ask(questionOf(growth));
+  it("after two visitors were merged, and two buyers", async () => {
     await database.resolve([visitors, buyers]);
-    await expectAnswers({
-      merged: [
-        [finn, ida],
-        [eve, kim],
-      ],
-      erased: [],
-    });
+    await expectAnswers({ merged, erased: [] });
     // What was seen then stays as it was seen.
     const seen = (row: string[]): string | undefined => row.at(1);
-    expect((await ask(questionOf(growth))).map(seen)).toEqual(before.map(seen));
+    expect((await ask(questionOf(growth))).map(seen)).toEqual(questionOf(growth).answer.map(seen));
   });
 
   it("after somebody else was erased", async () => {
     const requestedAt = new Date("2026-11-30T09:00:00Z");
     const later = (seconds: number) => (): Date => new Date(requestedAt.getTime() + seconds * 1000);
     const erasures = createErasureStore({ clickhouse: database.clickhouse });
-    const losses = questionOf("Is anything lost, by site?");
     await erasures.request({ site: "shop", people: [cas], actor: "example", reason: "asked", at: requestedAt });
     // Before anything is removed.
     expect(await database.analyst.query("SELECT * FROM orders WHERE order_id LIKE 'C-%'")).toEqual([]);
     const open = await erasures.openErasures(10, later(10));
     await erasures.begin(open, later(10));
     expect(await erasures.carryOut(open, later(30))).toBe(1);
-    await expectAnswers({
-      merged: [
-        [finn, ida],
-        [eve, kim],
-      ],
-      erased: [cas],
-    });
-    expect(await ask(losses)).toEqual(losses.answer);
+    await expectAnswers({ merged, erased: [cas] });
+    expect(await ask(questionOf(losses))).toEqual(questionOf(losses).answer);
   });
 
   it("after the merges were taken back", async () => {

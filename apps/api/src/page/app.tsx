@@ -32,8 +32,8 @@ export function App({ config }: { config: PageConfig }) {
   return <Site key={site.id} site={site} config={config} onSite={setSiteId} />;
 }
 
-/** Sizes of anonymous audiences, and audiences that are new, come without a message. */
-const audienceListEveryMs = 15_000;
+/** Sizes of anonymous audiences, and audiences that are new, come without a message; and a change is told before its size is counted. */
+const audienceListEveryMs = 5_000;
 
 type SiteProps = { site: PageConfig["sites"][number]; config: PageConfig; onSite: (id: string) => void };
 

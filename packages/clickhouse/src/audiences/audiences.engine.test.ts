@@ -397,10 +397,21 @@ describe("people", () => {
     ]);
     const of = (): Promise<number[]> => membersOf(buyers, contextOf("withdrawn"));
     expect(await of()).toEqual([61_001, 61_002]);
+    // As a withdrawal leaves it.
+    await database.clickhouse.insertRows("atom", [{ site: "withdrawn", key: 0, atom: 61_002 }]);
     await database.clickhouse.command(
       "ALTER TABLE profile_state DELETE WHERE atom = 61002 SETTINGS mutations_sync = 2",
     );
     expect(await of()).toEqual([61_001]);
+    // Until its identities are settled anew, whoever has another name left is somebody.
+    await insert("withdrawn", [{ ...track("page", 1), atom: 61_003 }]);
+    for (const [version, person] of [61_002, 61_003].entries()) {
+      await database.clickhouse.insertRows("identity", [
+        { site: "withdrawn", atom: 61_003, person, version: version + 1 },
+      ]);
+      await reloadIdentities(database.clickhouse);
+      expect(await of()).toEqual(person === 61_002 ? [61_001, 61_002] : [61_001]);
+    }
   });
 
   it("have computed traits, a list by what is in it", async () => {

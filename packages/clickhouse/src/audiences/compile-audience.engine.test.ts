@@ -28,7 +28,7 @@ describe("the members of random audiences of random events", () => {
   let worlds = 0;
 
   /** Every world is a site of its own with atoms of its own: nothing has to be emptied between two. */
-  const load = async ({ events, people }: RandomWorld): Promise<World> => {
+  const load = async ({ events, people, withdrawn }: RandomWorld): Promise<World> => {
     worlds += 1;
     const site = `world-${worlds}`;
     const base = worlds * atomsPerWorld;
@@ -36,14 +36,28 @@ describe("the members of random audiences of random events", () => {
     const persons = new Map(
       people.map((person, atom) => [
         numberOf(atom),
-        // Atom 0 is nobody: who was joined to it stays alone.
-        person === "erased" ? 0 : person === 0 ? numberOf(atom) : numberOf(person),
+        // Atom 0 is nobody: who was joined to it stays alone. So does who was withdrawn.
+        person === "erased"
+          ? 0
+          : person === 0 || withdrawn[atom] === true || withdrawn[person] === true
+            ? numberOf(atom)
+            : numberOf(person),
       ]),
     );
     const rows = events.map((row) => ({ ...row, site, atom: numberOf(row.atom) }));
+    const nameless = withdrawn.flatMap((isIt, atom) => (isIt && atom !== 0 ? [numberOf(atom)] : []));
     await database.clickhouse.insertBytes("events", rowBytes(rows), {
       settings: { input_format_try_infer_dates: 0, input_format_try_infer_datetimes: 0 },
     });
+    // As a withdrawal leaves it.
+    await database.clickhouse.insertRows(
+      "atom",
+      nameless.map((atom) => ({ site, key: 0, atom })),
+    );
+    await database.clickhouse.command(
+      "ALTER TABLE profile_state DELETE WHERE site = {site:String} AND atom IN {nameless:Array(UInt32)} SETTINGS mutations_sync = 2",
+      { params: { site, nameless } },
+    );
     const overrides = [...persons].filter(([atom, person]) => atom !== person);
     await database.clickhouse.insertRows(
       "identity",
@@ -61,6 +75,7 @@ describe("the members of random audiences of random events", () => {
       events: rows,
       audiences: randomAudiences,
       personOf: (atom) => persons.get(atom) ?? atom,
+      isWithdrawn: (atom) => nameless.includes(atom),
       maskOf: (person) => maskOf.get(person) ?? 0,
     };
   };

@@ -18,9 +18,9 @@ import {
   holdsForZero,
 } from "./compile-comparison.ts";
 import { compileDays, compileTime, compileWindow, momentSql } from "./compile-window.ts";
-import { eventRows, type EventSource } from "./event-rows.ts";
+import { eventRows, momentOf, type EventSource } from "./event-rows.ts";
 import type { Parameters } from "./parameters.ts";
-import { peopleOfAtoms, peopleOfBitmap, type PeopleSet, type PeopleSets } from "./people-sets.ts";
+import type { PeopleSet, PeopleSets } from "./people-sets.ts";
 
 export interface ConditionContext {
   /** In milliseconds. */
@@ -39,7 +39,7 @@ export function compileCondition(condition: Condition, context: ConditionContext
   const compile = (each: Condition): PeopleSet => compileCondition(each, context);
   if ("all" in condition) return sets.and(condition.all.map(compile));
   if ("any" in condition) return sets.or(condition.any.map(compile));
-  if ("not" in condition) return sets.without(sets.everyone(), compile(condition.not));
+  if ("not" in condition) return sets.not(compile(condition.not));
   if ("trait" in condition)
     return whereValue(condition, context, {
       values: `SELECT person(atom) AS person_id, argMaxMerge(last).1 AS value FROM trait_state PREWHERE name = ${parameters.bind(condition.trait, "String")} WHERE site = {site:String} GROUP BY person_id`,
@@ -49,6 +49,7 @@ export function compileCondition(condition: Condition, context: ConditionContext
     const { values, isList } = context.computedTrait(condition.computedTrait);
     return whereValue(condition, context, {
       values,
+      isSeen: true,
       ...(isList && { compile: compileListComparison, texts: itemsOf }),
     });
   }
@@ -58,19 +59,16 @@ export function compileCondition(condition: Condition, context: ConditionContext
   if ("sequence" in condition) return compileSequence(condition, context);
   if ("seen" in condition) return seenSince(now - durationMs(condition.seen.within), context);
   if ("notSeen" in condition)
-    return sets.without(sets.everyone(), seenSince(now - durationMs(condition.notSeen.for), context));
+    return sets.not(seenSince(now - durationMs(condition.notSeen.for), context));
   if ("firstSeen" in condition) return compileFirstSeen(condition.firstSeen.within, context);
   if ("touch" in condition) return compileTouch(condition, context);
   if ("known" in condition) {
-    const known = sets.and([
-      sets.everyone(),
-      sets.of(peopleOfAtoms("atom WHERE site = {site:String} AND user_id != ''")),
-    ]);
-    return condition.known ? known : sets.without(sets.everyone(), known);
+    const known = sets.ofAtoms("profile_state WHERE site = {site:String} AND is_known = 1", { isStored: true });
+    return condition.known ? known : sets.not(known);
   }
   if ("consent" in condition) {
     const bit = parameters.bind(purposes.indexOf(condition.consent), "UInt8");
-    return sets.and([sets.everyone(), sets.of(`SELECT person_id FROM ${personConsent()} WHERE bitTest(mask, ${bit})`)]);
+    return sets.of(`SELECT person_id FROM ${personConsent()} WHERE bitTest(mask, ${bit})`);
   }
   return context.audience(condition.audience);
 }
@@ -82,6 +80,7 @@ interface ValueSource {
   compile?: typeof compileComparison;
   texts?: (value: string) => string;
   isStored?: true;
+  isSeen?: true;
 }
 
 const itemsOf = (value: string): string => `JSONExtract(${value}, 'Array(String)')`;
@@ -89,74 +88,87 @@ const itemsOf = (value: string): string => `JSONExtract(${value}, 'Array(String)
 function whereValue(
   comparison: Comparison,
   { sets, parameters }: ConditionContext,
-  { values, compile = compileComparison, texts = (value) => value, isStored }: ValueSource,
+  { values, compile = compileComparison, texts = (value) => value, ...given }: ValueSource,
 ): PeopleSet {
   const { exists, ...others } = comparison;
   const having = (wanted: Comparison): PeopleSet =>
     sets.of(
       `SELECT person_id FROM (${values}) WHERE ${compile(texts("value"), wanted, parameters)}`,
-      isStored && { isStored },
+      given,
     );
   const isCompared = comparisonNames.some((name) => name !== "exists" && name in others);
   // Whoever has no value has no row either.
   const parts = [
     ...(isCompared ? [having(others)] : []),
     ...(exists === true ? [having({ exists })] : []),
-    ...(exists === false ? [sets.without(sets.everyone(), having({ exists: true }))] : []),
+    ...(exists === false ? [sets.not(having({ exists: true }))] : []),
   ];
   return sets.and(parts);
 }
 
 /**
- * Of the country or the device seen last. Most people have one only: who was ever seen with a value that fulfils it and never with another
- * one is told from the bitmaps of days, and only for the others their states are put together.
+ * Of the country or the device seen last. Most people have one only: who was ever seen with a value that fulfils it is told from the bitmaps of
+ * days, and the last event is looked up for those who were seen with another one, too.
  */
 function compileLastSeen(column: "country" | "device", comparison: Comparison, context: ConditionContext): PeopleSet {
   const { sets, parameters } = context;
   const { exists, ...others } = comparison;
-  const seenWith = (condition: string): string =>
-    peopleOfBitmap(
-      `SELECT groupBitmapMergeState(a.atoms) AS atoms FROM audience_day AS a WHERE site = {site:String} AND dimension = '${column}' AND ${condition}`,
-    );
+  const days = `audience_day AS a WHERE a.site = {site:String} AND a.dimension = '${column}'`;
+  const seenWith = (condition: string): PeopleSet =>
+    sets.ofBitmap(`SELECT groupBitmapMergeState(a.atoms) AS atoms FROM ${days} AND ${condition}`, { isSeen: true });
   const parts: PeopleSet[] = [];
   if (comparisonNames.some((name) => name !== "exists" && name in others)) {
-    const holds = compileComparison("value", others, parameters);
-    const fitting = seenWith(holds);
-    const other = seenWith(`NOT ${holds}`);
-    const both = `SELECT person_id FROM (${fitting}) WHERE person_id IN (${other})`;
-    const last = `SELECT person(atom) AS person_id, argMaxMerge(${column}) AS value FROM profile_state PREWHERE person(atom) IN (${both}) WHERE site = {site:String} GROUP BY person_id`;
-    parts.push(
-      sets.or([
-        sets.without(sets.of(fitting), sets.of(other)),
-        sets.of(`SELECT person_id FROM (${last}) WHERE ${holds}`, { isStored: true }),
-      ]),
+    const fits = compileComparison("a.value", others, parameters);
+    const fitsEvent = compileComparison(`toString(events.${column})`, others, parameters);
+    // In one row and not by names that stand for a bitmap: as constants of a statement they would be written out at each place.
+    const seenWithBoth = `SELECT arrayJoin(arrayFilter(atom -> bitmapContains(both, person(atom)), bitmapToArray(bitmapOr(fitting, other))))
+    FROM (SELECT fitting, other, bitmapAnd(${peopleOf("fitting")}, ${peopleOf("other")}) AS both
+      FROM (SELECT groupBitmapMergeStateIf(a.atoms, ${fits}) AS fitting, groupBitmapMergeStateIf(a.atoms, NOT ${fits}) AS other FROM ${days}))`;
+    const lastWithAnother = sets.of(
+      `SELECT person_id FROM (
+  SELECT person(events.atom) AS person_id, argMax(toUInt8(${fitsEvent}), ${momentOf("events.time", "events._offset")}) AS is_it
+  FROM events WHERE events.site = {site:String} AND events.bot = '' AND events.${column} != '' AND events.atom IN (${seenWithBoth})
+  GROUP BY person_id
+) WHERE is_it = 0`,
+      { isSeen: true },
     );
+    parts.push(sets.and([seenWith(fits), sets.not(lastWithAnother)]));
   }
-  if (exists === true) parts.push(sets.of(seenWith("value != ''")));
-  if (exists === false) parts.push(sets.without(sets.everyone(), sets.of(seenWith("value != ''"))));
+  if (exists === true) parts.push(seenWith("a.value != ''"));
+  if (exists === false) parts.push(sets.not(seenWith("a.value != ''")));
   return sets.and(parts);
 }
+
+/** A bitmap of the people whose atoms are in a bitmap. */
+const peopleOf = (atoms: string): string =>
+  `arrayReduce('groupBitmapState', arrayMap(atom -> person(atom), bitmapToArray(${atoms})))`;
 
 function compileEvent(condition: EventCondition, context: ConditionContext): PeopleSet {
   const { sets, parameters, now } = context;
   const source = sourceOf(condition, condition.within);
   const { count, sum, first, last } = condition;
-  if (count !== undefined) return whereNumber("count()", count, eventRows(source, { now }, parameters), context);
+  const isUnordered = true;
+  if (count !== undefined) return whereNumber("count()", count, eventRows(source, { now, isUnordered }, parameters), context);
   if (sum !== undefined) {
     const addend = sum.of === "amount" ? { amountIn: sum.currency } : { property: sum.of.property };
     const scale = sum.of === "amount" ? "" : " / 1000000";
-    return whereNumber(`toFloat64(sum(addend))${scale}`, sum, eventRows(source, { now, addend }, parameters), context);
+    return whereNumber(`toFloat64(sum(addend))${scale}`, sum, eventRows(source, { now, addend, isUnordered }, parameters), context);
   }
   const one = first ?? last;
   if (one !== undefined) {
     const marks = [{ name: "is_it", of: { ...source, where: one.where ?? [], window: one.within } }];
     const rows = eventRows(source, { now, marks }, parameters);
     const aggregate = first === undefined ? "argMax" : "argMin";
-    return sets.of(`SELECT person_id FROM (${rows}) GROUP BY person_id HAVING ${aggregate}(is_it, (time, place)) = 1`);
+    return sets.of(
+      `SELECT person_id FROM (${rows}) GROUP BY person_id HAVING ${aggregate}(is_it, ${momentOf("time", "place")}) = 1`,
+      { isSeen: true },
+    );
   }
   // The first copy of an order is in no other place than the others, and no filter looks at it.
   const withCopies = condition.within === undefined && condition.where === undefined;
-  return sets.of(`SELECT person_id FROM (${eventRows(source, { now, withCopies }, parameters)})`);
+  return sets.of(`SELECT person_id FROM (${eventRows(source, { now, withCopies, isUnordered }, parameters)})`, {
+    isSeen: true,
+  });
 }
 
 function whereNumber(
@@ -169,9 +181,10 @@ function whereNumber(
   const having = (condition: string): PeopleSet =>
     sets.of(
       `SELECT person_id FROM (SELECT person_id, ${aggregate} AS number FROM (${rows}) GROUP BY person_id) WHERE ${condition}`,
+      { isSeen: true },
     );
   // Whoever has no such event has no row: where zero counts, those are left out whose number does not.
-  return holdsForZero(comparison) ? sets.without(sets.everyone(), having(`NOT ${holds}`)) : having(holds);
+  return holdsForZero(comparison) ? sets.not(having(`NOT ${holds}`)) : having(holds);
 }
 
 const sourceOf = (
@@ -199,55 +212,58 @@ function compileSequence(condition: SequenceCondition, { sets, parameters, now }
   const last = `c${steps.length - 1}`;
   return sets.of(
     `SELECT person_id FROM (${rows}) WHERE ${last} != 0 AND toUnixTimestamp64Milli(time) - ${last} <= ${within}`,
+    { isSeen: true },
   );
 }
 
 /** Whose last event is later than that: any of their rows says so. */
 const seenSince = (start: number, { sets, parameters }: ConditionContext): PeopleSet =>
-  sets.of(peopleOfAtoms(`profile_state WHERE site = {site:String} AND last_seen > ${momentSql(start, parameters)}`), {
+  sets.ofAtoms(`profile_state WHERE site = {site:String} AND last_seen > ${momentSql(start, parameters)}`, {
     isStored: true,
   });
 
 /** Some row has its first event in the window and none has it before: the states of a person need not be put together. */
 function compileFirstSeen(window: Window, { sets, parameters, now, timezone }: ConditionContext): PeopleSet {
   const people = (condition: string): PeopleSet =>
-    sets.of(peopleOfAtoms(`profile_state WHERE site = {site:String} AND ${condition}`), { isStored: true });
+    sets.ofAtoms(`profile_state WHERE site = {site:String} AND ${condition}`, { isStored: true });
   const inWindow = people(compileTime(window, "first_seen", now, parameters, timezone));
   if (!isFixedWindow(window))
-    return sets.without(inWindow, people(`first_seen <= ${momentSql(now - durationMs(window), parameters)}`));
+    return sets.and([
+      inWindow,
+      sets.not(people(`first_seen <= ${momentSql(now - durationMs(window), parameters)}`)),
+    ]);
   if (window.from === undefined) return inWindow;
   const day = `toDate(first_seen, ${parameters.bind(timezone, "String")})`;
-  return sets.without(inWindow, people(`NOT (${compileDays({ from: window.from }, day, parameters)})`));
+  return sets.and([inWindow, sets.not(people(`NOT (${compileDays({ from: window.from }, day, parameters)})`))]);
 }
 
 const touchColumns = {
-  channel: ["channel", "channel"],
-  source: ["source", "utm_source"],
-  medium: ["medium", "utm_medium"],
-  campaign: ["campaign", "utm_campaign"],
-  referrer: ["referrer", "referrer_host"],
+  channel: "channel",
+  source: "utm_source",
+  medium: "utm_medium",
+  campaign: "utm_campaign",
+  referrer: "referrer_host",
 } as const;
 
 function compileTouch(condition: TouchCondition, { sets, parameters, now }: ConditionContext): PeopleSet {
-  const compared = Object.entries(touchColumns).flatMap(([name, [part, column]]) => {
+  const compared = Object.entries(touchColumns).flatMap(([name, column]) => {
     const comparison = condition[name as keyof typeof touchColumns];
-    return comparison === undefined ? [] : [{ comparison, part, column }];
+    return comparison === undefined ? [] : [compileComparison(`toString(events.${column})`, comparison, parameters)];
   });
+  // A person who never came from outside has no touch, and then nothing can be said of it.
+  const touches =
+    "events WHERE events.site = {site:String} AND events.bot = '' AND events.atom != 0 AND events.channel NOT IN ('', 'internal')";
   if (condition.touch === "any") {
     const terms = [
-      "site = {site:String} AND bot = '' AND atom != 0 AND channel NOT IN ('', 'internal')",
       ...(condition.within === undefined ? [] : [compileWindow(condition.within, now, parameters)]),
-      ...compared.map(({ comparison, column }) =>
-        compileComparison(`toString(events.${column})`, comparison, parameters),
-      ),
+      ...compared,
     ];
-    return sets.of(peopleOfAtoms(`events WHERE ${terms.join(" AND ")}`));
+    return sets.ofAtoms([touches, ...terms].join(" AND "), { isSeen: true });
   }
-  const state = condition.touch === "first" ? "argMinMerge(first_touch)" : "argMaxMerge(last_touch)";
-  const terms = compared.map(({ comparison, part }) => compileComparison(`touch.${part}`, comparison, parameters));
-  // A person who never came from outside has no touch, and then nothing can be said of it.
+  const aggregate = condition.touch === "first" ? "argMin" : "argMax";
+  const is = `${aggregate}(toUInt8(${compared.join(" AND ")}), ${momentOf("events.time", "events._offset")})`;
   return sets.of(
-    `SELECT person_id FROM (SELECT person(atom) AS person_id, ${state} AS touch FROM profile_state WHERE site = {site:String} GROUP BY person_id) WHERE touch.channel != '' AND ${terms.join(" AND ")}`,
-    { isStored: true },
+    `SELECT person_id FROM (SELECT person(events.atom) AS person_id, ${is} AS is_it FROM ${touches} GROUP BY person_id) WHERE is_it = 1`,
+    { isSeen: true },
   );
 }

@@ -23,6 +23,8 @@ export interface World {
   /** 0: erased. */
   personOf: (atom: number) => number;
   audiences: ReadonlyMap<string, AudienceDefinition>;
+  /** Its profile was withdrawn: the events stay and count, but nobody is behind them. */
+  isWithdrawn?: (atom: number) => boolean;
   /** What a person may be used for. */
   maskOf: (person: number) => number;
   /** Text of a computed trait; empty when there is none. */
@@ -48,6 +50,7 @@ export function evaluateAudience(definition: AudienceDefinition, world: World): 
     if (person !== 0) ofPeople.set(person, [...(ofPeople.get(person) ?? []), row]);
   }
   return [...ofPeople]
+    .filter(([, rows]) => rows.some(({ atom }) => world.isWithdrawn?.(atom) !== true))
     .filter(([person, rows]) => holds(definition.people, { person, happenings: happeningsOf(rows), world }))
     .map(([person]) => person)
     .toSorted((a, b) => a - b);

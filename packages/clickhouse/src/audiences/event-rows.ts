@@ -23,6 +23,8 @@ export interface EventRowsOptions {
   addend?: { amountIn: string } | { property: string };
   /** Where it does not matter how often an order was sent. */
   withCopies?: boolean;
+  /** Where it does not matter what came first: the rows have neither `time` nor `place`. */
+  isUnordered?: boolean;
   /** A column or a property of each event as the column `text`; empty when it has none. */
   text?: { column: FilterColumn } | { property: string };
   /** Only events of these identities, out of the copy that is in their order. It takes the parameter `{atoms:Array(UInt32)}`. */
@@ -37,7 +39,10 @@ const orderKinds = [
   { key: "events.order_id", isOfKind: "events.order_id != ''" },
   { key: "events.message_id", isOfKind: "events.order_id = ''" },
 ] as const;
-const moment = "(events.time, events._offset)";
+/** What came first, as a number: a pair would have to be compared part by part, at several times the cost. No time that can be stored is before 1900. */
+export const momentOf = (time: string, place: string): string =>
+  `bitOr(bitShiftLeft(toUInt128(toUnixTimestamp64Milli(${time}) + 2208988800000), 64), toUInt128(${place}))`;
+const moment = momentOf("events.time", "events._offset");
 
 /**
  * A subquery: a row an event of people, with `person_id`, `time` and `place`, which together with time says what came first.
@@ -68,8 +73,7 @@ function otherRows(source: EventSource, options: EventRowsOptions, parameters: P
           );
   const columns = [
     "person(events.atom) AS person_id",
-    "events.time AS time",
-    "events._offset AS place",
+    ...(options.isUnordered === true ? [] : ["events.time AS time", "events._offset AS place"]),
     ...(options.marks ?? []).map(
       (mark) =>
         `toUInt8(${and(nameCondition(mark.of.names, parameters), conditionOf(mark.of, options, parameters))}) AS ${mark.name}`,
@@ -88,16 +92,18 @@ function orderRows(
 ): string {
   const marks = (options.marks ?? []).map((mark) => ({ ...mark, isOrder: isOrder(mark.of) }));
   const first = (expression: string, name: string): string => `argMin(${expression}, ${moment}) AS ${name}`;
+  const others = filtersOf(source.where, "others", parameters);
+  const window = windowOf(source, options, parameters);
+  const isOrdered = options.isUnordered !== true;
   // Of the first copy, but for the amount: whatever looks at that is asked of the order as a whole.
   const inner = [
     "person(events.atom) AS person_id",
     "events.currency AS currency",
     `${key} AS order_key`,
     "max(events.amount) AS amount",
-    "min(events.time) AS time",
-    first("events._offset", "place"),
-    "min(events.day) AS day",
-    first(`toUInt8(${and(...filtersOf(source.where, "others", parameters))})`, "fits"),
+    ...(isOrdered || window.length > 0 ? ["min(events.time) AS time", "min(events.day) AS day"] : []),
+    ...(isOrdered ? [first("events._offset", "place")] : []),
+    ...(others.length === 0 ? [] : [first(`toUInt8(${and(...others)})`, "fits")]),
     ...marks
       .filter((mark) => mark.isOrder)
       .map((mark) => first(`toUInt8(${and(...filtersOf(mark.of.where, "others", parameters))})`, mark.name)),
@@ -110,8 +116,7 @@ function orderRows(
   ];
   const outer = [
     "events.person_id AS person_id",
-    "events.time AS time",
-    "events.place AS place",
+    ...(isOrdered ? ["events.time AS time", "events.place AS place"] : []),
     ...marks.map((mark) =>
       mark.isOrder
         ? `toUInt8(${and(
@@ -129,13 +134,9 @@ function orderRows(
       : [isAmountText(options.text) ? `${textOf(options.text, parameters)} AS text` : "events.text AS text"]),
   ];
   const all = and(ofPeople(options), `events.name = '${orderName}'`, isOfKind);
-  const window = windowOf(source, options, parameters);
-  // Only orders with a copy in the window can have their first one there.
-  const candidates =
-    window.length === 0 ? [] : [`${key} IN (SELECT ${key} FROM ${tableOf(options)} WHERE ${and(all, ...window)})`];
   return `SELECT ${outer.join(", ")} FROM (
-  SELECT ${inner.join(", ")} FROM ${tableOf(options)} WHERE ${and(all, ...candidates)} GROUP BY person_id, currency, order_key
-) AS events WHERE ${and("events.fits", ...filtersOf(source.where, "amount", parameters), ...window)}`;
+  SELECT ${inner.join(", ")} FROM ${tableOf(options)} WHERE ${all} GROUP BY person_id, currency, order_key
+) AS events WHERE ${and(others.length === 0 ? "" : "events.fits", ...filtersOf(source.where, "amount", parameters), ...window)}`;
 }
 
 const ofPeople = ({ isOfAtoms }: EventRowsOptions): string =>

@@ -20,7 +20,11 @@ const timeText = (ms: number): string => new Date(ms).toISOString().replace("T",
 
 // Few values of everything, so that many of them meet: on the edge of a window, in the same millisecond, in the same order.
 const names = ["page", "Product Added", "Order Completed", "Order Refunded", "identify"] as const;
-const hours = fc.oneof(fc.constantFrom(0, 1, 24, 48, 72, 168, -1), fc.integer({ min: -1, max: 240 }));
+// Most of them at the edge of a window, or a millisecond beside it.
+const hours = fc.oneof(
+  { weight: 3, arbitrary: fc.constantFrom(0, 1, 1.5, 24, 48, 168) },
+  { weight: 1, arbitrary: fc.integer({ min: -1, max: 240 }) },
+);
 const texts = ["bulbs", "table", "Bulbs", "5", "10.5", "true", "it's \\ `quoted`"] as const;
 const scalar = fc.oneof(fc.constantFrom(...texts), fc.constantFrom(5, 10.5, 100, true, false));
 const numbers = fc.constantFrom(-5, 0, 1, 2, 3, 10, 19.95, 30);
@@ -47,7 +51,7 @@ const event = fc.record({
   atom: fc.integer({ min: 0, max: atomsPerWorld - 1 }),
   name: fc.constantFrom(...names),
   ago: hours,
-  milliseconds: fc.constantFrom(0, 0, 0, 1, 999),
+  milliseconds: fc.constantFrom(0, 0, 0, 1, -1, 999),
   order: fc.constantFrom("", "o1", "o2", "o3"),
   amount: fc.constantFrom("0", "5", "10", "10", "19.95"),
   currency: fc.constantFrom("EUR", "EUR", "USD"),
@@ -67,6 +71,8 @@ export interface RandomWorld {
   events: readonly LoadedEventRow[];
   /** By atom of the world, from 0: the first one that belongs to the same person; `erased` instead. */
   people: readonly (number | "erased")[];
+  /** By atom: whether its profile was withdrawn. */
+  withdrawn: readonly boolean[];
 }
 
 /** Rows of the atoms 1 and up, of no site yet. */
@@ -77,8 +83,13 @@ export const randomWorld: fc.Arbitrary<RandomWorld> = fc
       minLength: atomsPerWorld,
       maxLength: atomsPerWorld,
     }),
+    withdrawn: fc.array(fc.constantFrom(true, false, false, false, false, false), {
+      minLength: atomsPerWorld,
+      maxLength: atomsPerWorld,
+    }),
   })
-  .map(({ events, people }) => ({
+  .map(({ events, people, withdrawn }) => ({
+    withdrawn,
     people: people.map((person, atom) => {
       if (person === "erased") return atom % 5 === 4 ? person : atom;
       // The smallest atom of a person is the person.
@@ -88,15 +99,17 @@ export const randomWorld: fc.Arbitrary<RandomWorld> = fc
     events: events.map((each, index) => {
       const time = randomNow - each.ago * hourMs + each.milliseconds;
       const isOrder = each.name === "Order Completed" || each.name === "Order Refunded";
-      const hasTraits = each.name === "identify";
+      // Its events stay, and tell nothing of whose they were.
+      const isNameless = withdrawn[each.atom] === true;
+      const hasTraits = each.name === "identify" && !isNameless;
       const traits = hasTraits ? [...new Map(each.traits)] : [];
       return buildEventRow({
         // The order of arrival is another one than that of the times.
         _offset: index,
         atom: each.atom,
         // As in life: whoever has a user id has it in all events of the atom.
-        anonymous_id: each.atom === 0 ? "" : `a${each.atom}`,
-        user_id: each.atom % 3 === 1 ? `u${each.atom}` : "",
+        anonymous_id: each.atom === 0 || isNameless ? "" : `a${each.atom}`,
+        user_id: each.atom % 3 === 1 && !isNameless ? `u${each.atom}` : "",
         message_id: `m${index}`,
         session_id: "",
         type: each.name === "page" || each.name === "identify" ? each.name : "track",
@@ -258,9 +271,9 @@ const leaf: fc.Arbitrary<Condition> = fc.oneof(
   },
   { weight: 1, arbitrary: comparison.map((country) => ({ country })) },
   { weight: 1, arbitrary: fc.constantFrom({ is: "mobile" }, { exists: false }).map((device) => ({ device })) },
-  { weight: 1, arbitrary: duration.map((within) => ({ seen: { within } })) },
-  { weight: 1, arbitrary: duration.map((length) => ({ notSeen: { for: length } })) },
-  { weight: 2, arbitrary: window.map((within) => ({ firstSeen: { within } })) },
+  { weight: 2, arbitrary: duration.map((within) => ({ seen: { within } })) },
+  { weight: 2, arbitrary: duration.map((length) => ({ notSeen: { for: length } })) },
+  { weight: 3, arbitrary: window.map((within) => ({ firstSeen: { within } })) },
   { weight: 1, arbitrary: fc.boolean().map((known) => ({ known })) },
   { weight: 1, arbitrary: fc.constantFrom(...purposes).map((consent) => ({ consent })) },
   { weight: 1, arbitrary: fc.constantFrom("buyers", "others").map((audience) => ({ audience })) },

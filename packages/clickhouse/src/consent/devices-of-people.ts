@@ -8,15 +8,10 @@ const ofSite = "s.site = {site:String}";
  * By device and person of a site, what their consent follows from: a subquery. A device is a browser, or a user without any; what a withdrawal has made
  * nameless is one by itself. `said…` is the person's last choice on it and `anywhere…` the last of anybody, both as in `consent_state`; `first_user` and
  * `last_user` are the least and the greatest of the person's users on it, the first of whom was seen with it at `since_ms`.
- * @param only a condition over `s.atom`: rows of these people, and of nobody else.
+ * @param atoms a list or subquery of the identities of these people, all of them, and of nobody else.
  */
-export function devicesOfPeople(only?: string): string {
-  const isAsked = only === undefined ? ofSite : `${ofSite} AND ${only}`;
-  const ofAsked =
-    only === undefined ? "" : ` AND s.device IN (SELECT s.device FROM consent_state AS s WHERE ${isAsked})`;
-  // A browser that several people use speaks for all of them when it says no.
-  const shared = `SELECT s.device FROM consent_state AS s WHERE ${ofSite} AND s.device != 0 AND person(s.atom) != 0${ofAsked}
-      GROUP BY s.device HAVING min(person(s.atom)) != max(person(s.atom))`;
+export function devicesOfPeople(atoms?: string): string {
+  const isAsked = atoms === undefined ? ofSite : `${ofSite} AND s.atom IN (${atoms})`;
   return `(
   SELECT own.*, ${each(askedPurposes, (_, n) => `if(shared.device = 0, said${n + 1}, shared.last${n + 1}) AS anywhere${n + 1}`)},
     if(shared.device = 0, own.by_choice, shared.last_by_choice) AS by_choice_anywhere
@@ -36,8 +31,14 @@ export function devicesOfPeople(only?: string): string {
   ) AS own
   LEFT JOIN (
     SELECT s.device AS device, ${each(askedPurposes, (purpose, n) => `max(s.${purpose}) AS last${n + 1}`)}, max(s.by_choice) AS last_by_choice
-    FROM consent_state AS s WHERE ${ofSite} AND person(s.atom) != 0 AND s.device IN (${shared})
+    FROM consent_state AS s WHERE ${ofSite} AND person(s.atom) != 0 AND s.device IN (${shared(atoms === undefined ? "s.user != 0" : isAsked)})
     GROUP BY device
   ) AS shared ON shared.device = own.device_id
 )`;
 }
+
+/** Browsers that several people use: each speaks for all of them when it says no. Nobody shares one on which no user was ever seen. */
+const shared = (isMaybe: string): string => `
+      SELECT s.device FROM consent_state AS s
+      WHERE ${ofSite} AND s.device != 0 AND person(s.atom) != 0 AND s.device IN (SELECT s.device FROM consent_state AS s WHERE ${ofSite} AND ${isMaybe})
+      GROUP BY s.device HAVING min(person(s.atom)) != max(person(s.atom))`;

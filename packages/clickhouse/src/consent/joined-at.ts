@@ -1,18 +1,16 @@
-import { isOneOf } from "./is-one-of.ts";
-
 /**
  * By person, since when everything has been there that joins more than a user and their devices: an alias, an address or a number that several state, a
- * decision. A subquery with the columns `person_id` and `joined_ms`, for these people only; whoever is not in it is joined by nothing of the kind.
- * @param people a subquery of person ids.
+ * decision. A subquery with the columns `person_id` and `joined_ms`; whoever is not in it is joined by nothing of the kind.
+ * @param atoms a list or subquery of identities: those of the people that are asked about, all of them.
  */
-export function joinedAt(people: string): string {
-  const isAsked = isOneOf(people);
+export function joinedAt(atoms?: string): string {
+  const isAsked = (column: string): string => (atoms === undefined ? "" : ` AND ${column} IN (${atoms})`);
   return `(
     SELECT person_id, max(at) AS joined_ms FROM (
       SELECT person(atom) AS person_id, max(first) AS at
       FROM (
         SELECT any(e.atom) AS atom, kind, other, toUInt64(toUnixTimestamp64Milli(min(e.time))) AS first FROM identity_edge AS e
-        WHERE e.site = {site:String} AND kind NOT IN ('login', 'import') AND ${isAsked("person(e.atom)")}
+        WHERE e.site = {site:String} AND kind NOT IN ('login', 'import')${isAsked("e.atom")}
         GROUP BY kind, other, if(user_id = '', anonymous_id, ''), user_id)
       GROUP BY person_id, kind, if(kind = 'alias', '', other)
       HAVING kind = 'alias' OR count() > 1
@@ -24,9 +22,13 @@ export function joinedAt(people: string): string {
       ) AS d
       INNER JOIN (
         SELECT atom, if(user_id = '', concat('device:', anonymous_id), concat('user:', user_id)) AS node FROM atom
-        WHERE site = {site:String} AND node IN (SELECT arrayJoin([left, right]) FROM identity_decision WHERE site = {site:String})
+        WHERE site = {site:String} AND (user_id IN (${merged("user:")}) OR (user_id = '' AND anonymous_id IN (${merged("device:")})))${isAsked("atom")}
       ) AS a ON a.node = d.node
       GROUP BY person(a.atom)
     )
     GROUP BY person_id)`;
 }
+
+/** Ids of users or devices that somebody decided about. */
+const merged = (kind: "user:" | "device:"): string =>
+  `SELECT substring(node, ${kind.length + 1}) FROM (SELECT arrayJoin([left, right]) AS node FROM identity_decision WHERE site = {site:String} AND action = 'merge') WHERE startsWith(node, '${kind}')`;

@@ -9,6 +9,7 @@ import {
 import { purposes, type Purpose } from "@polder/protocol";
 import type { ClickHouse } from "../clickhouse.ts";
 import { askedPurposes } from "../migrations/0012-people-consent.ts";
+import { atomsOfPeople } from "./atoms-of-people.ts";
 import { devicesOfPeople } from "./devices-of-people.ts";
 import { flagsOfPeople } from "./flags-of-people.ts";
 import { joinedAt } from "./joined-at.ts";
@@ -23,20 +24,19 @@ export async function personConsentOf(
   person: number,
   now: number,
 ): Promise<PurposeConsent[]> {
-  const ofPerson = await clickhouse.query<{ atom: number }>(
-    `SELECT atom FROM (SELECT {person:UInt32} AS atom UNION DISTINCT SELECT atom FROM identity FINAL WHERE person = {person:UInt32})
-     WHERE person(atom) = {person:UInt32}`,
-    { params: { person } },
-  );
+  const ofPerson = await clickhouse.query<{ atom: number }>(atomsOfPeople("SELECT {person:UInt32}"), {
+    params: { person },
+  });
+  
   const params = { site, now, person, atoms: ofPerson.map(({ atom }) => atom) };
-  const people = `SELECT toUInt32(${person})`;
+  const atoms = "{atoms:Array(UInt32)}";
   const [devices, names, joins, flags, terms] = await Promise.all([
-    clickhouse.query<DeviceRow>(`SELECT ${deviceColumns} FROM ${devicesOfPeople("s.atom IN {atoms:Array(UInt32)}")}`, {
+    clickhouse.query<DeviceRow>(`SELECT ${deviceColumns} FROM ${devicesOfPeople(atoms)}`, {
       params,
     }),
     clickhouse.query<{ device: string; name: string }>(namesOfDevices, { params }),
-    clickhouse.query<{ at: number }>(`SELECT joined_ms AS at FROM ${joinedAt(people)}`, { params }),
-    clickhouse.query<{ off: number }>(`SELECT off FROM ${flagsOfPeople} WHERE person_id = {person:UInt32}`, { params }),
+    clickhouse.query<{ at: number }>(`SELECT joined_ms AS at FROM ${joinedAt(atoms)}`, { params }),
+    clickhouse.query<{ off: number }>(`SELECT off FROM ${flagsOfPeople(atoms)} WHERE person_id = {person:UInt32}`, { params }),
     clickhouse.query<{ days: number }>(
       "SELECT if(argMax(grant_days, n) = 0, 365, argMax(grant_days, n)) AS days FROM consent_setting WHERE site = {site:String}",
       { params },

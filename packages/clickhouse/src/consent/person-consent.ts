@@ -1,4 +1,5 @@
 import { askedPurposes } from "../migrations/0012-people-consent.ts";
+import { atomsOfPeople } from "./atoms-of-people.ts";
 import { devicesOfPeople } from "./devices-of-people.ts";
 import { flagsOfPeople } from "./flags-of-people.ts";
 import { isOneOf } from "./is-one-of.ts";
@@ -54,7 +55,7 @@ const verdicts = (people: string | undefined): string => `(
             SELECT *, bitTest(by_choice, 6) AS is_by_yes, bitShiftRight(by_choice, 7) AS choice_at,
               bitTest(by_choice_anywhere, 6) AS is_by_yes_anywhere, bitShiftRight(by_choice_anywhere, 7) AS anywhere_at,
               (SELECT if(argMax(grant_days, n) = 0, 365, argMax(grant_days, n)) * ${dayMs} FROM consent_setting WHERE site = {site:String}) AS term
-            FROM ${devicesOfPeople(people === undefined ? undefined : isOneOf(people)("person(s.atom)"))})))))`;
+            FROM ${devicesOfPeople(people === undefined ? undefined : atomsOfPeople(people))})))))`;
 
 /** Without a yes to take back, an event that is not for ads is a visitor who was not asked. */
 const signal = (bit: number): string =>
@@ -65,18 +66,15 @@ const signal = (bit: number): string =>
 const together = `greatest(x.2, y.2, if(x.1 = y.1 AND x.1 > 0 OR accounts < 2 AND (x.3 = 0 OR y.3 = 0), 0, joined_ms))`;
 const overrules = `arrayMap((no, yes) -> no = 0 OR yes > greatest(no, ${together}), x.4, y.5)`;
 
-/** Above 0: one of its choices is a no, or its last event was not allowed something. */
-const hasNo = `bitAnd(s.by_choice, 62) + ${askedPurposes.map((purpose) => `bitAnd(s.${purpose}, 1)`).join(" + ")}`;
+/** Whoever has one identity has one device. */
+const withSeveral = "SELECT person FROM identity WHERE site = {site:String} AND person != atom";
 
 /**
  * {@link personConsent} with what it follows from: the columns `person_id`, `mask`, and as masks `refused` (a no that nothing overrules), `expired` (a yes
  * that is too old) and `off` (by a flag; 64 and all where it is a restriction).
  */
 export function personOutcomes({ people }: PersonConsentOptions = {}): string {
-  // Few have a device that says no beside another, and only theirs have to be compared one by one.
-  const disputing = `SELECT person(s.atom) AS person_id FROM consent_state AS s
-    WHERE s.site = {site:String}${people === undefined ? "" : ` AND ${isOneOf(people)("person(s.atom)")}`}
-    GROUP BY person_id HAVING max(${hasNo}) > 0 AND min(if(s.device = 0, toUInt64(s.atom), s.device)) != max(if(s.device = 0, toUInt64(s.atom), s.device))`;
+  const atoms = people === undefined ? undefined : atomsOfPeople(people);
   return `(
 SELECT
   person_id,
@@ -87,6 +85,8 @@ SELECT
 FROM (
   SELECT
     state.person_id AS person_id, allowed, held, denied, expired, flags.off AS off, if(joins.joined_ms = 0, ${never}, joins.joined_ms) AS joined_ms,
+    -- Few have a device that says no and another that says yes, and only theirs have to be compared one by one.
+    if(bitAnd(denied, granted) = 0, [], all_devices) AS devices,
     arrayReduce('minForEach', arrayMap(x -> arrayReduce('maxForEach', arrayMap(y -> ${overrules}, devices)), devices)) AS overruled
   FROM (
     SELECT
@@ -94,15 +94,16 @@ FROM (
       groupBitOr(${maskOf((bit) => `allows${bit}`)}) AS allowed,
       groupBitOr(${maskOf((bit) => allows("by_law", bit))}) AS held,
       groupBitOr(${maskOf((bit) => `denied${bit} > 0`)}) AS denied,
+      groupBitOr(${maskOf((bit) => `granted${bit} > 0`)}) AS granted,
       groupBitOr(outdated) AS expired,
       if(max(last_user) = 0, 0, if(minIf(first_user, first_user > 0) = max(last_user), 1, 2)) AS accounts,
       groupArrayIf((if(first_user = last_user, first_user, 0), since_ms, named,
-        [${each((bit) => `denied${bit}`, ", ")}], [${each((bit) => `granted${bit}`, ", ")}]), ${isOneOf(disputing)("person_id")}) AS devices
+        [${each((bit) => `denied${bit}`, ", ")}], [${each((bit) => `granted${bit}`, ", ")}]), ${isOneOf(people ?? withSeveral)("person_id")}) AS all_devices
     FROM ${verdicts(people)}
     GROUP BY person_id
   ) AS state
-  LEFT JOIN ${joinedAt(disputing)} AS joins ON joins.person_id = state.person_id
-  LEFT JOIN ${flagsOfPeople} AS flags ON flags.person_id = state.person_id
+  LEFT JOIN ${joinedAt(atoms)} AS joins ON joins.person_id = state.person_id
+  LEFT JOIN ${flagsOfPeople(atoms)} AS flags ON flags.person_id = state.person_id
 ))`;
 }
 

@@ -62,11 +62,12 @@ const added = [
   "other String COMMENT 'What it ties: login, import: the user id; alias: the previous id; email, phone: SHA-256 in hex of the address in small letters, or of the digits'",
   "rule LowCardinality(String) COMMENT 'email, phone: who says so, server, login or form; others: their kind'",
 ].map((column) => `ADD COLUMN IF NOT EXISTS ${column}`);
+// Hundreds of ids are asked for at once, each of which may be taken for one that is there.
 const indexes = ["anonymous_id", "user_id", "other"].map(
-  (column) => `ADD INDEX IF NOT EXISTS by_${column} ${column} TYPE bloom_filter(0.01) GRANULARITY 1`,
+  (column) => `ADD INDEX IF NOT EXISTS by_${column} ${column} TYPE bloom_filter(0.0001) GRANULARITY 1`,
 );
 const atomIndexes = ["anonymous_id", "user_id"].map(
-  (column) => `ADD INDEX IF NOT EXISTS by_${column} ${column} TYPE bloom_filter(0.01) GRANULARITY 4`,
+  (column) => `ADD INDEX IF NOT EXISTS by_${column} ${column} TYPE bloom_filter(0.0001) GRANULARITY 1`,
 );
 
 // Not the ids themselves: there may be millions of them, and they are held in memory.

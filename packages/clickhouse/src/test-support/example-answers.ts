@@ -198,7 +198,7 @@ export function answersFrom(rows: readonly LoadedEventRow[], happened: Happened)
     inOrder(worth, ([month]) => [month]),
   );
 
-  const dateOf = (order: Order): number => Math.floor(order.ms / dayMs);
+  const dateOf = (order: Order): number => Date.parse(order.day) / dayMs;
   const gaps = [...buyers.values()]
     .filter((own) => own.length > 1)
     .map((own) => dateOf(own.at(1)!) - dateOf(own.at(0)!))
@@ -482,17 +482,123 @@ export function answersFrom(rows: readonly LoadedEventRow[], happened: Happened)
       ([variant]) => [variant],
     ),
   );
+
+  const best = [...buyers].flatMap(([person, own]) => {
+    const userIds = unique(
+      byPerson
+        .get(person)!
+        .map(({ user_id }) => user_id)
+        .filter(Boolean),
+    )
+      .toSorted()
+      .join(",");
+    return [...group(own, ({ currency }) => currency)].map(([currency, some]) => [
+      person,
+      userIds,
+      own.length,
+      currency,
+      money(sum(some.map(netOf))),
+    ]);
+  });
+  const ranked = inOrder(best, ([person, , , currency, value]) => [currency, down(value), person]);
+  answers.set(
+    "Who are the best customers?",
+    [...group(ranked, (row) => row[3])].flatMap(([, some]) => some.slice(0, 3)),
+  );
+
+  const views = known.filter(({ type, session_id }) => type === "page" && session_id !== "");
+  const steps = [...group(views, ({ session_id }) => session_id).values()].flatMap((own) =>
+    own.slice(1).map((to, n) => ({ from: own.at(n)!.url_path, to: to.url_path, person: own.at(n)!.person })),
+  );
+  answers.set(
+    "Where do people go from a page?",
+    inOrder(
+      [...group(steps, ({ from, to }) => `${from},${to}`)]
+        .filter(([, some]) => some.length > 1 && some.some(({ from, to }) => from !== to))
+        .map(([key, some]) => [...key.split(","), some.length, countPeople(some)]),
+      ([from, to, times]) => [down(times), from, to],
+    ),
+  );
+
+  answers.set(
+    "How many touches does an order take?",
+    inOrder(
+      [...group(ways, ({ touches }) => touches.length)].map(([count, some]) => [
+        count,
+        some.length,
+        roundTo(sum(some.map(({ order }) => order.cents)) / 100 / some.length, 2),
+      ]),
+      ([count]) => [count],
+    ),
+  );
+
+  const members = recentBuyers(rows, happened, Date.parse(`${nowDay}T06:00:00Z`));
+  const ordersOfMembers = members.map((person) => buyers.get(person)!);
+  const visitsOfMembers = members.map(
+    (person) =>
+      unique(
+        byPerson
+          .get(person)!
+          .map(({ session_id }) => session_id)
+          .filter(Boolean),
+      ).length,
+  );
+  answers.set("What are the people of an audience worth?", [
+    [
+      members.length,
+      ordersOfMembers.filter((own) => own.length > 1).length,
+      money(
+        sum(
+          ordersOfMembers
+            .flat()
+            .filter(({ currency }) => currency === "EUR")
+            .map(netOf),
+        ),
+      ),
+      roundTo(sum(visitsOfMembers) / members.length, 2),
+    ],
+  ]);
+
+  answers.set(
+    "How much of it is machines?",
+    inOrder(
+      [...group(all, ({ bot }) => (bot === "" ? "people" : bot))].map(([who, some]) => [
+        who,
+        some.length,
+        some.filter(({ type }) => type === "page").length,
+      ]),
+      ([, count]) => [down(count)],
+    ),
+  );
+
+  answers.set(
+    "How late do events come?",
+    inOrder(
+      [...group(humans, ({ device }) => device)].map(([device, some]) => {
+        const seconds = some
+          .map(({ ms, received_at }) => Math.floor((Date.parse(`${received_at.replace(" ", "T")}Z`) - ms) / 1000))
+          .toSorted((a, b) => a - b);
+        return [
+          device,
+          some.length,
+          seconds[Math.floor(seconds.length / 2)] ?? 0,
+          seconds.filter((one) => one > 3600).length,
+        ];
+      }),
+      ([device]) => [device],
+    ),
+  );
   return answers;
 }
 
 /** The people in an audience of those who ordered in the last 14 days, at a moment. */
-export function recentBuyers(rows: readonly LoadedEventRow[], happened: Happened, at: number): number {
+export function recentBuyers(rows: readonly LoadedEventRow[], happened: Happened, at: number): number[] {
   const personOf = peopleOf(rows, happened);
   const recent = rows.filter(({ name, time, site }) => {
     const ms = Date.parse(`${time.replace(" ", "T")}Z`);
     return site === "shop" && name === "Order Completed" && ms > at - 14 * dayMs && ms <= at;
   });
-  return unique(recent.map(({ atom }) => personOf(atom)).filter((person) => person !== 0)).length;
+  return unique(recent.map(({ atom }) => personOf(atom)).filter((person) => person !== 0));
 }
 
 /** One person: identities with one user id, or of a device and of who logged in on it. No device in the examples has two users. */

@@ -66,7 +66,7 @@ const prices: { [product: string]: number } = { runner: 59.95, trail: 89, sock: 
 const order = (order_id: string, basket: { [product: string]: number }, currency = "EUR"): Row => {
   const products = Object.entries(basket).map(([product_id, quantity]) => ({
     product_id,
-    price: prices[product_id],
+    price: prices[product_id] ?? 0,
     quantity,
   }));
   const total = products.reduce((sum, { price, quantity }) => sum + price * quantity, 0);
@@ -104,28 +104,22 @@ const choose = (variant: string, ...granted: string[]): Row => ({
 const everything = (variant: string): Row => choose(variant, ...purposes);
 const withoutAds = (variant: string): Row => choose(variant, "measurement", "profile");
 
+/** What stays as it is until another step says otherwise. */
+const lasting = ["atom", "user_id", "url_path", "page_group"] as const;
+
 function visit(who: Row, start: string, from: Row, ...steps: (Row | Row[])[]): Row[] {
   const first = Date.parse(`${start}Z`);
-  const consent_id = `choice-of-${who.anonymous_id}`;
-  const session = { session_id: `${who.anonymous_id}-${start.slice(5, 10)}`, session_start: text(first), consent_id };
+  const visitor: Row = {
+    ...who,
+    session_id: `${who.anonymous_id}-${start.slice(5, 10)}`,
+    session_start: text(first),
+    consent_id: `choice-of-${who.anonymous_id}`,
+  };
   let here: Row = {};
   return steps.flat().map((step, seq) => {
-    const { atom = here.atom ?? who.atom, user_id = here.user_id } = step;
-    const { url_path = here.url_path, page_group = here.page_group } = step;
-    here = { atom, user_id, url_path, page_group };
-    const known = user_id === undefined ? {} : { user_id };
-    return {
-      ...at(first + seq * 60_000),
-      ...who,
-      ...session,
-      session_seq: seq,
-      ...(seq === 0 ? from : { channel: "internal" }),
-      ...step,
-      ...known,
-      atom,
-      url_path,
-      page_group,
-    };
+    here = { ...here, ...Object.fromEntries(lasting.filter((name) => name in step).map((name) => [name, step[name]])) };
+    const origin = seq === 0 ? from : { channel: "internal" };
+    return { ...at(first + seq * 60_000), ...visitor, session_seq: seq, ...origin, ...step, ...here };
   });
 }
 
@@ -331,7 +325,7 @@ function stories(): Row[] {
       abandoned("checkout", address),
     ),
 
-    // Gia has three visits before her first order, on two devices.
+    // Gia looks on her phone and orders on her laptop. Two weeks later she orders on the phone.
     ...visit(giaPhone, "2026-10-27 08:30", reels, page("/"), everything("dialog"), view("runner")),
     ...visit(
       giaLaptop,

@@ -120,16 +120,18 @@ async function workOut(clickhouse: ClickHouse, input: unknown): Promise<void> {
     everySeconds: 60,
     sizeFloor: 0,
     expiresAt: undefined,
-    at: audienceMoments[0],
+    at: Date.parse("2026-10-19T00:00:00Z"),
     actor: "example",
     reason: "example",
   };
   await createAudienceStore(clickhouse).save(audience);
   const ticks = createAudienceTickStore({ clickhouse });
-  for (const [n, at] of audienceMoments.entries()) {
-    const turn = await ticks.takeTurn("example", at, { standbyMs: 0, isForced: n === 0, isDoubted: false });
-    if (turn === undefined) throw new Error("Somebody else works audiences out in a database of our own");
-    await ticks.workOutConsent(turn, "shop", at);
+  const last = Math.max(...audienceMoments);
+  let turn = await ticks.takeTurn("example", last, { standbyMs: 0, isForced: true, isDoubted: false });
+  if (turn === undefined) throw new Error("Somebody else works audiences out in a database of our own");
+  // Once is enough: nobody in the examples refuses to be measured after having agreed.
+  await ticks.workOutConsent(turn, "shop", last);
+  for (const at of audienceMoments) {
     const context = {
       site: "shop",
       now: new Date(at),
@@ -141,6 +143,6 @@ async function workOut(clickhouse: ClickHouse, input: unknown): Promise<void> {
     const seq = await ticks.logChanges(turn, audience, { compiled, at, isNewVersion: false, hasMoved: false });
     await ticks.applyLog();
     if (seq > turn.seq) await ticks.writeSizes([audience], at);
-    await ticks.rememberIdentities(turn);
+    turn = { ...turn, seq };
   }
 }

@@ -48,6 +48,8 @@ export interface IdentityView {
 
 /** The part of the store that knows who is one person and why. */
 export interface IdentityStore {
+  /** A text that is another one when anything here may have changed that people depend on; undefined: it cannot be told without looking. */
+  changeMark(): Promise<string | undefined>;
   position(): Promise<IdentityPosition | undefined>;
   /** `held` by site: rows of edges up to these ends, and up to those of `before`. */
   ends(before: IdentityEnds | undefined): Promise<{
