@@ -43,6 +43,8 @@ async function start(settings: ProcessSettings): Promise<void> {
   collectDefaultMetrics({ register: registry });
   const directory = createDirectoryOfFile(settings.configPath, logger);
   const clickhouse = createClickHouse({ ...settings.clickhouse, logger });
+  const blockedAt = (site: string): readonly string[] =>
+    directory.sites().find(({ id }) => id === site)?.identity.blocked ?? [];
   const api = createApi({
     queries: createReadQueries(clickhouse),
     sites: directory.sites,
@@ -72,11 +74,11 @@ async function start(settings: ProcessSettings): Promise<void> {
       pause,
     },
     computedTraits: { store: createComputedTraitStore(clickhouse) },
-    duplicates: createDuplicateQueries(clickhouse),
+    duplicates: createDuplicateQueries(clickhouse, blockedAt),
     flags: {
       store: createPersonFlagStore({
         clickhouse,
-        blockedAt: (site) => directory.sites().find(({ id }) => id === site)?.identity.blocked ?? [],
+        blockedAt,
       }),
     },
     rights: {

@@ -254,6 +254,7 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
       applyConfig(config);
     }
     addresses.collector = await listen("collector", collector.listen);
+    const blockedAt = (id: string): readonly string[] => sites.findSite(id)?.identity.blocked ?? [];
     const api = createApi({
       queries: createReadQueries(clickhouse),
       sites: () => sites.sites(),
@@ -274,7 +275,7 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
       flags: {
         store: createPersonFlagStore({
           clickhouse,
-          blockedAt: (site) => sites.findSite(site)?.identity.blocked ?? [],
+          blockedAt,
         }),
       },
       rights: { erasures, exports: createPersonExport(clickhouse) },
@@ -293,7 +294,7 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
         computedTraits: computedTraitsOfSite(clickhouse),
       },
       computedTraits: { store: createComputedTraitStore(clickhouse) },
-      duplicates: createDuplicateQueries(clickhouse),
+      duplicates: createDuplicateQueries(clickhouse, blockedAt),
       imports: { store: createImportStore(clickhouse), directory: sites, collectorUrl: () => addresses.collector },
       visitor: {
         directory: sites,

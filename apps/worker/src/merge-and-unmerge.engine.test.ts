@@ -211,6 +211,7 @@ describe("edges", () => {
     await load({ ...email, basis: "legitimate_interest", user_id: "an", atom: 128 });
     await load({ ...email, basis: "consent_elsewhere" });
     await load({ user_id: "an", atom: 128, library: "polder-import/1" });
+    await load({ ...email, basis: "consent", user_id: " Null", atom: 192 });
     await load({ user_id: "an", atom: 128, type: "alias", name: "alias", previous_id: "anna" });
     expect(
       await clickhouse.query(
@@ -224,8 +225,10 @@ describe("edges", () => {
       { kind: "login", rule: "login", user_id: "an", n: 2 },
       { kind: "email", rule: "form", user_id: "", n: 3 },
       { kind: "import", rule: "import", user_id: "an", n: 4 },
-      { kind: "alias", rule: "alias", user_id: "an", n: 5 },
-      { kind: "login", rule: "login", user_id: "an", n: 5 },
+      { kind: "email", rule: "form", user_id: " Null", n: 5 },
+      { kind: "login", rule: "login", user_id: " Null", n: 5 },
+      { kind: "alias", rule: "alias", user_id: "an", n: 6 },
+      { kind: "login", rule: "login", user_id: "an", n: 6 },
     ]);
   });
 

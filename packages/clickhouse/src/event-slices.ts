@@ -12,11 +12,11 @@ export interface EventSlicesOptions {
   clickhouse: ClickHouse;
   /** The table of events, as it is called where nothing says which database. */
   events: string;
-  /** Of a slice, about. Default: as many as an engine with 1.2 GiB can hold the states of, beside all else that it does. */
+  /** Of a slice, about. Default: as many as take 300 MiB at most, a visit each: an engine with 1 GiB merges what is there beside it. */
   maxEvents?: number;
 }
 
-const defaultMaxEvents = 250_000;
+const defaultMaxEvents = 50_000;
 
 /** True of the events of one slice: each event is in exactly one. */
 export const inSlice = ` AND events.received_at >= fromUnixTimestamp({from: Int64}) AND events.received_at < fromUnixTimestamp({to: Int64})
@@ -30,9 +30,9 @@ export const sliceSettings = {
   max_threads: 2,
   max_insert_threads: 1,
   max_block_size: 16_384,
-  min_insert_block_size_rows: 262_144,
+  min_insert_block_size_rows: 32_768,
   min_insert_block_size_bytes: 64 * 1024 ** 2,
-  max_bytes_before_external_group_by: 200 * 1024 ** 2,
+  max_bytes_before_external_group_by: 64 * 1024 ** 2,
   insert_deduplicate: 0,
   distributed_foreground_insert: 1,
 } as const satisfies NonNullable<QueryOptions["settings"]>;

@@ -1,5 +1,4 @@
 import {
-  builtInBlocked,
   type DecisionStore,
   type EdgeSource,
   type IdentityDecision,
@@ -14,6 +13,7 @@ import {
 } from "@polder/core";
 import type { ClickHouse, QueryOptions } from "./clickhouse.ts";
 import { reloadIdentities } from "./reload-identities.ts";
+import { plainId, standsForNobody } from "./stands-for-nobody.ts";
 
 type Params = NonNullable<QueryOptions["params"]>;
 
@@ -27,9 +27,8 @@ const maxFields = 24;
 /** Identities of erased people: nobody's, from the moment in which it was written down. */
 const erasedAtoms = `SELECT arrayJoin(arrayFilter(one -> NOT has(kept_atoms, one), atoms)) FROM erasure WHERE kind = 'person'`;
 const isThere = `atom NOT IN (${erasedAtoms})`;
-// As `createBlockedCheck` has it, for a user id whose atom belongs to its device.
-const isNoUser =
-  "(user_id = '' OR lowerUTF8(trimBoth(user_id)) IN {blocked:Array(String)} OR match(user_id, '^ *[0-]*0[0-]* *$') OR startsWith(lowerUTF8(trimBoth(user_id)), 'test@'))";
+// An identity of its device, by the rules of the site.
+const isNoUser = `(${standsForNobody("user_id")} OR ${plainId("user_id")} IN {blocked:Array(String)})`;
 
 const untilEnds = {
   atoms: "atom <= {upToAtoms:Array(UInt32)}[atom % 64 + 1]",

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import type { ClickHouse, QueryOptions } from "./clickhouse.ts";
+import { ClickHouseQueryError, type ClickHouse, type QueryOptions } from "./clickhouse.ts";
 import { migrate } from "./migrate.ts";
 import { migrations } from "./migrations/render-migrations.ts";
 
@@ -194,8 +194,37 @@ describe("rows that have to be brought to a new shape", () => {
     const told: number[] = [];
     await migrate(fake.clickhouse, { quietForMs: 0, upTo: 12, onProgress: ({ slice }) => told.push(slice) });
     expect(told).toEqual([2]);
-    expect(fake.commands.filter(({ sql }) => /^INSERT INTO `x`\.consent_state/.test(sql))).toHaveLength(1);
+    expect(fake.commands.filter(({ sql }) => sql.startsWith("INSERT INTO `x`.consent_state"))).toHaveLength(1);
     expect(fake.commands.filter(({ sql }) => /DELETE WHERE/.test(sql))).toEqual([]);
+  });
+
+  it("begin their week again when the server has no memory for a slice, and give up when it never has", async () => {
+    for (const [failures, ends] of [
+      [4, true],
+      [5, false],
+    ] as const) {
+      const fake = await createFilledServer();
+      await migrate(fake.clickhouse, { quietForMs: 0, upTo: 11 });
+      fake.hours = ["2026-11-09", "2026-11-16"].map((week) => ({ week, hour: Date.parse(week) / 1_000, count: 1 }));
+      fake.undone = 7;
+      fake.commands = [];
+      let failed = 0;
+      fake.onCommand = (sql) => {
+        if (!sql.startsWith("INSERT INTO `x`.consent_state") || fake.weeks.length === 0 || failed === failures) return;
+        failed += 1;
+        throw new ClickHouseQueryError(241, "memory limit exceeded");
+      };
+      const migrated = migrate(fake.clickhouse, { quietForMs: 0, upTo: 12 });
+      if (ends) expect(await migrated).toEqual([12]);
+      else await expect(migrated).rejects.toThrow(/Migration 12 .*memory limit exceeded/);
+      expect(fake.weeks).toEqual(ends ? ["2026-11-09", "2026-11-16"] : ["2026-11-09"]);
+      // What the slice had stored before it failed is removed each time, and what is done stays.
+      const removals = fake.commands.filter(({ sql }) => /consent_state\s+DELETE WHERE/.test(sql));
+      expect(removals.map(({ options }) => options?.params)).toEqual([
+        { done: [] },
+        ...Array.from({ length: 4 }, () => ({ done: ["2026-11-09"] })),
+      ]);
+    }
   });
 
   it("of a week count as done only when nothing was stored while they were made", async () => {

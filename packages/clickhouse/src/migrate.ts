@@ -48,6 +48,9 @@ const lockExpiresSeconds = 60;
 const lockPollMs = 200;
 const codeTableExists = 57;
 const codeUnknownTable = 60;
+const codeMemoryLimit = 241;
+/** Of a week that the server has no memory for. */
+const maxTries = 5;
 
 /**
  * Brings the database to this version: makes it, applies what is missing, in order, each once. Safe to call from many processes at once:
@@ -79,11 +82,11 @@ export async function migrate(clickhouse: ClickHouse, options: MigrateOptions = 
     for (const migration of missing) {
       const { number, name, statements, fill, refill } = migration;
       const isMove = isFilled && movesRows(migration);
-      const run = async (statement: string, options?: QueryOptions): Promise<void> => {
+      const run = async (statement: string, given?: QueryOptions): Promise<void> => {
         await stillHeld();
         if (isMove) await stillQuiet?.();
-        const settings = { ...options?.settings, log_comment: commentOf(database) };
-        await server.command(statement, { ...options, settings, isLong: true }).catch((error: unknown) => {
+        const settings = { ...given?.settings, log_comment: commentOf(database) };
+        await server.command(statement, { ...given, settings, isLong: true }).catch((error: unknown) => {
           const words = error instanceof Error ? error.message : String(error);
           throw new MigrationError(
             `Migration ${number} (${name}) failed at "${statement.slice(0, 80)}…": ${words}. Once the cause is gone, start again: it begins anew where it was.`,
@@ -95,7 +98,8 @@ export async function migrate(clickhouse: ClickHouse, options: MigrateOptions = 
       if (isMove && refill !== undefined) {
         const onSlice = (slice: number, slices: number): void =>
           options.onProgress?.({ migration: number, table: refill.table, slice, slices });
-        await makeAnew({ server, db, run, stillQuiet, onSlice, maxEvents: options.maxEventsOfSlice }, number, refill);
+        const maxEvents = options.maxEventsOfSlice;
+        await makeAnew({ server, db, run, stillQuiet, onSlice, maxEvents, quietForMs }, number, refill);
       }
       await server.command(
         `INSERT INTO ${db}.migration (number, name, checksum) VALUES ({number: UInt32}, {name: String}, {checksum: String})`,
@@ -120,6 +124,7 @@ interface RefillOptions {
   stillQuiet: (() => Promise<void>) | undefined;
   onSlice: (slice: number, slices: number) => void;
   maxEvents: number | undefined;
+  quietForMs: number;
 }
 
 /**
@@ -127,7 +132,7 @@ interface RefillOptions {
  * others what is there, begun or stored meanwhile, is removed first, and made of the events again.
  */
 async function makeAnew(
-  { server, db, run, stillQuiet, onSlice, maxEvents }: RefillOptions,
+  { server, db, run, stillQuiet, onSlice, maxEvents, quietForMs }: RefillOptions,
   number: number,
   { countUndone, removeUndone, insert, after }: RenderedRefill,
 ): Promise<void> {
@@ -137,21 +142,41 @@ async function makeAnew(
     { params: { number } },
   );
   const done = new Set(weeks.map(({ week }) => week));
-  const params = { done: [...done] };
-  const [undone] = await server.query<{ count: number }>(countUndone, { params });
-  if (undone!.count > 0) await run(removeUndone, { params });
-  for (const [index, slice] of slices.entries()) {
-    if (done.has(slice.week)) continue;
-    onSlice(index + 1, slices.length);
-    await run(insert, { params: slice.params, settings: sliceSettings });
-    if (slices[index + 1]?.week === slice.week) continue;
-    await stillQuiet?.();
-    await server.command(`INSERT INTO ${db}.migration_week (number, week) VALUES ({number: UInt32}, {week: Date})`, {
-      params: { number, week: slice.week },
-    });
+  const makeUndone = async (): Promise<void> => {
+    const params = { done: [...done] };
+    const [undone] = await server.query<{ count: number }>(countUndone, { params });
+    if (undone!.count > 0) await run(removeUndone, { params });
+    for (const [index, slice] of slices.entries()) {
+      if (done.has(slice.week)) continue;
+      onSlice(index + 1, slices.length);
+      await run(insert, { params: slice.params, settings: sliceSettings });
+      if (slices[index + 1]?.week === slice.week) continue;
+      await stillQuiet?.();
+      await server.command(`INSERT INTO ${db}.migration_week (number, week) VALUES ({number: UInt32}, {week: Date})`, {
+        params: { number, week: slice.week },
+      });
+      done.add(slice.week);
+    }
+  };
+  for (let failures = 0; ;) {
+    const doneBefore = done.size;
+    try {
+      await makeUndone();
+      break;
+    } catch (error) {
+      failures = done.size > doneBefore ? 1 : failures + 1;
+      // Merges of the server may hold what a slice needs, for a moment: the week is begun again.
+      if (!isOutOfMemory(error) || failures === maxTries) throw error;
+      await pause(quietForMs);
+    }
   }
   for (const statement of after) await run(statement);
 }
+
+const isOutOfMemory = (error: unknown): boolean =>
+  error instanceof MigrationError &&
+  error.cause instanceof ClickHouseQueryError &&
+  error.cause.code === codeMemoryLimit;
 
 /** By which the server's list of queries tells the statements of a migration. */
 const commentOf = (database: string): string => `polder migrates ${database}`;

@@ -161,14 +161,14 @@ const questions: { readonly [section in Exclude<ExportSection, "events">]: strin
     LEFT JOIN (SELECT audience, argMax(purpose, revision)::String AS purpose, argMax(name, revision) AS title FROM audience WHERE site = {site: String} GROUP BY audience) AS a
       ON a.audience = l.audience
     WHERE l.site = {site: String} AND l.person IN {atoms: Array(UInt32)} ORDER BY l.seq`,
-  // Of exports no names are kept: who was in the audience when it was exported may have been in the file.
+  // Of exports no names are kept: who was in the audience when it was exported, under any of their numbers, may have been in the file.
   recipients: `SELECT ${iso("x.at")} AS time, x.audience AS name, x.recipient AS recipient, [x.purpose::String] AS purposes,
       CAST((x.id, x.format::String, arrayStringConcat(x.identifiers, ', '), x.reason), 'Tuple(export_id String, format String, identifiers String, reason String)') AS details
     FROM audience_export AS x
     WHERE x.site = {site: String} AND (x.audience, x.id) IN (
       SELECT e.audience, e.id FROM audience_export AS e
-      JOIN (SELECT audience, seq, at, change FROM audience_log WHERE site = {site: String} AND person IN {atoms: Array(UInt32)}) AS l ON l.audience = e.audience
-      WHERE e.site = {site: String} AND l.at <= e.at GROUP BY e.audience, e.id HAVING argMax(l.change, l.seq) = 'enter')
+      JOIN (SELECT audience, person, seq, at, change FROM audience_log WHERE site = {site: String} AND person IN {atoms: Array(UInt32)}) AS l ON l.audience = e.audience
+      WHERE e.site = {site: String} AND l.at <= e.at GROUP BY e.audience, e.id, l.person HAVING argMax(l.change, l.seq) = 'enter')
     ORDER BY x.at, x.id`,
   erasures: `SELECT ${iso("requested_at")} AS time, 'traits' AS name, arrayStringConcat(traits, ', ') AS value,
       CAST((id, actor, reason), 'Tuple(erasure String, actor String, reason String)') AS details

@@ -71,6 +71,7 @@ export {
   deviceNode,
   keysOfEdge,
   resolvePeople,
+  ruleOfEdge,
   userNode,
   type EdgeOutcome,
   type IdentityAtom,
@@ -198,7 +199,12 @@ export {
   type PropertyFilter,
   type PropertyPath,
 } from "./audience/event-filter.ts";
-export { audienceJsonSchema, parseAudience, type AudienceFault, type AudienceResult } from "./audience/parse-audience.ts";
+export {
+  audienceJsonSchema,
+  parseAudience,
+  type AudienceFault,
+  type AudienceResult,
+} from "./audience/parse-audience.ts";
 export { readyMadeAudiences, type ReadyMadeAudience } from "./audience/ready-made.ts";
 export { audiencesIn, findReferenceFaults } from "./audience/references.ts";
 export {
@@ -212,13 +218,7 @@ export {
   type TraitComputation,
 } from "./traits/computed-trait.ts";
 export { durationMs, isFixedWindow, type Duration, type FixedWindow, type Window } from "./audience/window.ts";
-export {
-  createErasedKeys,
-  keysOf,
-  keysToErase,
-  type ErasedIdentity,
-  type ErasedKeys,
-} from "./erasure/erased-keys.ts";
+export { createErasedKeys, keysOf, keysToErase, type ErasedIdentity, type ErasedKeys } from "./erasure/erased-keys.ts";
 export {
   type ErasedIds,
   type ErasedPart,
@@ -237,17 +237,12 @@ export { importMappingJsonSchema } from "./import/mapping-schema.ts";
 export { proposeMapping, type ProposedMapping } from "./import/propose-mapping.ts";
 export { CsvError, openCsv, type CsvFile, type CsvRow } from "./import/read-csv.ts";
 export { createRowPlanner, importContext } from "./import/plan-row.ts";
+export { createImportSender, ImportStoppedError, type ImportSend, type PostAnswer } from "./import/send-import.ts";
+export { noCounts, runImport, type ImportCounts, type ImportOutcome, type RefusedRow } from "./import/run-import.ts";
 export {
-  createImportSender,
-  ImportStoppedError,
-  type ImportSend,
-  type PostAnswer,
-} from "./import/send-import.ts";
-export {
-  noCounts,
-  runImport,
-  type ImportCounts,
-  type ImportOutcome,
-  type RefusedRow,
-} from "./import/run-import.ts";
-export { importKeyFault, importRateOf, openImport, type OpenedImport, type OpenImportResult } from "./import/open-import.ts";
+  importKeyFault,
+  importRateOf,
+  openImport,
+  type OpenedImport,
+  type OpenImportResult,
+} from "./import/open-import.ts";

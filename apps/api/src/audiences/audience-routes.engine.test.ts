@@ -8,6 +8,7 @@ import {
   createAudienceStore,
   createClickHouse,
   createEventStore,
+  createPersonExport,
   createPersonFlagStore,
   createReadQueries,
   exportLeftOutReasons,
@@ -571,6 +572,37 @@ describe("an export", () => {
     ]);
     expect(await clickhouse.query("SELECT count() AS n FROM audience_export_person")).toEqual([{ n: 0 }]);
     expect(JSON.stringify(await clickhouse.query("SELECT * FROM audience_export"))).not.toContain("example.com");
+  });
+
+  it("is in what somebody is told of them afterwards, also when a number of theirs has left since it was part of another", async () => {
+    const row = (seq: number, person: number, change: string, survivor = 0) => ({
+      seq,
+      site: "shop",
+      audience: "viewers",
+      person,
+      change,
+      reason: survivor === 0 ? change : "merged",
+      survivor,
+      at: textOf(noon - 1_000),
+      version: 1,
+    });
+    await clickhouse.insertRows("audience_log", [
+      row(1, 64, "enter"),
+      row(2, 128, "enter"),
+      row(3, 128, "exit", 64),
+      row(4, 192, "enter"),
+      row(5, 192, "exit"),
+    ]);
+    await belongs([128, 64]);
+    await exported({ identifiers: ["user_id"] });
+    const recipientsOf = async (person: number): Promise<string[]> => {
+      const found: string[] = [];
+      for await (const { section, recipient } of (await createPersonExport(clickhouse).read("shop", person))!)
+        if (section === "recipients") found.push(recipient);
+      return found;
+    };
+    expect(await recipientsOf(64)).toEqual(["Mail Ltd"]);
+    expect(await recipientsOf(192)).toEqual([]);
   });
 
   it("that is broken off forgets who was in it", async () => {

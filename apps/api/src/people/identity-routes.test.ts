@@ -33,6 +33,16 @@ const explanation: Explanation = {
       messageId: "m-2",
     },
     {
+      kind: "email",
+      key: { kind: "email", node: "device:device-1", other: "hash" },
+      left: "device:device-1",
+      right: "email:hash",
+      outcome: "unconfirmed",
+      // Of a site where `counter` stands for nobody.
+      edge: { kind: "email", anonymousId: "device-1", userId: "counter", other: "hash", rule: "login", time: 6 },
+      messageId: "m-3",
+    },
+    {
       kind: "manual",
       key: { kind: "manual", node: "device:device-1", other: "user:an" },
       left: "device:device-1",
@@ -93,10 +103,11 @@ it("shows the edges of a person, those that join first, each with its event, its
   expect(answer.status).toBe(200);
   expect(answer.headers.get("cache-control")).toBe("no-store");
   const body = v.parse(schemas.whyAnswer, await answer.json());
-  expect(body).toMatchObject({ person: 64, edgesInAll: 2, decisions: [{ id: "d-1", isInForce: true }] });
+  expect(body).toMatchObject({ person: 64, edgesInAll: 3, decisions: [{ id: "d-1", isInForce: true }] });
   expect(body.edges).toEqual([
     expect.objectContaining({ kind: "manual", outcome: "followed", decision: "d-1", messageId: null, time: 1 }),
     expect.objectContaining({ kind: "login", outcome: "shared_device", messageId: "m-2", rule: "login", time: 5 }),
+    expect.objectContaining({ kind: "email", outcome: "unconfirmed", messageId: "m-3", rule: "form", time: 6 }),
   ]);
   expect(body.edges[1]!.reason).toContain("two known people");
 });

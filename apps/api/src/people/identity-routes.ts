@@ -1,5 +1,13 @@
 import type { PersonId, ReadQueries } from "@polder/clickhouse";
-import type { Decided, EdgeOutcome, ExplainedEdge, Explanation, IdentityDecision, IdentityDesk } from "@polder/core";
+import {
+  ruleOfEdge,
+  type Decided,
+  type EdgeOutcome,
+  type ExplainedEdge,
+  type Explanation,
+  type IdentityDecision,
+  type IdentityDesk,
+} from "@polder/core";
 import type { Context, Hono, MiddlewareHandler } from "hono";
 import { describeRoute, validator } from "hono-openapi";
 import type * as v from "valibot";
@@ -194,7 +202,7 @@ function toWhyAnswer(site: string, found: Explanation): v.InferInput<typeof sche
       right,
       outcome,
       reason: reasons[outcome],
-      rule: edge?.rule ?? kind,
+      rule: ruleOfEdge({ kind, left, ...(edge && { edge }) }),
       time: edge?.time ?? decision?.at ?? null,
       messageId: messageId ?? null,
       decision: decision?.id ?? null,

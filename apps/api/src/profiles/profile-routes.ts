@@ -28,14 +28,13 @@ export function addProfileRoutes(app: Hono, { queries, guarded, findSite, now }:
     validator("param", schemas.personParameter, refuseForm),
     validator("query", schemas.personQuery, refuseForm),
     async (context) => {
-      const { site: siteId, by, purposes } = context.req.valid("query");
+      const { site: siteId, by } = context.req.valid("query");
       const site = findSite(context, siteId);
       if (site instanceof Response) return site;
       const id = personIdOf(by, context.req.valid("param").id);
       if (typeof id === "string") return answerError(context, "invalid_request", id);
       const found = await queries.profile(site.id, id, { ...limits, now: new Date(now()) });
       if (found === undefined) return answerError(context, "person_not_found");
-      if (purposes === "false") return context.json(toProfileAnswer(found), 200, private_);
       const consent = await queries.purposesOf(site.id, found.person, new Date(now()));
       const answer: schemas.ProfileAnswer = {
         ...toProfileAnswer(found),
@@ -123,7 +122,7 @@ const parties: ReadonlyMap<string, "zero" | "first" | "second" | "third"> = new 
   ["third_party", "third"],
 ]);
 
-const toProfileAnswer = ({ traits, timeline, next, ...found }: Profile): schemas.ProfileAnswer => ({
+const toProfileAnswer = ({ traits, timeline, next, ...found }: Profile): Omit<schemas.ProfileAnswer, "purposes"> => ({
   ...found,
   traits: traits.map((trait) => ({ ...trait, party: parties.get(trait.origin) ?? "first" })),
   timeline: timeline.map(toTimelineEvent),

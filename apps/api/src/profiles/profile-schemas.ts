@@ -119,20 +119,18 @@ export const profile = v.object({
       channel: text,
     }),
   ),
-  purposes: v.exactOptional(
-    v.pipe(
-      v.array(
-        v.object({
-          purpose,
-          isAllowed: v.boolean(),
-          why: v.pipe(text, v.description("What decided it, as docs/consent.md has it")),
-          device: v.pipe(v.nullable(text), v.description("Where it was decided; null when nowhere")),
-          time: v.nullable(time),
-        }),
-      ),
-      v.description(
-        "With purposes=true: what may be done with this person now, choices on all devices, their age, flags and legal bases considered",
-      ),
+  purposes: v.pipe(
+    v.array(
+      v.object({
+        purpose,
+        isAllowed: v.boolean(),
+        why: v.pipe(text, v.description("What decided it, as docs/consent.md has it")),
+        device: v.pipe(v.nullable(text), v.description("Where it was decided; null when nowhere")),
+        time: v.nullable(time),
+      }),
+    ),
+    v.description(
+      "What may be done with this person now: choices on all devices, their age, flags and legal bases considered",
     ),
   ),
   consent: v.pipe(
@@ -165,10 +163,6 @@ const by = v.pipe(
 export const personQuery = v.object({
   site: siteQuery.entries.site,
   by,
-  purposes: v.pipe(
-    v.optional(v.picklist(["true", "false"]), "false"),
-    v.description("true: also what may be done with the person now, by purpose. It takes longer than the rest"),
-  ),
 });
 
 const eventText = v.pipe(v.string(), v.minLength(1), v.maxLength(200));

@@ -339,6 +339,69 @@ describe("a hostile definition", () => {
   });
 });
 
+describe("a window to the millisecond", () => {
+  const site = "edges";
+  const dayMs = 86_400_000;
+  const end = now.getTime();
+  const at = (ms: number): Story => {
+    const time = new Date(ms).toISOString();
+    return { time: time.replace("T", " ").slice(0, -1), day: time.slice(0, 10) };
+  };
+  const moments = { start: end - dayMs, afterStart: end - dayMs + 1, end, afterEnd: end + 1 };
+  const atomsOf = (...which: (keyof typeof moments)[]): number[] =>
+    which.map((name) => 70_001 + Object.keys(moments).indexOf(name));
+  beforeAll(async () => {
+    await insert(
+      site,
+      Object.values(moments).flatMap((ms, index) => [
+        { ...track("Product Added", 0, at(ms)), channel: "mail", atom: 70_001 + index },
+        { ...ordered(0, "5", at(ms)), atom: 70_001 + index },
+      ]),
+    );
+    await insert("edges of a sequence", [
+      { ...track("Product Added", 0, at(end - 3_600_000)), atom: 70_011 },
+      { ...track("page", 0, at(end)), atom: 70_011 },
+      { ...track("Product Added", 0, at(end - 3_600_001)), atom: 70_012 },
+      { ...track("page", 0, at(end)), atom: 70_012 },
+    ]);
+  });
+  const within = { hours: 24 };
+  const conditions: [string, unknown][] = [
+    ["an event", { event: "Product Added", within }],
+    ["an order", { event: "Order Completed", within }],
+    ["whatever", { event: "*", within }],
+    ["a count", { event: "Product Added", within, count: { atLeast: 1 } }],
+    ["a sum", { event: "Order Completed", within, sum: { of: "amount", currency: "EUR", atLeast: 1 } }],
+    ["the first one", { event: "Product Added", first: { within } }],
+    ["the last order", { event: "Order Completed", last: { within } }],
+    [
+      "a sequence",
+      {
+        sequence: [{ event: "Product Added" }, { event: "Order Completed" }],
+        within: { hours: 1 },
+        during: within,
+      },
+    ],
+    ["a touch", { touch: "any", channel: { is: "mail" }, within }],
+    ["the first event of all", { firstSeen: { within } }],
+  ];
+  const of = (people: unknown, where = site): Promise<number[]> => membersOf(definitionOf(people), contextOf(where));
+
+  it.each(conditions)("is open at its start and closed at its end for %s", async (_, people) => {
+    expect(await of(people)).toEqual(atomsOf("afterStart", "end"));
+  });
+
+  it("has no end for who was seen", async () => {
+    expect(await of({ seen: { within } })).toEqual(atomsOf("afterStart", "end", "afterEnd"));
+    expect(await of({ notSeen: { for: within } })).toEqual(atomsOf("start"));
+  });
+
+  it("is closed on both sides between the steps of a sequence", async () => {
+    const sequence = [{ event: "Product Added" }, { event: "page" }];
+    expect(await of({ sequence, within: { hours: 1 } }, "edges of a sequence")).toEqual([70_011]);
+  });
+});
+
 describe("people", () => {
   const site = "people";
   beforeAll(async () => {

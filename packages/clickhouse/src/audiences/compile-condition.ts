@@ -58,8 +58,7 @@ export function compileCondition(condition: Condition, context: ConditionContext
   if ("event" in condition) return compileEvent(condition, context);
   if ("sequence" in condition) return compileSequence(condition, context);
   if ("seen" in condition) return seenSince(now - durationMs(condition.seen.within), context);
-  if ("notSeen" in condition)
-    return sets.not(seenSince(now - durationMs(condition.notSeen.for), context));
+  if ("notSeen" in condition) return sets.not(seenSince(now - durationMs(condition.notSeen.for), context));
   if ("firstSeen" in condition) return compileFirstSeen(condition.firstSeen.within, context);
   if ("touch" in condition) return compileTouch(condition, context);
   if ("known" in condition) {
@@ -92,10 +91,7 @@ function whereValue(
 ): PeopleSet {
   const { exists, ...others } = comparison;
   const having = (wanted: Comparison): PeopleSet =>
-    sets.of(
-      `SELECT person_id FROM (${values}) WHERE ${compile(texts("value"), wanted, parameters)}`,
-      given,
-    );
+    sets.of(`SELECT person_id FROM (${values}) WHERE ${compile(texts("value"), wanted, parameters)}`, given);
   const isCompared = comparisonNames.some((name) => name !== "exists" && name in others);
   // Whoever has no value has no row either.
   const parts = [
@@ -148,11 +144,17 @@ function compileEvent(condition: EventCondition, context: ConditionContext): Peo
   const source = sourceOf(condition, condition.within);
   const { count, sum, first, last } = condition;
   const isUnordered = true;
-  if (count !== undefined) return whereNumber("count()", count, eventRows(source, { now, isUnordered }, parameters), context);
+  if (count !== undefined)
+    return whereNumber("count()", count, eventRows(source, { now, isUnordered }, parameters), context);
   if (sum !== undefined) {
     const addend = sum.of === "amount" ? { amountIn: sum.currency } : { property: sum.of.property };
     const scale = sum.of === "amount" ? "" : " / 1000000";
-    return whereNumber(`toFloat64(sum(addend))${scale}`, sum, eventRows(source, { now, addend, isUnordered }, parameters), context);
+    return whereNumber(
+      `toFloat64(sum(addend))${scale}`,
+      sum,
+      eventRows(source, { now, addend, isUnordered }, parameters),
+      context,
+    );
   }
   const one = first ?? last;
   if (one !== undefined) {
@@ -228,10 +230,7 @@ function compileFirstSeen(window: Window, { sets, parameters, now, timezone }: C
     sets.ofAtoms(`profile_state WHERE site = {site:String} AND ${condition}`, { isStored: true });
   const inWindow = people(compileTime(window, "first_seen", now, parameters, timezone));
   if (!isFixedWindow(window))
-    return sets.and([
-      inWindow,
-      sets.not(people(`first_seen <= ${momentSql(now - durationMs(window), parameters)}`)),
-    ]);
+    return sets.and([inWindow, sets.not(people(`first_seen <= ${momentSql(now - durationMs(window), parameters)}`))]);
   if (window.from === undefined) return inWindow;
   const day = `toDate(first_seen, ${parameters.bind(timezone, "String")})`;
   return sets.and([inWindow, sets.not(people(`NOT (${compileDays({ from: window.from }, day, parameters)})`))]);

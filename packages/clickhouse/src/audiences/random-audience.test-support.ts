@@ -179,10 +179,15 @@ const numberComparison: fc.Arbitrary<NumberComparison> = fc.oneof(
 const duration = fc.constantFrom({ hours: 1 }, { hours: 24 }, { days: 1 }, { days: 2 }, { weeks: 1 }, { minutes: 90 });
 const days = fc.constantFrom("2026-10-17", "2026-10-23", "2026-10-24", "2026-10-25", "2026-10-26");
 export const window: fc.Arbitrary<Window> = fc.oneof(
-  duration,
-  fc.record({ from: days }),
-  fc.record({ to: days }),
-  fc.tuple(days, days).map(([one, other]) => (one < other ? { from: one, to: other } : { from: other, to: one })),
+  { weight: 5, arbitrary: duration },
+  { weight: 1, arbitrary: fc.record({ from: days }) },
+  { weight: 1, arbitrary: fc.record({ to: days }) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .tuple(days, days)
+      .map(([one, other]) => (one < other ? { from: one, to: other } : { from: other, to: one })),
+  },
 );
 
 const moneyFilters = fc

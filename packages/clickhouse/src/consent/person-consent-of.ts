@@ -27,7 +27,7 @@ export async function personConsentOf(
   const ofPerson = await clickhouse.query<{ atom: number }>(atomsOfPeople("SELECT {person:UInt32}"), {
     params: { person },
   });
-  
+
   const params = { site, now, person, atoms: ofPerson.map(({ atom }) => atom) };
   const atoms = "{atoms:Array(UInt32)}";
   const [devices, names, joins, flags, terms] = await Promise.all([
@@ -36,7 +36,9 @@ export async function personConsentOf(
     }),
     clickhouse.query<{ device: string; name: string }>(namesOfDevices, { params }),
     clickhouse.query<{ at: number }>(`SELECT joined_ms AS at FROM ${joinedAt(atoms)}`, { params }),
-    clickhouse.query<{ off: number }>(`SELECT off FROM ${flagsOfPeople(atoms)} WHERE person_id = {person:UInt32}`, { params }),
+    clickhouse.query<{ off: number }>(`SELECT off FROM ${flagsOfPeople(atoms)} WHERE person_id = {person:UInt32}`, {
+      params,
+    }),
     clickhouse.query<{ days: number }>(
       "SELECT if(argMax(grant_days, n) = 0, 365, argMax(grant_days, n)) AS days FROM consent_setting WHERE site = {site:String}",
       { params },

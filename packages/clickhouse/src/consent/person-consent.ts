@@ -61,13 +61,14 @@ const verdicts = (people: string | undefined): string => `(
 const signal = (bit: number): string =>
   bit === ads ? `if(yes${bit} > 0, greatest(without${bit}, taken${bit}), without${bit})` : `without${bit}`;
 
-// A device is a tuple: its only user, since when they were seen with it, whether it is named; by purpose when it said no, and the yes that holds.
+// A device is a tuple: its only user, since when they were seen with it, whether it is named; then by purpose when it said no, and the yes that holds.
 // Two devices of one user have been together since the later of them was first seen with that user; else since all was there that joins the person.
 const together = `greatest(x.2, y.2, if(x.1 = y.1 AND x.1 > 0 OR accounts < 2 AND (x.3 = 0 OR y.3 = 0), 0, joined_ms))`;
-const overrules = `arrayMap((no, yes) -> no = 0 OR yes > greatest(no, ${together}), x.4, y.5)`;
+const ofTuple = (tuple: string, from: number): string => `[${each((bit) => `${tuple}.${from + bit}`, ", ")}]`;
+const overrules = `arrayMap((no, yes) -> no = 0 OR yes > greatest(no, ${together}), ${ofTuple("x", 3)}, ${ofTuple("y", 8)})`;
 
 /** Whoever has one identity has one device. */
-const withSeveral = "SELECT person FROM identity WHERE site = {site:String} AND person != atom";
+const hasSeveral = isOneOf("SELECT person FROM identity WHERE site = {site:String} AND person != atom");
 
 /**
  * {@link personConsent} with what it follows from: the columns `person_id`, `mask`, and as masks `refused` (a no that nothing overrules), `expired` (a yes
@@ -98,7 +99,7 @@ FROM (
       groupBitOr(outdated) AS expired,
       if(max(last_user) = 0, 0, if(minIf(first_user, first_user > 0) = max(last_user), 1, 2)) AS accounts,
       groupArrayIf((if(first_user = last_user, first_user, 0), since_ms, named,
-        [${each((bit) => `denied${bit}`, ", ")}], [${each((bit) => `granted${bit}`, ", ")}]), ${isOneOf(people ?? withSeveral)("person_id")}) AS all_devices
+        ${each((bit) => `denied${bit}`, ", ")}, ${each((bit) => `granted${bit}`, ", ")}), ${hasSeveral("person_id")}) AS all_devices
     FROM ${verdicts(people)}
     GROUP BY person_id
   ) AS state

@@ -22,8 +22,8 @@ const contactOf =
   "transform(lower(replaceRegexpAll(name::String, '[-_\\\\s]', '')), ['email', 'phone', 'mobile'], ['email', 'phone', 'phone'], '')";
 
 // A browser whose consent is asked elsewhere is no server.
-const contactRule =
-  "multiIf(basis NOT IN ('', 'consent', 'opt_out', 'notice', 'consent_elsewhere'), 'server', user_id != '', 'login', 'form')";
+// Nor is a page that sends `null` for a user id a login: whoever types somebody's address there would become them.
+const contactRule = `multiIf(basis NOT IN ('', 'consent', 'opt_out', 'notice', 'consent_elsewhere'), 'server', NOT ${standsForNobody(plainOf("user_id"))}, 'login', 'form')`;
 
 const moment = "(events.time, events._offset)";
 const login = "if(startsWith(library, 'polder-import'), 'import', 'login')";

@@ -49,6 +49,11 @@ const rows = [
   ...Array.from({ length: 11 }, (_, i) => person(20 + i, { email: "info@office.example" }, user(20 + i))),
   // Of another site.
   person(40, { email: "anna@shop.example" }, { ...user(40), site: "other" }),
+  // At a site where a counter stands for nobody: what is said there is typed in, as on a page that sends `null`.
+  person(50, { email: "kim@shop.example" }, { ...user(50), site: "till" }),
+  person(51, { email: "kim@shop.example" }, { user_id: "Counter ", site: "till" }),
+  person(52, { phone: "06 55" }, { ...user(52), site: "till" }),
+  person(53, { phone: "06 55" }, { user_id: "null", site: "till" }),
   // Somebody who was erased.
   person(41, { email: "anna@shop.example" }, user(41)),
 ];
@@ -56,7 +61,7 @@ const all = { minScore: 0, limit: 100 };
 
 beforeAll(async () => {
   database = await startTestDatabase();
-  queries = createDuplicateQueries(database.clickhouse);
+  queries = createDuplicateQueries(database.clickhouse, (site) => (site === "till" ? ["counter"] : []));
   await database.clickhouse.insertBytes("events", rowBytes(rows));
   await database.clickhouse.insertRows("identity", [{ site: "shop", atom: 41 * 64, person: 0, version: 1 }]);
   await reloadIdentities(database.clickhouse);
@@ -72,6 +77,13 @@ describe("duplicates", () => {
     ]);
     expect(await queries.duplicates("other", all)).toEqual([]);
     expect(await queries.duplicates("shop", { ...all, minScore: 61 })).toHaveLength(1);
+  });
+
+  it("are less sure where one of the two was named by what stands for nobody", async () => {
+    expect((await queries.duplicates("till", all)).map(({ left, signs }) => [left, signs])).toEqual([
+      [50 * 64, ["unconfirmed_email"]],
+      [52 * 64, ["unconfirmed_phone"]],
+    ]);
   });
 
   it("come a page at a time, each once", async () => {

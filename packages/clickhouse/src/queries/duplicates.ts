@@ -1,4 +1,5 @@
 import type { ClickHouse } from "../clickhouse.ts";
+import { plainId } from "../stands-for-nobody.ts";
 
 /** What two people have in common, in the order of its weight. */
 export const duplicateSigns = {
@@ -50,7 +51,7 @@ const plainDate = (text: string): string => `extract(${text}, '^\\\\s*(\\\\d{4}-
 
 /** Values of people, one row each: the sign when both confirm it, and when one does not. */
 const values = `
-  SELECT e.kind::String AS sign, concat('unconfirmed_', e.kind::String) AS weaker, other AS value, person(atom) AS who, max(rule IN ('server', 'login')) AS is_confirmed
+  SELECT e.kind::String AS sign, concat('unconfirmed_', e.kind::String) AS weaker, other AS value, person(atom) AS who, max(rule = 'server' OR (rule = 'login' AND ${plainId("user_id")} NOT IN {nobody:Array(String)})) AS is_confirmed
   FROM identity_edge AS e WHERE site = {site:String} AND e.kind IN ('email', 'phone') AND atom != 0 AND person(atom) != 0
   GROUP BY sign, value, who
   UNION ALL
@@ -110,7 +111,11 @@ FROM (
 )
 WHERE (left, right) NOT IN (${dismissedPairs}) AND score >= {minScore:UInt32}`;
 
-export const createDuplicateQueries = (clickhouse: ClickHouse): DuplicateQueries => ({
+/** @param blockedAt What stands for nobody at a site besides the built-in values. */
+export const createDuplicateQueries = (
+  clickhouse: ClickHouse,
+  blockedAt: (site: string) => readonly string[] = () => [],
+): DuplicateQueries => ({
   duplicates: (site, { minScore, limit, after }) =>
     clickhouse.query<Duplicate>(
       `${report}${
@@ -123,6 +128,7 @@ export const createDuplicateQueries = (clickhouse: ClickHouse): DuplicateQueries
           site,
           minScore,
           limit,
+          nobody: blockedAt(site).map((value) => value.trim().toLowerCase()),
           names: signNames,
           weights,
           ...(after === undefined ? {} : { score: after.score, left: after.left, right: after.right }),

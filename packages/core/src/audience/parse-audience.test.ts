@@ -109,7 +109,7 @@ describe("a definition", () => {
     [
       "a sum of something else",
       { event: "Order Completed", sum: { of: "total", atLeast: 5 } },
-      "people.sum.of: must be amount, or what is added up, an object, not a text.",
+      "people.sum.of: must be amount, or what is added up, an object with property, not a text.",
     ],
     [
       "an amount filtered without its currency",

@@ -125,9 +125,15 @@ export function readShape(shape: Shape, value: unknown, path: string, faults: Fa
       return isObject(value)
         ? readForm(shape, value, path, faults, depth + 1)
         : complain(
-            `must be ${shape.orText === undefined ? "" : `${shape.orText}, or `}${shape.noun}, an object, not ${kindOf(value)}.`,
+            `must be ${shape.orText === undefined ? "" : `${shape.orText}, or `}${shape.noun}, an object${keysOfFew(shape)}, not ${kindOf(value)}.`,
           );
   }
+}
+
+/** A condition can be many things; what can be two is said at once. */
+function keysOfFew({ forms }: FormsShape): string {
+  const keys = Object.keys(forms());
+  return keys.length > 2 ? "" : ` with ${keys.join(" or ")}`;
 }
 
 type Complain = (message: string) => undefined;

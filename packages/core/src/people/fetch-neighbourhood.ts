@@ -1,6 +1,6 @@
 import type { IdentityStore, IdentityView, StoredEdge } from "../ports/identity-store.ts";
 import { decidedEdges, decidedNodes, edgeKeyText, type IdentityDecision } from "./identity-decision.ts";
-import { builtInBlocked, type ContactKind, type IdentityRules } from "./identity-rules.ts";
+import { type ContactKind, type IdentityRules } from "./identity-rules.ts";
 import {
   addFirst,
   createNodeReader,
@@ -77,11 +77,7 @@ export async function fetchNeighbourhood(seeds: Seeds, options: NeighbourhoodOpt
     const [foundAtoms, foundEdges] = await Promise.all([
       users.length + devices.length === 0
         ? []
-        : store.atomsOf(
-            site,
-            { users, devices, blocked: [...builtInBlocked, ...rules.blocked], limit: 2 * manyAtoms + 2 },
-            view,
-          ),
+        : store.atomsOf(site, { users, devices, blocked: rules.blocked, limit: 2 * manyAtoms + 2 }, view),
       store.edgesOf(site, { users, devices, contacts }, view),
     ]);
     const knownAtoms = new Map<string, number>();

@@ -149,6 +149,23 @@ describe("an alias", () => {
 });
 
 describe("a contact", () => {
+  it("that a page states with a user id that stands for nobody is typed into a form, whatever the page says", () => {
+    const world = createWorld({ blocked: ["counter"] });
+    world.seen("", "an");
+    world.email("", "an", "an@shop.example");
+    for (const [device, user] of [
+      ["till", "Counter"],
+      ["phone", "null"],
+    ] as const) {
+      world.seen(device, user);
+      world.email(device, user, "an@shop.example", "login");
+    }
+    expect(world.people()).toEqual([1, 2, 3]);
+    expect(world.outcomes().filter((outcome) => outcome === "email unconfirmed")).toHaveLength(2);
+    world.email("till", "Counter", "an@shop.example", "server");
+    expect(world.people()).toEqual([1, 1, 3]);
+  });
+
   it("that is typed into a form proposes, and joins when a login in the same browser or the site says so", () => {
     const world = createWorld();
     world.seen("phone");

@@ -134,6 +134,16 @@ export function resolvePeople<E extends IdentityEdge>({
   return { persons, nodes: ofNodes, edges: read.map(({ edge }) => edge), quarantined };
 }
 
+/**
+ * Who says so, by the rules of the site: a user id that stands for nobody there is no login, or whoever types somebody's address on a page that sends
+ * one would become them.
+ */
+export function ruleOfEdge({ kind, left, edge }: Pick<ResolvedEdge, "kind" | "left" | "edge">): string {
+  if (edge === undefined) return kind;
+  const isContact = kind === "email" || kind === "phone";
+  return isContact && edge.rule === "login" && !isUser(left) ? "form" : edge.rule;
+}
+
 export interface NodeReader {
   /** The node of a user id or a device; undefined where the value stands for nobody. */
   user(id: string): string | undefined;
@@ -335,9 +345,7 @@ function judgeByConfirmation(read: readonly ReadEdge<IdentityEdge>[], { trustsFo
     isContact && edge.outcome !== "revoked" && edge.outcome !== "blocked";
   const inBrowser = ({ edge, right }: ReadEdge<IdentityEdge>): string =>
     JSON.stringify([right, edge.edge!.anonymousId]);
-  // A user id that stands for nobody is no login: whoever types somebody's address on a page that sends `null` would become them.
-  const isForm = ({ edge, left }: ReadEdge<IdentityEdge>): boolean =>
-    edge.edge!.rule === "form" || (edge.edge!.rule === "login" && left.startsWith("device:"));
+  const isForm = ({ edge }: ReadEdge<IdentityEdge>): boolean => ruleOfEdge(edge) === "form";
   const confirmed = new Set(read.filter((one) => isThere(one) && !isForm(one)).map((one) => inBrowser(one)));
   for (const one of read) {
     if (!isThere(one)) continue;

@@ -87,7 +87,7 @@ export interface IdentityStore {
   /** What is stored of all identities of a site; those that are not among them: themselves. */
   allPersons(site: string): AsyncIterable<readonly { atom: number; person: number }[]>;
 
-  /** Identities that belong to these users or devices. Of a user with more than `limit` only that many, those that were known before first. */
+  /** Identities that belong to these users or devices, where `blocked` stand for nobody besides the built-in values. Of a user with more than `limit` only that many, those that were known before first. */
   atomsOf(
     site: string,
     ids: { users: readonly string[]; devices: readonly string[]; blocked: readonly string[]; limit: number },
