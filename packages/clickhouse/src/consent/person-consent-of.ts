@@ -27,7 +27,6 @@ export async function personConsentOf(
   const ofPerson = await clickhouse.query<{ atom: number }>(atomsOfPeople("SELECT {person:UInt32}"), {
     params: { person },
   });
-
   const params = { site, now, person, atoms: ofPerson.map(({ atom }) => atom) };
   const atoms = "{atoms:Array(UInt32)}";
   const [devices, names, joins, flags, terms] = await Promise.all([
