@@ -28,7 +28,6 @@ import { answers, failures, private_, refuseForm } from "./route-answers.ts";
 import { addRightsRoutes, type RightsOptions } from "./rights/rights-routes.ts";
 import * as schemas from "./schemas.ts";
 import { dayIn } from "./site-day.ts";
-import { toLiveEvent } from "./to-live-event.ts";
 import { addVisitorRoutes, peerOf, type VisitorOptions } from "./visitor/visitor-routes.ts";
 
 export interface ApiOptions {

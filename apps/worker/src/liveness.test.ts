@@ -28,7 +28,7 @@ function start(task: "people" | "choices" | "withdrawals" | "retention") {
   worker = createWorker({
     store: {
       ...memory,
-      ends: async () => (await roundOf("people")(), memory.ends(undefined)),
+      changeMark: async () => (await roundOf("people")(), memory.changeMark()),
     },
     consent: { tick: roundOf("choices") },
     withdrawer: { tick: roundOf("withdrawals") },

@@ -184,7 +184,7 @@ const pick = <T>(values: readonly T[], at: number, count: number): T[] =>
   values.length === 0 ? [] : Array.from({ length: count }, (_, n) => values.at((at + n) % values.length)!);
 
 /** Whose every identity is, by the resolver, from everything at once. Erased: nobody's. */
-export function expectedPersons(history: History, rulesOf: ReadonlyMap<string, IdentityRules>): [number, number][] {
+function expectedPersons(history: History, rulesOf: ReadonlyMap<string, IdentityRules>): [number, number][] {
   const erased = new Set(history.erased.map(({ atom }) => atom));
   const isThere = ({ atom }: { atom: number }): boolean => !erased.has(atom);
   const sites = new Set([...history.atoms.values()].map(({ site }) => site));

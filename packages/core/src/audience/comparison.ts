@@ -27,7 +27,7 @@ export type NumberComparison = Pick<Comparison, "greaterThan" | "atLeast" | "les
 const maxItems = 1_000;
 /** A server takes 128 KiB of one value of a statement. */
 const maxListLength = 30_000;
-export const maxTextLength = 1_000;
+const maxTextLength = 1_000;
 const text = { type: "text", maxLength: maxTextLength, isNotEmpty: true } as const;
 const number = { type: "number", min: -1e15, max: 1e15 } as const;
 const scalar = { type: "scalar", maxLength: maxTextLength } as const;

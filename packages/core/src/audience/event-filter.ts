@@ -130,7 +130,7 @@ export function splitPropertyPath(property: string): PropertyPath {
 }
 
 /** What is wrong with the path of a property; undefined when nothing. */
-export function checkPropertyPath(path: string): string | undefined {
+function checkPropertyPath(path: string): string | undefined {
   const segments = path.split(".");
   if (segments.some((segment) => segment === "" || segment === "[]"))
     return "must be names with dots between them, as address.city.";

@@ -20,7 +20,7 @@ export interface FixedWindow {
  */
 export type Window = Duration | FixedWindow;
 
-export const durationUnits = { minutes: 60_000, hours: 3_600_000, days: 86_400_000, weeks: 604_800_000 } as const;
+const durationUnits = { minutes: 60_000, hours: 3_600_000, days: 86_400_000, weeks: 604_800_000 } as const;
 
 const maxDays = 3_660;
 
