@@ -17,7 +17,12 @@ test.afterEach(async () => {
   await collector.close();
 });
 
-const named = (name: string) => collector.accepted().filter(({ event }) => event === name);
+/** Of the requests that were answered 2xx, copies included. */
+const named = (name: string) =>
+  collector.requests
+    .filter(({ status }) => status >= 200 && status < 300)
+    .flatMap(({ events }) => events)
+    .filter(({ event }) => event === name);
 /** Numbers of the burst that arrived, each once, in order. */
 const arrived = (): number[] =>
   [...new Set(named("Burst").map(({ properties }) => Number(properties!.i)))].sort((a, b) => a - b);

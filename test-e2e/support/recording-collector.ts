@@ -56,7 +56,10 @@ export interface RecordingCollector {
   origin: string;
   /** Everything that reached it, refused or not, in order. */
   requests: SeenRequest[];
-  /** Of the requests that were answered 2xx. */
+  /**
+   * What is there of the requests that were answered 2xx: a copy with the same message id once, as Polder stores it. A page that is left before it has
+   * heard an answer rightly sends a copy; who may not send any looks at {@link requests}.
+   */
   accepted(): SeenEvent[];
   /** What it answers from now on; 200 to begin with. */
   answer(answer: (request: SeenRequest) => Answer): void;
@@ -134,7 +137,13 @@ export async function startCollector(): Promise<RecordingCollector> {
   return {
     origin,
     requests,
-    accepted: () => requests.filter(({ status }) => status >= 200 && status < 300).flatMap(({ events }) => events),
+    accepted: () => {
+      const events = requests
+        .filter(({ status }) => status >= 200 && status < 300)
+        .flatMap((request) => request.events);
+      const ids = new Set<string>();
+      return events.filter(({ messageId }) => !ids.has(messageId) && ids.add(messageId));
+    },
     answer: (answer) => {
       decide = answer;
     },
