@@ -32,7 +32,7 @@ const rowsOf = (anonymousId: string): Promise<Row[]> =>
 const devicesSeen = async (): Promise<string[]> =>
   (
     await stack.sql<{ id: string }>(
-      "SELECT DISTINCT anonymous_id AS id FROM polder.events UNION DISTINCT SELECT '' FROM polder.rejected ORDER BY id",
+      "SELECT DISTINCT id FROM (SELECT anonymous_id AS id FROM polder.events UNION ALL SELECT '' AS id FROM polder.rejected) ORDER BY id",
     )
   ).map(({ id }) => id);
 
