@@ -56,9 +56,11 @@ export interface RecordingCollector {
   origin: string;
   /** Everything that reached it, refused or not, in order. */
   requests: SeenRequest[];
+  /** Of the requests that were answered 2xx, copies included. */
+  received(): SeenEvent[];
   /**
-   * What is there of the requests that were answered 2xx: a copy with the same message id once, as Polder stores it. A page that is left before it has
-   * heard an answer rightly sends a copy; who may not send any looks at {@link requests}.
+   * The same with each message id once, as Polder stores it: a page that is left before it has heard an answer rightly sends a copy. Who may not send
+   * any is judged by {@link received}.
    */
   accepted(): SeenEvent[];
   /** What it answers from now on; 200 to begin with. */
@@ -128,6 +130,9 @@ export async function startCollector(): Promise<RecordingCollector> {
     look();
   };
 
+  const received = (): SeenEvent[] =>
+    requests.filter(({ status }) => status >= 200 && status < 300).flatMap(({ events }) => events);
+
   const server = createServer((request, response) => {
     if (request.method === "POST") void takeBatch(request, response);
     else if (request.url === "/v1/regime?writeKey=pk_test") void answerQuestion(request, response);
@@ -137,12 +142,10 @@ export async function startCollector(): Promise<RecordingCollector> {
   return {
     origin,
     requests,
+    received,
     accepted: () => {
-      const events = requests
-        .filter(({ status }) => status >= 200 && status < 300)
-        .flatMap((request) => request.events);
       const ids = new Set<string>();
-      return events.filter(({ messageId }) => !ids.has(messageId) && ids.add(messageId));
+      return received().filter(({ messageId }) => !ids.has(messageId) && ids.add(messageId));
     },
     answer: (answer) => {
       decide = answer;
