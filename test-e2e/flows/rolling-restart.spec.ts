@@ -300,13 +300,15 @@ test("two collectors on Kafka are started anew in turn, also one that keeps even
     const clients = startClients(collectors, 8);
     await clients.more(200, "200");
     const last: string[] = [];
-    const restart = async (collector: Collector, status: number): Promise<void> => {
+    const restart = async (collector: Collector): Promise<void> => {
       last.push(`last-${last.length}`);
-      expect(await stopWithin(collector, last.at(-1)!)).toEqual({ status, accepted: 1 });
+      // 200, or 202 where Kafka takes its time: kept either way, and told so.
+      const answer = await stopWithin(collector, last.at(-1)!);
+      expect([200, 202].map((status) => ({ status, accepted: 1 }))).toContainEqual(answer);
       await clients.more(50);
       await collector.start();
     };
-    for (const collector of collectors) await restart(collector, 200);
+    for (const collector of collectors) await restart(collector);
 
     await broker.kill();
     await clients.more(100, "202");
@@ -315,7 +317,7 @@ test("two collectors on Kafka are started anew in turn, also one that keeps even
     await clients.more(100, "202");
     const [, , started] = await Promise.all([broker.start(), collectors[0]!.start(), clients.more(200, "200")]);
     expect(started).toBeUndefined();
-    for (const collector of collectors) await restart(collector, 200);
+    for (const collector of collectors) await restart(collector);
     await clients.finish();
     await Promise.all(
       collectors.map(({ url }) =>

@@ -194,7 +194,8 @@ test("what a visitor chose at one collector is obeyed by the other within a seco
       }),
     });
     const { accepted, rejected } = (await answer.json()) as { accepted: number; rejected: { reason: string }[] };
-    expect(answer.status).toBe(200);
+    // 202: Kafka took its time, and the collector keeps it meanwhile.
+    expect([200, 202]).toContain(answer.status);
     (accepted === 1 ? taken : refused).push(messageId);
     if (accepted === 0) expect(rejected.map(({ reason }) => reason)).toEqual(["consent_withdrawn"]);
     return accepted === 1;

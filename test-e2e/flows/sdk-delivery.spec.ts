@@ -1,5 +1,5 @@
-import { patientSecondMs } from "../support/patient-second.ts";
 import { expect, test, type Page } from "@playwright/test";
+import { patientSecondMs } from "../support/patient-second.ts";
 import { startCollector, startSite, type RecordingCollector, type Site } from "../support/recording-collector.ts";
 import { keptBy, sayYes, trackAndLeave, visit } from "../support/visitor.ts";
 
@@ -17,7 +17,7 @@ test.afterEach(async () => {
   await collector.close();
 });
 
-const named = (name: string) => collector.accepted().filter(({ event }) => event === name);
+const named = (name: string) => collector.received().filter(({ event }) => event === name);
 /** Numbers of the burst that arrived, each once, in order. */
 const arrived = (): number[] =>
   [...new Set(named("Burst").map(({ properties }) => Number(properties!.i)))].sort((a, b) => a - b);

@@ -56,7 +56,12 @@ export interface RecordingCollector {
   origin: string;
   /** Everything that reached it, refused or not, in order. */
   requests: SeenRequest[];
-  /** Of the requests that were answered 2xx. */
+  /** Of the requests that were answered 2xx, copies included. */
+  received(): SeenEvent[];
+  /**
+   * The same with each message id once, as Polder stores it: a page that is left before it has heard an answer rightly sends a copy. Who may not send
+   * any is judged by {@link received}.
+   */
   accepted(): SeenEvent[];
   /** What it answers from now on; 200 to begin with. */
   answer(answer: (request: SeenRequest) => Answer): void;
@@ -125,6 +130,9 @@ export async function startCollector(): Promise<RecordingCollector> {
     look();
   };
 
+  const received = (): SeenEvent[] =>
+    requests.filter(({ status }) => status >= 200 && status < 300).flatMap(({ events }) => events);
+
   const server = createServer((request, response) => {
     if (request.method === "POST") void takeBatch(request, response);
     else if (request.url === "/v1/regime?writeKey=pk_test") void answerQuestion(request, response);
@@ -134,7 +142,11 @@ export async function startCollector(): Promise<RecordingCollector> {
   return {
     origin,
     requests,
-    accepted: () => requests.filter(({ status }) => status >= 200 && status < 300).flatMap(({ events }) => events),
+    received,
+    accepted: () => {
+      const ids = new Set<string>();
+      return received().filter(({ messageId }) => !ids.has(messageId) && ids.add(messageId));
+    },
     answer: (answer) => {
       decide = answer;
     },
