@@ -143,16 +143,16 @@ test("two collectors, Kafka, two loaders, a worker and an api: every accepted ev
   );
   expect(views).toEqual({ events: rows.length, in_profiles: rows.length, in_audiences: rows.length, partitions: 4 });
 
-  // What was counted is loaded as well, within a second or two.
+  // What was counted is loaded as well, within a second or two; a loader enters a range after its rows are in.
   const [ledger] = await eventually(
     () =>
       query<
         Record<string, number>
       >(`SELECT sum(received) AS received, sum(stored) AS stored, sum(duplicate) AS duplicate,
         sum(in_flight) AS in_flight, sum(abs(difference)) AS off, sum(unanswered) AS unanswered FROM polder.loss_ledger`),
-    ([found]) => found!["unanswered"] === 0,
+    ([found]) => found!["unanswered"] === 0 && found!["in_flight"] === 0 && found!["off"] === 0,
   );
-  expect(ledger).toMatchObject({ stored: rows.length, in_flight: 0, off: 0 });
+  expect(ledger!["stored"]).toBe(rows.length);
   expect(ledger!["received"]).toBe(rows.length + ledger!["duplicate"]!);
 
   const answer = await fetch(`http://127.0.0.1:${a}/v1/people/visitor-0-1?site=test`);
