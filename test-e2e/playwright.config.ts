@@ -22,9 +22,9 @@ export default defineConfig({
     { name: "e2e", testIgnore: pages },
   ],
   retries: 0,
-  timeout: 60_000,
-  // A limit, not a promise: what must be quick measures itself, and a busy machine may take its time to show a page.
-  expect: { timeout: 20_000 },
+  // Limits, not promises: what must be quick measures itself, and a busy machine may take its time to start Polder or to show a page.
+  timeout: 300_000,
+  expect: { timeout: 60_000 },
   reporter: resultsFile === undefined ? [["list"]] : [["list"], ["json", { outputFile: resultsFile }]],
   outputDir: "../.cache/e2e",
   use: {

@@ -46,7 +46,7 @@ async function start(settings: ProcessSettings): Promise<void> {
   const blockedAt = (site: string): readonly string[] =>
     directory.sites().find(({ id }) => id === site)?.identity.blocked ?? [];
   const api = createApi({
-    queries: createReadQueries(clickhouse),
+    queries: createReadQueries(clickhouse, () => identityRulesOf(directory.sites())),
     sites: directory.sites,
     logger,
     registry,

@@ -155,7 +155,7 @@ describe("after the tables have lost rows", () => {
       }),
       { seed, numRuns: 8 },
     );
-  }, 180_000);
+  });
 
   it("does not bring back what went because it was old", async () => {
     const { log } = bed.openLog(1);

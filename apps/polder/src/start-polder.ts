@@ -256,7 +256,7 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
     addresses.collector = await listen("collector", collector.listen);
     const blockedAt = (id: string): readonly string[] => sites.findSite(id)?.identity.blocked ?? [];
     const api = createApi({
-      queries: createReadQueries(clickhouse),
+      queries: createReadQueries(clickhouse, () => identityRulesOf(sites.sites())),
       sites: () => sites.sites(),
       logger: loggerOf("api"),
       registry,

@@ -7,7 +7,7 @@ import { checkAsyncProperty } from "@polder/testing";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createPeopleSettler } from "./create-people-settler.ts";
-import { runHistory, someRules, someSteps, type Added, type TestedStore } from "./people-history.test-support.ts";
+import { createClocks, runHistory, someRules, someSteps, type Added, type TestedStore } from "./people-history.test-support.ts";
 
 const logger = { info() {}, warn() {}, error() {} };
 const folder = mkdtempSync(join(tmpdir(), "polder-settler-"));
@@ -74,7 +74,7 @@ const empty = async (tables: readonly string[]): Promise<void> => {
   for (const table of tables) await clickhouse.command(`TRUNCATE TABLE ${table}`);
 };
 
-let clock = 1_000;
+const clockOfWorker = createClocks();
 const store: TestedStore = {
   add,
   async persons() {
@@ -101,7 +101,7 @@ const store: TestedStore = {
       },
       rules,
       logger,
-      now: () => new Date(clock++),
+      now: clockOfWorker(),
       chunk: 4,
     });
   },
@@ -116,6 +116,31 @@ describe("people, worked out from the tables", () => {
       }),
       6,
     ));
+
+  it("are not held by what a worker wrote whose clock was ahead, and that was cut off", async () => {
+    await empty([...stated, ...worked]);
+    const seen = (atom: number, anonymousId: string, userId: string) => ({ site: "shop", atom, anonymousId, userId });
+    const login = (offset: number, { atom, anonymousId, userId }: ReturnType<typeof seen>) => ({
+      ...{ site: "shop", kind: "login" as const, rule: "login", time: 0, partition: 0 },
+      ...{ anonymousId, userId, other: userId, atom, offset },
+    });
+    const [kiosk, an, bo] = [seen(64, "kiosk", ""), seen(128, "kiosk", "an"), seen(192, "kiosk", "bo")];
+    const identities = createIdentityStore(clickhouse);
+    const settlerAt = (time: number, cut = {}) =>
+      createPeopleSettler({ store: { ...identities, ...cut }, logger, now: () => new Date(time) });
+    await add({ atoms: [kiosk], edges: [], decisions: [], erased: [], removed: [] });
+    await settlerAt(1_000).tick();
+    await add({ atoms: [an], edges: [login(1, an)], decisions: [], erased: [], removed: [] });
+    const writePosition = () => Promise.reject(new Error("cut off"));
+    await expect(settlerAt(9_000, { writePosition }).tick()).rejects.toThrow("cut off");
+    await add({ atoms: [bo], edges: [login(2, bo)], decisions: [], erased: [], removed: [] });
+    await settlerAt(2_000).tick();
+    expect(await store.persons()).toEqual([
+      [64, 64],
+      [128, 128],
+      [192, 192],
+    ]);
+  });
 
   it("are found by more ids than a server takes in one question", async () => {
     await empty([...stated, ...worked]);

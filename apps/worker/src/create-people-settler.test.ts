@@ -4,13 +4,13 @@ import fc from "fast-check";
 import { describe, it } from "vitest";
 import { createPeopleSettler } from "./create-people-settler.ts";
 import { createMemoryIdentityStore, newMemoryIdentity } from "./memory-identity-store.test-support.ts";
-import { runHistory, someRules, someSteps, type TestedStore } from "./people-history.test-support.ts";
+import { createClocks, runHistory, someRules, someSteps, type TestedStore } from "./people-history.test-support.ts";
 
 const logger = { info() {}, warn() {}, error() {} };
 
 function newTestedStore(): TestedStore {
   const memory = newMemoryIdentity();
-  let clock = 1_000;
+  const clockOfWorker = createClocks();
   return {
     async add({ atoms, edges, decisions, erased, removed }) {
       const isRemoved = ({ partition, offset }: { partition: number; offset: number }): boolean =>
@@ -35,7 +35,7 @@ function newTestedStore(): TestedStore {
         store: failing(createMemoryIdentityStore(memory), failAfter),
         rules,
         logger,
-        now: () => new Date(clock++),
+        now: clockOfWorker(),
         chunk: 3,
       }),
   };

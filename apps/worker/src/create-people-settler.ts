@@ -68,6 +68,8 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
   const { store, logger, now, chunk = defaultChunk } = options;
   const rulesNow = options.rules ?? (() => new Map<string, IdentityRules>());
   let position: IdentityPosition | undefined;
+  /** Of what is written: a worker that was cut off may have had a clock that was ahead, and the greatest version holds. */
+  let greatest = 0;
   let isRead = false;
   let isResumed = true;
   let isPublished = false;
@@ -81,6 +83,7 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
 
   async function read(): Promise<void> {
     position = await store.position();
+    greatest = await store.greatestVersion();
     quarantined = new Map();
     for (const { site, atom, atoms } of await store.quarantined()) quarantineOf(site).set(atom, atoms);
     isRead = true;
@@ -149,6 +152,7 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
       };
       await store.writePosition(settled);
       position = settled;
+      greatest = version;
       isResumed = false;
     }
     await publish();

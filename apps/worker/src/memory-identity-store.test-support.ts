@@ -54,6 +54,10 @@ export function createMemoryIdentityStore(memory: MemoryIdentity): IdentityStore
   };
   const byPlace = (a: MemoryEdge, b: MemoryEdge): number => a.partition - b.partition || a.offset - b.offset;
   const { isBlockedId } = createBlockedCheck({ blocked: [] });
+  // As a table that keeps the row of the greatest version.
+  const writePerson = (atom: number, row: { site: string; person: number; version: number }): void => {
+    if (row.version >= (memory.identity.get(atom)?.version ?? 0)) memory.identity.set(atom, row);
+  };
 
   return {
     changeMark: async () =>
@@ -64,6 +68,7 @@ export function createMemoryIdentityStore(memory: MemoryIdentity): IdentityStore
         memory.erased.length,
       ]),
     position: async () => memory.position,
+    greatestVersion: async () => [...memory.identity.values()].reduce((max, { version }) => Math.max(max, version), 0),
     async ends(before) {
       const ends = { atoms: new Map<number, number>(), edges: new Map<number, number>() };
       for (const { atom } of memory.atoms) ends.atoms.set(atom % 64, Math.max(atom, ends.atoms.get(atom % 64) ?? 0));
@@ -184,11 +189,11 @@ export function createMemoryIdentityStore(memory: MemoryIdentity): IdentityStore
       );
     },
     async writePersons(rows, version) {
-      for (const { atom, ...row } of rows) memory.identity.set(atom, { ...row, version });
+      for (const { atom, ...row } of rows) writePerson(atom, { ...row, version });
     },
     async hideErased(version) {
       const open = memory.erased.filter(({ atom }) => memory.identity.get(atom)?.person !== 0);
-      for (const { atom, site } of open) memory.identity.set(atom, { site, person: 0, version });
+      for (const { atom, site } of open) writePerson(atom, { site, person: 0, version });
       return open.length;
     },
     publishPersons: async () => {},

@@ -116,7 +116,7 @@ describe("two people that are merged by hand", () => {
     await settle();
     expect(await people()).toEqual(before);
     expect((await desk.decisions("shop")).map(({ action, isInForce }) => [action, isInForce])).toEqual([
-      ["merge", true],
+      ["merge", false],
       ["unmerge", true],
     ]);
     expect(await desk.unmerge("shop", 64, { person: 128 }, signed)).toEqual({ ok: false, fault: "nothing_to_unmerge" });

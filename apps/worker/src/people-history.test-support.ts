@@ -82,6 +82,16 @@ export const someSteps: fc.Arbitrary<Step[]> = fc.array(
 
 const start = Date.UTC(2026, 10, 1);
 
+/** A clock for every worker: some are ahead of those that come after them. */
+export function createClocks(): () => () => Date {
+  let time = 1_000;
+  let workers = 0;
+  return () => {
+    const aheadMs = (workers++ % 3) * 50;
+    return () => new Date(time++ + aheadMs);
+  };
+}
+
 /** What was stored so far, kept beside the store so that nothing of it is trusted. */
 export interface History {
   atoms: Map<string, SiteAtom>;

@@ -356,7 +356,7 @@ describe("an erasure", () => {
       { id: "cut0-device" },
     ]);
     expect(await ask("SELECT count() AS n FROM audience_day WHERE dimension = 'erasure'")).toEqual([{ n: 0 }]);
-  }, 240_000);
+  });
 
   it("goes on beside loading: nothing of others is lost or counted twice, and what comes under its numbers goes in a further round", async () => {
     await load(historyOf("bob", 40_000 * 64, 40_001 * 64));
@@ -399,7 +399,7 @@ describe("an erasure", () => {
       ),
     ).toEqual([{ people: n, events: 5 * n }]);
     await expectStatesToBeWhatEventsSay();
-  }, 120_000);
+  });
 
   it("is carried out again on what a restore brings back, and on what was loaded under another number; who came back since stays", async () => {
     const [device, user, again, back] = [60_000, 60_001, 60_002, 60_003].map((number) => number * 64) as [
@@ -435,7 +435,7 @@ describe("an erasure", () => {
     expect(await ask(`SELECT person_id FROM people WHERE person_id = ${back}`)).toEqual([{ person_id: back }]);
     await expectStatesToBeWhatEventsSay();
     expect(await open().openErasures(10, later(40))).toEqual([]);
-  }, 60_000);
+  });
 
   it("takes what was said of before under a value for nobody, built-in or the site's own, and leaves it on other devices", async () => {
     const number = (n: number): number => (61_000 + n) * 64;
@@ -467,7 +467,7 @@ describe("an erasure", () => {
       await ask("SELECT message_id AS id FROM events WHERE startsWith(message_id, 'nobody-') ORDER BY id"),
     ).toEqual([1, 2, 5, 6, 7, 8].map((n) => ({ id: `nobody-${n}` })));
     expect(await store.openErasures(10, later(40))).toEqual([]);
-  }, 60_000);
+  });
 
   it("takes what others and tables without a number say of the person, and leaves the device to who else logs in on it", async () => {
     const [device, user, other, shared] = [70_000, 70_001, 70_002, 70_003].map((number) => number * 64) as [
@@ -581,7 +581,7 @@ describe("an erasure", () => {
     expect([tables.get("rejected"), tables.get("person_flag"), tables.get("identity_decision")]).toEqual([2, 2, 2]);
     expect(keys.size).toBeGreaterThan(0);
     await expectStatesToBeWhatEventsSay();
-  }, 60_000);
+  });
 
   it("stays in an audience until those who were told of it have heard, but not for ever", async () => {
     const atom = 80_000 * 64;
@@ -614,7 +614,7 @@ describe("an erasure", () => {
     expect(await ask("SELECT (SELECT count() FROM audience_log) + (SELECT count() FROM audience_member) AS n")).toEqual(
       [{ n: 0 }],
     );
-  }, 60_000);
+  });
 });
 
 describe("chosen traits", () => {
@@ -662,7 +662,7 @@ describe("chosen traits", () => {
       { email: "gus@new.example" },
     ]);
     await expectStatesToBeWhatEventsSay();
-  }, 60_000);
+  });
 });
 
 it("is known again after an older copy of the tables was restored, whatever numbers are given out there", async () => {
@@ -693,7 +693,7 @@ it("is known again after an older copy of the tables was restored, whatever numb
   const other = list.map((erasure) => ({ ...erasure, k0: "1", id: `${erasure.id}-2` }));
   await expect(restoreErasures(clickhouse, other, later(0)())).rejects.toThrow("another installation");
   await expectStatesToBeWhatEventsSay();
-}, 120_000);
+});
 
 it("leaves every event of somebody else, of this site and of others, whenever it happened and wherever it stands", async () => {
   const number = (n: number): number => (96_000 + n) * 64;
@@ -720,7 +720,7 @@ it("leaves every event of somebody else, of this site and of others, whenever it
   await erase([number(0)]);
   expect(await ask(`SELECT count() AS n FROM events WHERE atom = ${number(0)}`)).toEqual([{ n: 0 }]);
   expect(await ask(others)).toEqual(before);
-}, 60_000);
+});
 
 it("removes from every shard of a cluster what is sharded, in words that ClickHouse understands", async () => {
   const atom = 97_000 * 64;

@@ -283,12 +283,16 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
     async findPeople(site, ids, by) {
       const numbers = ids.filter((id) => /^[1-9]\d{0,9}$/.test(id) && Number(id) < 2 ** 32).map(Number);
       const found = new Map<string, number>();
-      for (const some of slices(
-        ids.filter((id) => id !== ""),
-        1_000,
-      )) {
+      const { isBlockedId } = createBlockedCheck(rules().get(site) ?? defaultIdentityRules);
+      for (const some of slices(unique(ids), 1_000)) {
         const rows = await clickhouse.query<{ id: string; person: number }>(peopleByIds, {
-          params: { site, by, ids: some, numbers: numbers.filter((number) => some.includes(String(number))) },
+          params: {
+            site,
+            by,
+            // What stands for nobody, as `null`, would find whoever came with it first.
+            ids: some.filter((id) => !isBlockedId(id)),
+            numbers: numbers.filter((number) => some.includes(String(number))),
+          },
         });
         for (const { id, person } of rows) found.set(id, person);
       }

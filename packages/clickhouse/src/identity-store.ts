@@ -24,6 +24,8 @@ const maxFieldBytes = 90_000;
 /** Fields of one question: beyond it there is another question. */
 const maxFields = 24;
 
+/** Rows of erased people have the greatest version that there is, so that nothing is written over them. */
+const erasedVersion = "18446744073709551615";
 /** Identities of erased people: nobody's, from the moment in which it was written down. */
 const erasedAtoms = `SELECT arrayJoin(arrayFilter(one -> NOT has(kept_atoms, one), atoms)) FROM erasure WHERE kind = 'person'`;
 const isThere = `atom NOT IN (${erasedAtoms})`;
@@ -125,6 +127,14 @@ export function createIdentityStore(clickhouse: ClickHouse): IdentityStore {
         erasures: new Map(of("erasures").map(([site, count]) => [site, Number(count)])),
         version: Number(version[1]),
       };
+    },
+
+    async greatestVersion() {
+      const [row] = await clickhouse.query<{ version: number }>(
+        `SELECT max(version) AS version FROM (
+           SELECT version FROM identity WHERE version < ${erasedVersion} UNION ALL SELECT version FROM identity_quarantine)`,
+      );
+      return row?.version ?? 0;
     },
 
     async writePosition(position) {

@@ -103,12 +103,15 @@ describe("migrate", () => {
         settings: { log_comment: `polder migrates ${name}`, max_block_size: 1 },
       })
       .catch((error: unknown) => error);
-    await vi.waitUntil(async () => {
-      const [running] = await server().query<{ n: number }>(
-        `SELECT count() AS n FROM system.processes WHERE Settings['log_comment'] = 'polder migrates ${name}'`,
-      );
-      return running!.n === 1;
-    });
+    await vi.waitUntil(
+      async () => {
+        const [running] = await server().query<{ n: number }>(
+          `SELECT count() AS n FROM system.processes WHERE Settings['log_comment'] = 'polder migrates ${name}'`,
+        );
+        return running!.n === 1;
+      },
+      { timeout: 60_000 },
+    );
     expect(await migrate(client, { quietForMs: 0 })).toEqual([10]);
     expect(await left).toMatchObject({ code: 394 });
     expect(

@@ -212,7 +212,7 @@ describe("an upgrade of tables that have rows", () => {
     const firsts = slicesOf.get("session_state")!.filter((slice) => slice === 1);
     expect(firsts.length).toBeLessThan(slicesOf.get("session_state")!.length / 3);
     await expectStatesToBeWhatEventsSay();
-  }, 180_000);
+  });
 
   it("stops when something is stored meanwhile, and counts it once all the same", async () => {
     await startBefore();

@@ -6,7 +6,13 @@ import { totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 
-import { defaultAnalystLimits, renderConfig, renderUsers, type AnalystLimits } from "./config-files.ts";
+import {
+  defaultAnalystLimits,
+  renderConfig,
+  renderUsers,
+  type AnalystDatabase,
+  type AnalystLimits,
+} from "./config-files.ts";
 import { EngineError } from "./engine-error.ts";
 import { findLibrary } from "./find-library.ts";
 import type { EngineLogger } from "./logger.ts";
@@ -20,8 +26,8 @@ export interface EngineOptions {
   /** What the whole server may hold in memory. Default: half of the machine's memory, 1.2 GiB at most. */
   maxMemoryBytes?: number;
   analyst?: {
-    /** Databases that the analyst may read. Default: `polder`. */
-    databases?: readonly string[];
+    /** What the analyst may read. Default: all of `polder`. */
+    databases?: readonly AnalystDatabase[];
     limits?: Partial<AnalystLimits>;
   };
 }
@@ -72,7 +78,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     renderUsers({
       admin: state.admin,
       analyst: state.analyst,
-      analystDatabases: options.analyst?.databases ?? ["polder"],
+      analystDatabases: options.analyst?.databases ?? [{ name: "polder" }],
       analystLimits: { ...defaultAnalystLimits, ...options.analyst?.limits },
     }),
   );
@@ -190,6 +196,19 @@ async function readOrMakeState(path: string): Promise<EngineState> {
     return await readState(path, state);
   } finally {
     await rm(draft, { force: true });
+  }
+}
+
+/**
+ * How whoever may read the engine's folder reaches the engine that has it, as its administrator; undefined when none was ever started there. It
+ * may not run at the moment.
+ */
+export async function findEngine(dataPath: string): Promise<{ url: string; admin: Credentials } | undefined> {
+  try {
+    const { port, admin } = JSON.parse(await readFile(join(dataPath, "engine.json"), "utf8")) as EngineState;
+    return { url: `http://127.0.0.1:${port}`, admin };
+  } catch {
+    return undefined;
   }
 }
 

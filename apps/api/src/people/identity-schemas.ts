@@ -68,7 +68,7 @@ const decision = v.object({
   undoes: v.pipe(text, v.description("undo: the decision that is taken back")),
   actor: text,
   reason: text,
-  isInForce: v.pipe(v.boolean(), v.description("False: it was taken back")),
+  isInForce: v.pipe(v.boolean(), v.description("False: it was taken back, or a later decision about the same ids holds instead")),
 });
 export const decisionsAnswer = v.object({ site: text, decisions: v.array(decision) });
 

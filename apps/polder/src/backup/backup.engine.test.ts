@@ -208,7 +208,7 @@ describe("backup and restore", () => {
     await vi.waitFor(async () => expect((await idsIn(again)).toSorted()).toEqual(all), patience);
     await expectBalance(again);
     expect(await again.stop()).toBe(0);
-  }, 180_000);
+  });
 
   it("of a stopped Polder is the same and leaves nothing behind; what cannot be right is refused, and changes nothing", async () => {
     const polder = await start();
@@ -260,7 +260,7 @@ describe("backup and restore", () => {
       err: expect.stringContaining("log/data.mdb is missing"),
     });
     expect((await readdir(cwd)).toSorted()).toEqual([".polder.before", "copy"]);
-  }, 180_000);
+  });
 
   it("carries over what visitors took back since: it counts at once, and is removed again", async () => {
     const polder = await start();
@@ -298,5 +298,5 @@ describe("backup and restore", () => {
     await vi.waitFor(async () => expect(await idsIn(again)).toContain("marker"), patience);
     expect(await ask(again, named)).toEqual([{ visitor: "stayer" }]);
     expect(await ask(again, "SELECT count() AS n FROM trait_state")).toEqual([{ n: 0 }]);
-  }, 180_000);
+  });
 });

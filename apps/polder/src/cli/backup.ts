@@ -64,7 +64,7 @@ async function backUpStopped(
   try {
     const logger = logFile.loggerOf("engine");
     // Without migrations: it is copied as the version before left it.
-    const engine = await startEngine({ dataPath: engineFolder(dataPath), logger, analyst: { databases: [database] } });
+    const engine = await startEngine({ dataPath: engineFolder(dataPath), logger, analyst: { databases: [analystAccess(database)] } });
     const clickhouse = createClickHouse({ url: engine.url, ...engine.admin, database, logger });
     try {
       return summaryOf(

@@ -50,7 +50,7 @@ const choice = (n: number, fields: Partial<LoadedEventRow> = {}): LoadedEventRow
   });
 
 beforeAll(async () => {
-  engine = await startEngine({ dataPath: folder, logger, analyst: { databases: ["polder"] } });
+  engine = await startEngine({ dataPath: folder, logger, analyst: { databases: [analystAccess("polder")] } });
   clickhouse = createClickHouse({ url: engine.url, ...engine.admin, database: "polder", logger });
   await migrate(clickhouse);
   proxy = createSqlProxy({ engineUrl: engine.url, admin: engine.admin, analyst: engine.analyst, logger });

@@ -117,5 +117,5 @@ describe("the members of random audiences of random events", () => {
     expect(members).toBeGreaterThan(100);
     expect(others).toBeGreaterThan(100);
     // Some hundred statements: a loaded machine is not a fault.
-  }, 240_000);
+  });
 });

@@ -45,7 +45,19 @@ const maxStatementLength = 200_000;
  * @throws {AudienceError}
  */
 export function compileAudience(definition: AudienceDefinition, context: AudienceContext): CompiledAudience {
-  const faults = findReferenceFaults(definition, context);
+  const { sql, params } = compileAudiences([definition], context);
+  return { sql: `SELECT arrayJoin(bitmapToArray(a0)) AS person_id\nFROM (${sql})`, params };
+}
+
+/**
+ * Several of one site as one SELECT of one row, with the people of each as a bitmap: `a0`, `a1`, … What they have in common is worked out once.
+ * @throws {AudienceError}
+ */
+export function compileAudiences(
+  definitions: readonly AudienceDefinition[],
+  context: AudienceContext,
+): CompiledAudience {
+  const faults = definitions.flatMap((definition) => findReferenceFaults(definition, context));
   if (faults.length > 0) throw new AudienceError(faults);
   const now = context.now.getTime();
   const parameters = createParameters({ site: context.site, now });
@@ -69,8 +81,7 @@ export function compileAudience(definition: AudienceDefinition, context: Audienc
       };
     },
   };
-  const set = compileCondition(definition.people, conditionContext);
-  const sql = sets.select(set);
+  const sql = sets.select(definitions.map(({ people }) => compileCondition(people, conditionContext)));
   if (sql.length > maxStatementLength)
     throw new AudienceError([
       { path: "people", message: "is too large, with all the audiences that it stands on: use fewer conditions." },

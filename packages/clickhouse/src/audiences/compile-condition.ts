@@ -20,7 +20,7 @@ import {
 import { compileDays, compileTime, compileWindow, momentSql } from "./compile-window.ts";
 import { eventRows, momentOf, type EventSource } from "./event-rows.ts";
 import type { Parameters } from "./parameters.ts";
-import type { PeopleSet, PeopleSets } from "./people-sets.ts";
+import type { PeopleSet, PeopleSets, SharedEvents } from "./people-sets.ts";
 
 export interface ConditionContext {
   /** In milliseconds. */
@@ -141,23 +141,10 @@ const peopleOf = (atoms: string): string =>
 
 function compileEvent(condition: EventCondition, context: ConditionContext): PeopleSet {
   const { sets, parameters, now } = context;
-  const source = sourceOf(condition, condition.within);
   const { count, sum, first, last } = condition;
-  const isUnordered = true;
-  if (count !== undefined)
-    return whereNumber("count()", count, eventRows(source, { now, isUnordered }, parameters), context);
-  if (sum !== undefined) {
-    const addend = sum.of === "amount" ? { amountIn: sum.currency } : { property: sum.of.property };
-    const scale = sum.of === "amount" ? "" : " / 1000000";
-    return whereNumber(
-      `toFloat64(sum(addend))${scale}`,
-      sum,
-      eventRows(source, { now, addend, isUnordered }, parameters),
-      context,
-    );
-  }
   const one = first ?? last;
   if (one !== undefined) {
+    const source = sourceOf(condition, condition.within);
     const marks = [{ name: "is_it", of: { ...source, where: one.where ?? [], window: one.within } }];
     const rows = eventRows(source, { now, marks }, parameters);
     const aggregate = first === undefined ? "argMax" : "argMin";
@@ -166,27 +153,59 @@ function compileEvent(condition: EventCondition, context: ConditionContext): Peo
       { isSeen: true },
     );
   }
-  // The first copy of an order is in no other place than the others, and no filter looks at it.
-  const withCopies = condition.within === undefined && condition.where === undefined;
-  return sets.of(`SELECT person_id FROM (${eventRows(source, { now, withCopies, isUnordered }, parameters)})`, {
-    isSeen: true,
-  });
+  const { events, start } = sharedEvents(condition, context);
+  const isIn = start === undefined ? "" : `time > ${momentSql(start, parameters)}`;
+  if (count !== undefined) return whereNumber(isIn === "" ? "count()" : `countIf(${isIn})`, count, events, context);
+  if (sum !== undefined) {
+    const total = `toFloat64(${isIn === "" ? "sum(addend)" : `sumIf(addend, ${isIn})`})`;
+    return whereNumber(sum.of === "amount" ? total : `${total} / 1000000`, sum, events, context);
+  }
+  return sets.ofEvents(events, isIn === "" ? "1" : `max(time) > ${momentSql(start!, parameters)}`);
+}
+
+/** The events of a condition, to be looked at together with others that differ in how far back they look. */
+function sharedEvents(
+  condition: EventCondition,
+  { parameters, now }: ConditionContext,
+): { events: SharedEvents; start: number | undefined } {
+  const { sum, count, within, where } = condition;
+  const addend =
+    sum === undefined ? undefined : sum.of === "amount" ? { amountIn: sum.currency } : { property: sum.of.property };
+  const fixed = within !== undefined && isFixedWindow(within) ? within : undefined;
+  const lengthMs = within === undefined || isFixedWindow(within) ? undefined : durationMs(within);
+  const source = sourceOf(condition, fixed);
+  return {
+    start: lengthMs === undefined ? undefined : now - lengthMs,
+    events: {
+      key: JSON.stringify(source),
+      lengthMs,
+      ...(addend !== undefined && { addend: JSON.stringify(addend) }),
+      // The first copy of an order is in no other place than the others, and no filter looks at it.
+      withCopies: count === undefined && sum === undefined && within === undefined && where === undefined,
+      rows: (asked) =>
+        eventRows(
+          {
+            ...source,
+            window: fixed ?? (asked.lengthMs === undefined ? undefined : { minutes: asked.lengthMs / 60_000 }),
+          },
+          { now, isUnordered: "timed", withCopies: asked.withCopies, ...(addend !== undefined && { addend }) },
+          parameters,
+        ),
+    },
+  };
 }
 
 function whereNumber(
-  aggregate: string,
+  number: string,
   comparison: EventCondition["count"] & {},
-  rows: string,
+  events: SharedEvents,
   { sets, parameters }: ConditionContext,
 ): PeopleSet {
-  const holds = compileNumberComparison("number", comparison, parameters);
-  const having = (condition: string): PeopleSet =>
-    sets.of(
-      `SELECT person_id FROM (SELECT person_id, ${aggregate} AS number FROM (${rows}) GROUP BY person_id) WHERE ${condition}`,
-      { isSeen: true },
-    );
+  const holds = compileNumberComparison(number, comparison, parameters);
   // Whoever has no such event has no row: where zero counts, those are left out whose number does not.
-  return holdsForZero(comparison) ? sets.not(having(`NOT ${holds}`)) : having(holds);
+  return holdsForZero(comparison)
+    ? sets.not(sets.ofEvents(events, `NOT ${holds}`))
+    : sets.ofEvents(events, holds);
 }
 
 const sourceOf = (

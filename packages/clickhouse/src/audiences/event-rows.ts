@@ -1,7 +1,7 @@
 import type { EventFilter, FilterColumn, Window } from "@polder/core";
 import { numberOf } from "./compile-comparison.ts";
 import { columnText, compileEventFilters, propertyText } from "./compile-event-filter.ts";
-import { compileWindow } from "./compile-window.ts";
+import { compileWindow, momentSql } from "./compile-window.ts";
 import type { Parameters } from "./parameters.ts";
 
 /** Which events. */
@@ -23,8 +23,8 @@ export interface EventRowsOptions {
   addend?: { amountIn: string } | { property: string };
   /** Where it does not matter how often an order was sent. */
   withCopies?: boolean;
-  /** Where it does not matter what came first: the rows have neither `time` nor `place`. */
-  isUnordered?: boolean;
+  /** Where it does not matter what came first: the rows have no `place`, and no `time` either, or only that. */
+  isUnordered?: boolean | "timed";
   /** A column or a property of each event as the column `text`; empty when it has none. */
   text?: { column: FilterColumn } | { property: string };
   /** Only events of these identities, out of the copy that is in their order. It takes the parameter `{atoms:Array(UInt32)}`. */
@@ -73,7 +73,8 @@ function otherRows(source: EventSource, options: EventRowsOptions, parameters: P
           );
   const columns = [
     "person(events.atom) AS person_id",
-    ...(options.isUnordered === true ? [] : ["events.time AS time", "events._offset AS place"]),
+    ...(options.isUnordered === true ? [] : ["events.time AS time"]),
+    ...(isOrdered(options) ? ["events._offset AS place"] : []),
     ...(options.marks ?? []).map(
       (mark) =>
         `toUInt8(${and(nameCondition(mark.of.names, parameters), conditionOf(mark.of, options, parameters))}) AS ${mark.name}`,
@@ -81,7 +82,12 @@ function otherRows(source: EventSource, options: EventRowsOptions, parameters: P
     ...(options.addend === undefined ? [] : [`${addend(options.addend, parameters)} AS addend`]),
     ...(options.text === undefined ? [] : [`${textOf(options.text, parameters)} AS text`]),
   ];
-  return `SELECT ${columns.join(", ")} FROM ${tableOf(options)} WHERE ${and(ofPeople(options), names, conditionOf(source, options, parameters))}`;
+  return `SELECT ${columns.join(", ")} FROM ${tableOf(options)} WHERE ${and(
+    ofPeople(options),
+    names,
+    hasHappened(options.now, parameters),
+    conditionOf(source, options, parameters),
+  )}`;
 }
 
 function orderRows(
@@ -94,15 +100,14 @@ function orderRows(
   const first = (expression: string, name: string): string => `argMin(${expression}, ${moment}) AS ${name}`;
   const others = filtersOf(source.where, "others", parameters);
   const window = windowOf(source, options, parameters);
-  const isOrdered = options.isUnordered !== true;
   // Of the first copy, but for the amount: whatever looks at that is asked of the order as a whole.
   const inner = [
     "person(events.atom) AS person_id",
     "events.currency AS currency",
     `${key} AS order_key`,
     "max(events.amount) AS amount",
-    ...(isOrdered || window.length > 0 ? ["min(events.time) AS time", "min(events.day) AS day"] : []),
-    ...(isOrdered ? [first("events._offset", "place")] : []),
+    ...(options.isUnordered !== true || window.length > 0 ? ["min(events.time) AS time", "min(events.day) AS day"] : []),
+    ...(isOrdered(options) ? [first("events._offset", "place")] : []),
     ...(others.length === 0 ? [] : [first(`toUInt8(${and(...others)})`, "fits")]),
     ...marks
       .filter((mark) => mark.isOrder)
@@ -116,7 +121,8 @@ function orderRows(
   ];
   const outer = [
     "events.person_id AS person_id",
-    ...(isOrdered ? ["events.time AS time", "events.place AS place"] : []),
+    ...(options.isUnordered === true ? [] : ["events.time AS time"]),
+    ...(isOrdered(options) ? ["events.place AS place"] : []),
     ...marks.map((mark) =>
       mark.isOrder
         ? `toUInt8(${and(
@@ -133,7 +139,7 @@ function orderRows(
       ? []
       : [isAmountText(options.text) ? `${textOf(options.text, parameters)} AS text` : "events.text AS text"]),
   ];
-  const all = and(ofPeople(options), `events.name = '${orderName}'`, isOfKind);
+  const all = and(ofPeople(options), `events.name = '${orderName}'`, isOfKind, hasHappened(options.now, parameters));
   return `SELECT ${outer.join(", ")} FROM (
   SELECT ${inner.join(", ")} FROM ${tableOf(options)} WHERE ${all} GROUP BY person_id, currency, order_key
 ) AS events WHERE ${and(others.length === 0 ? "" : "events.fits", ...filtersOf(source.where, "amount", parameters), ...window)}`;
@@ -158,6 +164,12 @@ const conditionOf = (source: EventSource, options: EventRowsOptions, parameters:
 
 const windowOf = ({ window }: EventSource, { now }: EventRowsOptions, parameters: Parameters): string[] =>
   window === undefined ? [] : [compileWindow(window, now, parameters)];
+
+const isOrdered = ({ isUnordered = false }: EventRowsOptions): boolean => isUnordered === false;
+
+/** A clock may be ahead, an import may state what is to come: until its time has come it has not happened. */
+export const hasHappened = (now: number, parameters: Parameters): string =>
+  `events.time <= ${momentSql(now, parameters)}`;
 
 function filtersOf(
   filters: readonly EventFilter[],

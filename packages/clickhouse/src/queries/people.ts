@@ -1,16 +1,17 @@
 import type { ClickHouse } from "../clickhouse.ts";
 import { personConsentOf } from "../consent/person-consent-of.ts";
-import { findPersonOf } from "./person-of.ts";
+import { findPersonOf, type BlockedIds } from "./person-of.ts";
 import { readTimeline } from "./person-timeline.ts";
 import { readProfile, readSite, type KnownOfSite } from "./profile.ts";
-import type { ReadQueries } from "./read-queries.ts";
+import type { PersonId, ReadQueries } from "./read-queries.ts";
 
 type PeopleQueries = Pick<ReadQueries, "findPerson" | "profile" | "purposesOf" | "timeline">;
 
 /** Definitions change seldom, and profiles are read one after another. */
 const siteAgeMs = 1_000;
 
-export const createPeopleQueries = (clickhouse: ClickHouse): PeopleQueries => {
+export const createPeopleQueries = (clickhouse: ClickHouse, blocked: BlockedIds): PeopleQueries => {
+  const find = (site: string, id: PersonId) => findPersonOf({ clickhouse, blocked }, site, id);
   const sites = new Map<string, { at: number; known: Promise<KnownOfSite> }>();
   const siteOf = (site: string, now: number): Promise<KnownOfSite> => {
     const held = sites.get(site);
@@ -21,12 +22,12 @@ export const createPeopleQueries = (clickhouse: ClickHouse): PeopleQueries => {
     return known;
   };
   return {
-    findPerson: async (site, id) => (await findPersonOf(clickhouse, site, id))?.person,
+    findPerson: async (site, id) => (await find(site, id))?.person,
     profile: (site, id, limits) =>
-      readProfile(clickhouse, { site, known: siteOf(site, limits.now.getTime()) }, id, limits),
+      readProfile(clickhouse, { site, found: find(site, id), known: siteOf(site, limits.now.getTime()) }, limits),
     purposesOf: (site, person, now) => personConsentOf(clickhouse, site, person, now.getTime()),
     timeline: async (site, id, question) => {
-      const found = await findPersonOf(clickhouse, site, id);
+      const found = await find(site, id);
       if (found === undefined) return undefined;
       return { person: found.person, ...(await readTimeline(clickhouse, site, found.atoms, question)) };
     },

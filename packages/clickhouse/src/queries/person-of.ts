@@ -1,3 +1,4 @@
+import { createBlockedCheck, type IdentityRules } from "@polder/core";
 import type { ClickHouse } from "../clickhouse.ts";
 import type { PersonId } from "./read-queries.ts";
 
@@ -7,14 +8,17 @@ export interface FoundPerson {
   atoms: number[];
 }
 
-/** Whoever has an id, with all that belongs to them; undefined when nobody of the site has it, or nobody any more. */
+/** By site, values that stand for nobody besides the built-in ones. */
+export type BlockedIds = () => ReadonlyMap<string, Pick<IdentityRules, "blocked">>;
+
+/** Whoever has an id, with all that belongs to them; undefined when nobody of the site has it, or nobody any more, or when it stands for nobody, as `null`. */
 export async function findPersonOf(
-  clickhouse: ClickHouse,
+  { clickhouse, blocked }: { clickhouse: ClickHouse; blocked: BlockedIds },
   site: string,
   id: PersonId,
 ): Promise<FoundPerson | undefined> {
-  if (id.value === "") return undefined; // "none" in every column
-  for (const candidate of candidatesOf(id)) {
+  const { isBlockedId } = createBlockedCheck(blocked().get(site) ?? { blocked: [] });
+  for (const candidate of candidatesOf(id, isBlockedId)) {
     const [found] = await clickhouse.query<FoundPerson>(
       `WITH (${candidate.sql}) AS found, toUInt32(ifNull(found, 0)) AS who
        SELECT who AS person, arraySort(groupUniqArrayArray([atom, person])) AS atoms
@@ -36,19 +40,20 @@ interface Candidate {
 const isHash = (text: string): boolean => /^[0-9a-f]{64}$/i.test(text);
 const isPersonNumber = (text: string): boolean => /^[1-9]\d{0,9}$/.test(text) && Number(text) < 2 ** 32;
 
-function candidatesOf(id: PersonId): Candidate[] {
+function candidatesOf(id: PersonId, isBlockedId: (id: string) => boolean): Candidate[] {
+  const ofSomebody = (value: string, candidate: Candidate): Candidate[] => (isBlockedId(value) ? [] : [candidate]);
   switch (id.by) {
     case "person":
       return [byNumber(id.value)];
     case "user":
-      return [byUser(id.value)];
+      return ofSomebody(id.value, byUser(id.value));
     case "anonymous":
-      return [byDevice(id.value)];
+      return ofSomebody(id.value, byDevice(id.value));
     case "email_hash":
       return [byEmailHash(id.value)];
     case "any":
       return [
-        byAny(id.value),
+        ...ofSomebody(id.value, byAny(id.value)),
         ...(isPersonNumber(id.value) ? [byNumber(Number(id.value))] : []),
         ...(isHash(id.value) ? [byEmailHash(id.value.toLowerCase())] : []),
       ];

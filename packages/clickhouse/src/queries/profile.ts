@@ -2,7 +2,7 @@ import { emailHash, phoneHash } from "@polder/core";
 import type { ClickHouse } from "../clickhouse.ts";
 import { createComputedTraitStore, type StoredComputedTrait } from "../traits/computed-trait-store.ts";
 import { readComputedTraits } from "../traits/read-computed-traits.ts";
-import { findPersonOf } from "./person-of.ts";
+import type { FoundPerson } from "./person-of.ts";
 import {
   devicesOf,
   revenueOf,
@@ -12,7 +12,7 @@ import {
   type ActivityRow,
   type Totals,
 } from "./profile-activity.ts";
-import type { Identifier, PersonId, Profile, ProfileLimits, TimelineEvent, Touch } from "./read-queries.ts";
+import type { Identifier, Profile, ProfileLimits, TimelineEvent, Touch } from "./read-queries.ts";
 
 /** Events of which visits, devices and choices are shown. Whoever has fewer is shown from them alone. */
 const maxEvents = 1_000;
@@ -23,11 +23,11 @@ const maxEvents = 1_000;
  */
 export async function readProfile(
   clickhouse: ClickHouse,
-  { site, known }: { site: string; known: Promise<KnownOfSite> },
-  id: PersonId,
+  who: { site: string; found: Promise<FoundPerson | undefined>; known: Promise<KnownOfSite> },
   limits: ProfileLimits,
 ): Promise<Profile | undefined> {
-  const [found, { computedTraits, audienceNames }] = await Promise.all([findPersonOf(clickhouse, site, id), known]);
+  const { site } = who;
+  const [found, { computedTraits, audienceNames }] = await Promise.all([who.found, who.known]);
   if (found === undefined) return undefined;
   const { person, atoms } = found;
   const params = { site, atoms };

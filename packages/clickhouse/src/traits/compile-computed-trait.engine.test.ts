@@ -142,7 +142,7 @@ describe("random computed traits of random events", () => {
     // Neither everybody nor nobody: else the comparison would say little.
     expect(values).toBeGreaterThan(100);
     expect(missing).toBeGreaterThan(5);
-  }, 240_000);
+  });
 });
 
 it("takes whatever a definition says for a value, never for a part of the statement", async () => {

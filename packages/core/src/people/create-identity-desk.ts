@@ -5,6 +5,7 @@ import {
   decidedEdges,
   decisionsInForce,
   edgeKeyText,
+  manualKey,
   type DecisionAction,
   type EdgeKey,
   type IdentityDecision,
@@ -147,7 +148,13 @@ export function createIdentityDesk({
   }
 
   const withForce = (decisions: readonly IdentityDecision[]) => {
-    const inForce = new Set(decisionsInForce(decisions).map(({ id }) => id));
+    const { manual, revoked } = decidedEdges(decisions);
+    // Nobody took back a merge that was unmerged later: it holds no more all the same.
+    const isHeld = ({ id, action, left, right, edges }: IdentityDecision): boolean => {
+      if (action === "merge") return manual.get(edgeKeyText(manualKey(left, right)))?.decision.id === id;
+      return action !== "unmerge" || edges.some((key) => revoked.get(edgeKeyText(key))?.id === id);
+    };
+    const inForce = new Set(decisionsInForce(decisions).filter(isHeld).map(({ id }) => id));
     return decisions.toSorted(byMoment).map((decision) => ({ ...decision, isInForce: inForce.has(decision.id) }));
   };
 

@@ -51,6 +51,8 @@ export interface IdentityStore {
   /** A text that is another one when anything here may have changed that people depend on; undefined: it cannot be told without looking. */
   changeMark(): Promise<string | undefined>;
   position(): Promise<IdentityPosition | undefined>;
+  /** The greatest version that a worker ever wrote, also one that was cut off or whose clock was ahead; 0 when there is none. */
+  greatestVersion(): Promise<number>;
   /** `held` by site: rows of edges up to these ends, and up to those of `before`. */
   ends(before: IdentityEnds | undefined): Promise<{
     ends: IdentityEnds;
