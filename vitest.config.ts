@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config";
 // Packages are read from source, so a test never sees a stale build.
 const resolve = { conditions: ["source"] };
 const ssr = { resolve: { conditions: ["source"], externalConditions: ["source"] } };
-// What hangs ends. A slow or loaded machine is not a fault: ours takes a tenth of it for the longest test.
+// What hangs ends. A slow or loaded machine is not a fault: this is many times what the longest test takes on ours.
 const limitMs = 240_000;
 const skip = ["**/node_modules/**", "**/dist/**", "test-e2e/**"];
 

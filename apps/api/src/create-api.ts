@@ -192,7 +192,14 @@ export function createApi(options: ApiOptions): Api {
   );
 
   addProfileRoutes(app, { queries, guarded, findSite, now });
-  if (options.computedTraits !== undefined) addTraitRoutes(app, { ...options.computedTraits, guarded, findSite, now });
+  if (options.computedTraits !== undefined)
+    addTraitRoutes(app, {
+      ...options.computedTraits,
+      audiences: options.audiences?.store,
+      guarded,
+      findSite,
+      now,
+    });
   if (options.duplicates !== undefined && options.identity !== undefined)
     addDuplicateRoutes(app, { queries: options.duplicates, desk: options.identity.desk, guarded, findSite });
 

@@ -39,6 +39,7 @@ export const errors = {
   preview_too_slow: { status: 503, message: "The preview took too long and was stopped" },
   trait_not_found: { status: 404, message: "The site has no computed trait of that name: GET /v1/traits lists them" },
   trait_changed: { status: 409, message: "Somebody else changed the computed trait meanwhile: read it again" },
+  trait_in_use: { status: 409, message: "Audiences stand on this computed trait: change these first" },
   trait_invalid: { status: 400, message: "The definition is not as docs/profiles.md says" },
   csv_required: { status: 415, message: "Send the file as text/csv" },
   import_too_large: {

@@ -83,7 +83,7 @@ async function start(settings: ProcessSettings): Promise<void> {
     },
     rights: {
       erasures: createErasureStore({ clickhouse, rules: () => identityRulesOf(directory.sites()) }),
-      exports: createPersonExport(clickhouse),
+      exports: createPersonExport(clickhouse, () => identityRulesOf(directory.sites())),
     },
     ...(adminToken !== undefined && { adminToken }),
     ...(shopUrl !== undefined && { shopUrl }),

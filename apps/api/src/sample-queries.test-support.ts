@@ -137,6 +137,7 @@ const sampleProfile = (overrides: Partial<Profile> = {}): Profile => ({
       choices: [{ purpose: "profile", state: "granted" }],
     },
   ],
+  purposes: [{ purpose: "ads", isAllowed: false, why: "denied", device: "device:device-1", at: 1_795_000_000_000 }],
   audiences: [{ audience: "buyers", name: "Buyers", since: 1_795_000_000_000 }],
   timeline: [shownEvent],
   next: { time: 1_795_000_000_000, partition: 3, offset: 12 },
@@ -205,16 +206,6 @@ export function createSampleStore(): SampleStore {
         ask(() => (site === "shop" && (id.value === "device-1" || id.value === 64) ? 64 : undefined)),
       profile: (site, id) =>
         ask(() => (site === "shop" && (id.value === "device-1" || id.value === 64) ? sampleProfile() : undefined)),
-      purposesOf: () =>
-        ask(() => [
-          {
-            purpose: "ads" as const,
-            isAllowed: false,
-            why: "denied" as const,
-            device: "device:device-1",
-            at: 1_795_000_000_000,
-          },
-        ]),
       timeline: (site, id, question) =>
         ask(() => {
           timelineQuestions.push(question);

@@ -143,6 +143,16 @@ export type PageConfig = v.InferOutput<typeof pageConfig>;
 
 const siteId = v.pipe(v.string(), v.minLength(1), v.maxLength(200));
 
+const idKind = v.picklist(["any", "person", "user", "anonymous"]);
+export type IdKind = v.InferOutput<typeof idKind>;
+/** Of somebody with whom something is done: an unknown customer's number may be the number of somebody else here. */
+export const personBy = v.pipe(
+  v.optional(idKind, "any"),
+  v.description(
+    "What the id is. any: a user id, else an anonymous id. The number of a person only where this says person",
+  ),
+);
+
 export const siteQuery = v.object({
   site: v.pipe(v.optional(siteId), v.description("The first configured site when left out")),
 });

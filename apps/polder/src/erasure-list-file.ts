@@ -10,18 +10,40 @@ export const erasureListName = "erasures.json";
 
 const maxErasures = 100_000;
 
-/** Writes the list as the tables have it: as a whole or not at all. */
-export async function writeErasureList(dataPath: string, clickhouse: ClickHouse): Promise<void> {
-  const erasures = await readErasureList(clickhouse);
+export interface ErasureList {
+  /** Writes down every erasure that the tables have by now: as a whole or not at all. */
+  write(): Promise<void>;
+}
+
+/** One write at a time; whoever asks while one is under way shares the next one, which reads anew. */
+export function createErasureList(dataPath: string, clickhouse: ClickHouse): ErasureList {
   const path = join(dataPath, erasureListName);
-  const file = await open(`${path}.partial`, "w", 0o600);
-  try {
-    await file.writeFile(`${JSON.stringify({ format: 1, erasures })}\n`);
-    await file.sync();
-  } finally {
-    await file.close();
+  let underWay: Promise<void> = Promise.resolve();
+  let next: Promise<void> | undefined;
+
+  async function write(): Promise<void> {
+    const erasures = await readErasureList(clickhouse);
+    const file = await open(`${path}.partial`, "w", 0o600);
+    try {
+      await file.writeFile(`${JSON.stringify({ format: 1, erasures })}\n`);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(`${path}.partial`, path);
   }
-  await rename(`${path}.partial`, path);
+
+  return {
+    write() {
+      next ??= underWay
+        .catch(() => undefined)
+        .then(() => {
+          next = undefined;
+          return (underWay = write());
+        });
+      return next;
+    },
+  };
 }
 
 /**
@@ -44,7 +66,12 @@ export async function replayErasureList(
         `The list of erasures in ${path} cannot be used: ${messageOf(error)} Bring it back from a copy; without it people who were erased may be in the tables again. To go on without, move it away.`,
       );
     });
-  if (restored === 0) return 0;
-  await store.begin(await store.openErasures(maxErasures, now), now);
-  return restored;
+  // Also where all of them are in the tables: a start before this one may have been cut off before it hid anybody. Of many some are found at a time.
+  let known = -1;
+  for (;;) {
+    const found = await store.openErasures(maxErasures, now);
+    if (found.length === known) return restored;
+    await store.begin(found, now);
+    known = found.length;
+  }
 }

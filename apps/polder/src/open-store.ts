@@ -1,4 +1,5 @@
 import {
+  analystAccess,
   createClickHouse,
   migrate,
   reloadIdentities,
@@ -74,7 +75,11 @@ const inWords = ({ migration, table, slice, slices }: MigrationProgress): string
 
 async function startEmbedded({ dataPath, database }: Settings, logger: Logger): Promise<Engine> {
   try {
-    return await startEngine({ dataPath: join(dataPath, "clickhouse"), logger, analyst: { databases: [analystAccess(database)] } });
+    return await startEngine({
+      dataPath: join(dataPath, "clickhouse"),
+      logger,
+      analyst: { databases: [analystAccess(database)] },
+    });
   } catch (error) {
     throw codeOf(error) === undefined ? error : new CommandError(messageOf(error));
   }

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
   compileAudience,
+  compileAudiences,
   createAudienceStore,
   createAudienceTickStore,
   createClickHouse,
@@ -119,7 +120,7 @@ const newTicker = (
   createAudienceTicker({
     store: createAudienceStore(clickhouse),
     ticks: change(createAudienceTickStore({ clickhouse, consent: rule })),
-    compile: compileAudience,
+    compile: compileAudiences,
     sites: () => [{ id: "shop", timezone: "Europe/Amsterdam" }],
     workerId: `worker-${++workers}`,
     now: () => new Date(nowMs),
@@ -294,6 +295,62 @@ describe("the reason", () => {
     expect(await log()).toEqual(["enter 64 enter", "exit 64 definition"]);
     await happened({ atom: 128 });
     expect(await tick(ticker)).toBe(0);
+  });
+});
+
+describe("what identities do", () => {
+  it("is seen after an erasure as before it, without any event: a merge takes consent away, a part that goes is told as such", async () => {
+    await define({ audience: "viewers" });
+    await happened({ atom: 64 }, { atom: 128, consent_mask: 3 }, { atom: 192 });
+    await happened({ atom: 256, at: nowMs - 8 * day }, { atom: 320 });
+    const ticker = newTicker();
+    await tick(ticker);
+    // As an erasure writes it.
+    await clickhouse.insertRows("identity", [{ site: "shop", atom: 192, person: 0, version: "18446744073709551615" }]);
+    await reloadIdentities(clickhouse);
+    await tick(ticker);
+    const before = ["enter 64 enter", "enter 192 enter", "enter 320 enter", "exit 192 erased"];
+    expect(await log()).toEqual(before);
+    await belongs([128, 64]);
+    await tick(ticker);
+    await belongs([320, 256]);
+    await tick(ticker);
+    await belongs([128, 128], [320, 320]);
+    await tick(ticker);
+    expect((await log()).slice(before.length)).toEqual([
+      "exit 64 consent",
+      "exit 320 merged 256",
+      "enter 256 merged",
+      "exit 256 split",
+      "enter 64 enter",
+      "enter 320 split 256",
+    ]);
+  });
+
+  it("is seen in full, when a tick comes between two parts of what was written under one version", async () => {
+    await define({ audience: "viewers" });
+    await happened({ atom: 64 }, { atom: 128, consent_mask: 3 }, { atom: 192 }, { atom: 256, consent_mask: 3 });
+    const ticker = newTicker();
+    await tick(ticker);
+    await belongs([128, 64]);
+    await tick(ticker);
+    identityVersion--;
+    await belongs([256, 192]);
+    await tick(ticker);
+    expect((await log()).slice(2)).toEqual(["exit 64 consent", "exit 192 consent"]);
+  });
+
+  it("is seen as soon as questions see it, though it was written down before", async () => {
+    await define({ audience: "viewers" });
+    await happened({ atom: 64 }, { atom: 128, consent_mask: 3 });
+    const ticker = newTicker();
+    for (const _ of [1, 2]) await tick(ticker);
+    await clickhouse.insertRows("identity", [{ site: "shop", atom: 128, person: 64, version: ++identityVersion }]);
+    for (const _ of [1, 2]) await tick(ticker);
+    expect(await log()).toEqual(["enter 64 enter"]);
+    await reloadIdentities(clickhouse);
+    await tick(ticker);
+    expect(await log()).toEqual(["enter 64 enter", "exit 64 consent"]);
   });
 });
 
@@ -478,7 +535,7 @@ describe("after a crash", () => {
     await ticks.workOutConsent(frozen, "shop", nowMs);
     await tick(newTicker());
     const { audiences } = await createAudienceStore(clickhouse).list();
-    const compiled = compileAudience(viewed, {
+    const compiled = compileAudiences([viewed], {
       site: "shop",
       now: new Date(nowMs),
       timezone: "UTC",
@@ -486,7 +543,8 @@ describe("after a crash", () => {
       computedTraits: new Map(),
     });
     await happened({ atom: 128 });
-    await ticks.logChanges(frozen, audiences[0]!, { compiled, at: nowMs, isNewVersion: false, hasMoved: false });
+    const works = [{ audience: audiences[0]!, by: "definition" as const, isNewVersion: false }];
+    await ticks.logChanges(frozen, works, { compiled, at: nowMs, hasMoved: false });
     expect(await log()).toEqual(["enter 64 enter"]);
   });
 

@@ -5,6 +5,7 @@ import {
   type AudienceStore,
   type AudienceTickStore,
   type AudienceTurn,
+  type AudienceWork,
   type CompiledAudience,
   type AudienceContext,
 } from "@polder/clickhouse";
@@ -16,8 +17,8 @@ type ComputedTraits = AudienceContext["computedTraits"];
 export interface AudienceTickerOptions {
   store: AudienceStore;
   ticks: AudienceTickStore;
-  /** Turns a definition into a question. Throws when it cannot be asked. */
-  compile: (definition: AudienceDefinition, context: AudienceContext) => CompiledAudience;
+  /** Turns definitions into one question. Throws when it cannot be asked. */
+  compile: (definitions: readonly AudienceDefinition[], context: AudienceContext) => CompiledAudience;
   /** Of the configuration: a site that is not there any more keeps its audiences as they are. */
   sites: () => readonly { id: string; timezone: string }[];
   /** The computed traits of a site, by name; none without it. */
@@ -46,6 +47,8 @@ export interface AudienceTicker {
   onErased(): Promise<void>;
 }
 
+/** So many share what they have in common; more would be too long a statement. */
+const maxWorksAtOnce = 25;
 const defaultEveryMs = 10_000;
 /** Another worker that said nothing for longer is taken for dead. */
 const standbyMs = 150_000;
@@ -99,54 +102,77 @@ export function createAudienceTicker(options: AudienceTickerOptions): AudienceTi
       logger.error("an audience is not worked out: its definition cannot be read", { site, audience, fault });
     const moves = await ticks.identityMoves(seen);
     const sizes = new Map((await ticks.lastSizes()).map((size) => [keyOf(size), size]));
-    const changed: Audience[] = [];
-    for (const site of new Set(audiences.filter(({ state }) => state !== "archived").map((audience) => audience.site)))
-      await ticks.workOutConsent(turn, site, at);
-
-    for (const audience of audiences) {
-      const key = keyOf(audience);
-      const before = done.get(key);
-      const isDue =
-        before === undefined ||
-        before.revision !== audience.revision ||
-        at - before.at >= audience.everySeconds * 1_000;
-      const site = sites().find(({ id }) => id === audience.site);
-      if (!isDue || site === undefined) continue;
-      const size = sizes.get(key);
+    const changed = new Set<string>();
+    for (const site of sites()) {
+      const ofSite = audiences.filter((audience) => audience.site === site.id);
+      const due = ofSite.filter((audience) => isDue(audience, at));
+      if (ofSite.every(({ state }) => state === "archived") && due.length === 0) continue;
       try {
-        const compiled =
-          audience.state === "active"
-            ? compile(audience.definition, await contextOf(audience, audiences, site, at))
-            : undefined;
-        if (audience.isAnonymous) {
-          await workOutAnonymous(audience, compiled, size, at);
-        } else {
-          const isNewVersion = size !== undefined && size.version !== audience.version;
-          const question = audience.state === "archived" ? "nobody" : compiled;
-          const seq = await ticks.logChanges(turn, audience, {
-            compiled: question,
-            at,
-            isNewVersion,
-            hasMoved: moves.hasMoved,
-          });
-          if (seq > turn.seq || size?.version !== audience.version || before === undefined) changed.push(audience);
-          turn = { ...turn, seq };
-        }
-        done.set(key, { at, revision: audience.revision });
+        await ticks.workOutConsent(turn, site.id, at);
       } catch (error) {
-        // One that cannot be worked out holds up no other. Where nothing was answered, the server may still be writing.
         if (!isRefused(error)) throw error;
-        turn = { ...turn, seq: await ticks.seqAfter(turn) };
-        changed.push(audience);
-        logger.warn("an audience could not be worked out: it stays as it was", {
-          site: audience.site,
-          audience: audience.audience,
+        // Without an answer nobody may be used for anything: all would leave.
+        logger.warn("who of a site may be used for what could not be worked out: its audiences stay as they were", {
+          site: site.id,
           error: errorText(error),
         });
+        continue;
+      }
+      const context = due.length === 0 ? undefined : await contextOf(site, ofSite, at);
+      const works: AudienceWork[] = [];
+      for (const audience of due) {
+        const size = sizes.get(keyOf(audience));
+        if (audience.isAnonymous) {
+          try {
+            await workOutAnonymous(audience, { ...context!, audiences: definitionsOf(ofSite) }, size, at);
+          } catch (error) {
+            if (!isRefused(error)) throw error;
+            warn(audience, error);
+          }
+          done.set(keyOf(audience), { at, revision: audience.revision });
+        } else {
+          const isNewVersion = size !== undefined && size.version !== audience.version;
+          works.push({ audience, by: howToAsk(audience, context!), isNewVersion });
+        }
+      }
+      for (let from = 0; from < works.length; from += maxWorksAtOnce)
+        turn = await workOutTogether(works.slice(from, from + maxWorksAtOnce));
+
+      async function workOutTogether(some: readonly AudienceWork[]): Promise<AudienceTurn> {
+        try {
+          const definitions = some.filter(({ by }) => by === "definition").map(({ audience }) => audience.definition);
+          const compiled = definitions.length === 0 ? undefined : compile(definitions, context!);
+          const seq = await ticks.logChanges(turn, some, { compiled, at, hasMoved: moves.hasMoved });
+          for (const { audience } of some) {
+            const key = keyOf(audience);
+            if (sizes.get(key)?.version !== audience.version || !done.has(key)) changed.add(key);
+            done.set(key, { at, revision: audience.revision });
+          }
+          return { ...turn, seq };
+        } catch (error) {
+          // Where nothing was answered, the server may still be writing.
+          if (!isRefused(error)) throw error;
+          turn = { ...turn, seq: await ticks.seqAfter(turn) };
+          // One that cannot be worked out holds up no other, and keeps only those who still may be in it.
+          const [one] = some;
+          if (some.length > 1) {
+            for (const work of some) turn = await workOutTogether([work]);
+          } else if (one !== undefined) {
+            warn(one.audience, error);
+            if (one.by === "definition") return workOutTogether([{ ...one, by: "members" }]);
+          }
+          return turn;
+        }
       }
     }
-    if (turn.seq > first) await ticks.applyLog();
-    await ticks.writeSizes(changed, at);
+    if (turn.seq > first) {
+      await ticks.applyLog();
+      for (const audience of await ticks.changedAfter(first)) changed.add(keyOf(audience));
+    }
+    await ticks.writeSizes(
+      audiences.filter((audience) => !audience.isAnonymous && changed.has(keyOf(audience))),
+      at,
+    );
     if (moves.signature !== seen) {
       await ticks.rememberIdentities(turn);
       seen = moves.signature === "" ? undefined : moves.signature;
@@ -154,9 +180,34 @@ export function createAudienceTicker(options: AudienceTickerOptions): AudienceTi
     return turn.seq - first;
   };
 
+  const isDue = ({ revision, everySeconds, expiresAt, ...audience }: Audience, at: number): boolean => {
+    const before = done.get(keyOf(audience));
+    const isOver = expiresAt !== undefined && expiresAt <= at && audience.state !== "archived";
+    return before === undefined || before.revision !== revision || at - before.at >= everySeconds * 1_000 || isOver;
+  };
+
+  const warn = ({ site, audience }: Audience, error: unknown): void =>
+    logger.warn("an audience could not be worked out: nobody comes in, and who may not be used any more leaves", {
+      site,
+      audience,
+      error: errorText(error),
+    });
+
+  const howToAsk = (audience: Audience, context: AudienceContext): AudienceWork["by"] => {
+    if (audience.state !== "active") return audience.state === "archived" ? "nobody" : "members";
+    try {
+      compile([audience.definition], context);
+      return "definition";
+    } catch (error) {
+      if (!(error instanceof AudienceError)) throw error;
+      warn(audience, error);
+      return "members";
+    }
+  };
+
   const workOutAnonymous = async (
     audience: Audience,
-    compiled: CompiledAudience | undefined,
+    context: AudienceContext,
     size: { people: number; isBelowFloor: boolean; version: number } | undefined,
     at: number,
   ): Promise<void> => {
@@ -174,8 +225,8 @@ export function createAudienceTicker(options: AudienceTickerOptions): AudienceTi
       });
       return;
     }
-    if (compiled === undefined) return;
-    const counted = await ticks.countAnonymous(audience, compiled);
+    if (audience.state !== "active") return;
+    const counted = await ticks.countAnonymous(audience, compile([audience.definition], context));
     if (
       size?.people !== counted.people ||
       size.isBelowFloor !== counted.isBelowFloor ||
@@ -185,19 +236,15 @@ export function createAudienceTicker(options: AudienceTickerOptions): AudienceTi
   };
 
   const contextOf = async (
-    { site }: Audience,
+    { id: site, timezone }: { id: string; timezone: string },
     audiences: readonly Audience[],
-    { timezone }: { timezone: string },
     at: number,
   ): Promise<AudienceContext> => ({
     site,
     now: new Date(at),
     timezone,
-    audiences: new Map(
-      audiences
-        .filter((other) => other.site === site && other.state !== "archived")
-        .map((other) => [other.audience, other.definition]),
-    ),
+    // By another name nobody of an anonymous audience is told of either.
+    audiences: definitionsOf(audiences.filter(({ isAnonymous }) => !isAnonymous)),
     computedTraits: (await options.computedTraits?.(site)) ?? new Map(),
   });
 
@@ -255,6 +302,11 @@ export function createAudienceTicker(options: AudienceTickerOptions): AudienceTi
 
 /** A statement that ClickHouse refused, or a definition that cannot be asked: nothing is under way any more. */
 const isRefused = (error: unknown): boolean => error instanceof ClickHouseQueryError || error instanceof AudienceError;
+
+const definitionsOf = (audiences: readonly Audience[]): ReadonlyMap<string, AudienceDefinition> =>
+  new Map(
+    audiences.filter(({ state }) => state !== "archived").map(({ audience, definition }) => [audience, definition]),
+  );
 
 const keyOf = ({ site, audience }: { site: string; audience: string }): string => `${site} ${audience}`;
 

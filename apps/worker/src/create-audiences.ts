@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import {
   type ClickHouse,
-  compileAudience,
+  compileAudiences,
   computedTraitsOfSite,
   createAudienceStore,
   createAudienceTickStore,
@@ -27,7 +27,7 @@ export function createAudiences({ clickhouse, cluster, log, ...options }: Audien
     ...options,
     store: createAudienceStore(clickhouse),
     ticks,
-    compile: compileAudience,
+    compile: compileAudiences,
     workerId: randomUUID(),
     ...(log && { teller: createAudienceTeller({ store: ticks, log, logger: options.logger }) }),
   });

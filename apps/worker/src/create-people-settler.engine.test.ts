@@ -7,7 +7,14 @@ import { checkAsyncProperty } from "@polder/testing";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createPeopleSettler } from "./create-people-settler.ts";
-import { createClocks, runHistory, someRules, someSteps, type Added, type TestedStore } from "./people-history.test-support.ts";
+import {
+  createClocks,
+  runHistory,
+  someRules,
+  someSteps,
+  type Added,
+  type TestedStore,
+} from "./people-history.test-support.ts";
 
 const logger = { info() {}, warn() {}, error() {} };
 const folder = mkdtempSync(join(tmpdir(), "polder-settler-"));
@@ -25,14 +32,28 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+const nothingElse = { ties: [], nameless: [], removed: [] };
 const textOf = (ms: number): string => new Date(ms).toISOString().slice(0, -1).replace("T", " ");
 const told = { settings: { insert_deduplicate: 0 } };
 
-async function add({ atoms, edges, decisions, erased, removed }: Added): Promise<void> {
+async function add({ atoms, edges, decisions, erased, ties, nameless, removed }: Added): Promise<void> {
   for (const { partition, offset } of removed)
     await clickhouse.command(
       `ALTER TABLE identity_edge DELETE WHERE _partition = ${partition} AND _offset = ${offset} SETTINGS mutations_sync = 2`,
     );
+  await clickhouse.insertRows("identity_tie", ties, told);
+  if (nameless.length > 0) {
+    const isGone = `atom IN (${nameless.map(({ atom }) => atom).join(", ")})`;
+    await clickhouse.command(`ALTER TABLE identity_edge DELETE WHERE ${isGone} SETTINGS mutations_sync = 2`);
+    await clickhouse.insertRows(
+      "atom",
+      nameless.map((one) => ({ ...one, key: 0 })),
+      told,
+    );
+    await clickhouse.command(
+      `ALTER TABLE atom DELETE WHERE ${isGone} AND (anonymous_id != '' OR user_id != '') SETTINGS mutations_sync = 2`,
+    );
+  }
   await clickhouse.insertRows(
     "atom",
     atoms.map(({ site, atom, anonymousId, userId }) => ({
@@ -69,7 +90,7 @@ async function add({ atoms, edges, decisions, erased, removed }: Added): Promise
 }
 
 const worked = ["identity", "identity_position", "identity_quarantine"];
-const stated = ["atom", "identity_edge", "identity_decision", "erasure"];
+const stated = ["atom", "identity_edge", "identity_decision", "identity_tie", "erasure"];
 const empty = async (tables: readonly string[]): Promise<void> => {
   for (const table of tables) await clickhouse.command(`TRUNCATE TABLE ${table}`);
 };
@@ -121,19 +142,27 @@ describe("people, worked out from the tables", () => {
     await empty([...stated, ...worked]);
     const seen = (atom: number, anonymousId: string, userId: string) => ({ site: "shop", atom, anonymousId, userId });
     const login = (offset: number, { atom, anonymousId, userId }: ReturnType<typeof seen>) => ({
-      ...{ site: "shop", kind: "login" as const, rule: "login", time: 0, partition: 0 },
-      ...{ anonymousId, userId, other: userId, atom, offset },
+      site: "shop",
+      kind: "login" as const,
+      anonymousId,
+      userId,
+      other: userId,
+      rule: "login",
+      time: 0,
+      atom,
+      partition: 0,
+      offset,
     });
     const [kiosk, an, bo] = [seen(64, "kiosk", ""), seen(128, "kiosk", "an"), seen(192, "kiosk", "bo")];
     const identities = createIdentityStore(clickhouse);
     const settlerAt = (time: number, cut = {}) =>
       createPeopleSettler({ store: { ...identities, ...cut }, logger, now: () => new Date(time) });
-    await add({ atoms: [kiosk], edges: [], decisions: [], erased: [], removed: [] });
+    await add({ atoms: [kiosk], edges: [], decisions: [], erased: [], ...nothingElse });
     await settlerAt(1_000).tick();
-    await add({ atoms: [an], edges: [login(1, an)], decisions: [], erased: [], removed: [] });
+    await add({ atoms: [an], edges: [login(1, an)], decisions: [], erased: [], ...nothingElse });
     const writePosition = () => Promise.reject(new Error("cut off"));
     await expect(settlerAt(9_000, { writePosition }).tick()).rejects.toThrow("cut off");
-    await add({ atoms: [bo], edges: [login(2, bo)], decisions: [], erased: [], removed: [] });
+    await add({ atoms: [bo], edges: [login(2, bo)], decisions: [], erased: [], ...nothingElse });
     await settlerAt(2_000).tick();
     expect(await store.persons()).toEqual([
       [64, 64],
@@ -162,7 +191,7 @@ describe("people, worked out from the tables", () => {
       partition: 0,
       offset,
     }));
-    await add({ atoms, edges, decisions: [], erased: [], removed: [] });
+    await add({ atoms, edges, decisions: [], erased: [], ...nothingElse });
     const settler = createPeopleSettler({ store: createIdentityStore(clickhouse), logger, now: () => new Date() });
     expect(await settler.tick()).toEqual({ changed: 900, quarantined: 0 });
     const [row] = await clickhouse.query<{ joined: number }>(

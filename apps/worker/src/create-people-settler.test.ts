@@ -12,10 +12,13 @@ function newTestedStore(): TestedStore {
   const memory = newMemoryIdentity();
   const clockOfWorker = createClocks();
   return {
-    async add({ atoms, edges, decisions, erased, removed }) {
+    async add({ atoms, edges, decisions, erased, ties, nameless, removed }) {
       const isRemoved = ({ partition, offset }: { partition: number; offset: number }): boolean =>
         removed.some((one) => one.partition === partition && one.offset === offset);
-      memory.edges = memory.edges.filter((edge) => !isRemoved(edge));
+      const isNameless = ({ atom }: { atom: number }): boolean => nameless.some((one) => one.atom === atom);
+      memory.edges = memory.edges.filter((edge) => !isRemoved(edge) && !isNameless(edge));
+      memory.atoms = memory.atoms.map((one) => (isNameless(one) ? { ...one, anonymousId: "", userId: "" } : one));
+      memory.ties.push(...ties);
       memory.atoms.push(...atoms);
       memory.edges.push(...edges);
       memory.decisions.push(...decisions);

@@ -1,12 +1,17 @@
 import {
   createNodeReader,
+  createNumberMap,
   createPeopleSorter,
+  createUnionFind,
+  decidedEdges,
   decidedNodes,
   defaultIdentityRules,
   fetchNeighbourhood,
   identityRulesHash,
+  deviceNode,
   keysOfEdge,
   resolvePeople,
+  userNode,
   type IdentityAtom,
   type IdentityDecision,
   type IdentityEdge,
@@ -14,12 +19,15 @@ import {
   type IdentityPosition,
   type IdentityRules,
   type IdentityStore,
+  type IdentityTie,
   type IdentityView,
   type Logger,
+  type NodeReader,
   type Resolution,
   type SiteAtom,
   type SiteEdge,
   type SortedPeople,
+  type TiedBy,
 } from "@polder/core";
 
 export interface PeopleSettlerOptions {
@@ -48,6 +56,8 @@ export interface PeopleSettler {
 
 const defaultChunk = 20_000;
 const rowsAtOnce = 50_000;
+/** Identities of which there is a question that are held in memory at once, in full and with their edges, in a look at everything. */
+const atomsOfLot = 250_000;
 
 interface PersonRow {
   site: string;
@@ -102,19 +112,22 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
     const mark = await markOf(rulesNow());
     if (mark !== undefined && mark === settledMark && !isDoubted && isPublished)
       return { changed: 0, quarantined: countQuarantined() };
-    const { ends, held, heldBefore } = await store.ends(position);
-    const erasures = await store.countErasures();
+    // At once: a login is waited for. What is decided or erased from here on is of the next look.
+    const [{ ends, held, heldBefore }, erasures, decisionCount] = await Promise.all([
+      store.ends(position),
+      store.countErasures(),
+      store.countDecisions(),
+    ]);
     const rules = rulesNow();
     const before = position;
-    // The log went back: a backup was restored, or tables were emptied.
-    const isBehind =
-      before !== undefined && !(isCovered(before.atoms, ends.atoms) && isCovered(before.edges, ends.edges));
+    // A backup was restored, or tables were emptied. Edges may end earlier as well when some were removed: then fewer are held.
+    const isBehind = before !== undefined && !isCovered(before.atoms, ends.atoms);
     const isAnew = before === undefined || isDoubted || isBehind;
     isDoubted = false;
     const sitesAnew =
       before === undefined ? new Set<string>() : changedSites(before, { rules, erasures, held: heldBefore });
     // An erasure takes decisions away, or ids out of them.
-    if (isAnew || sitesAnew.size > 0 || (await store.countDecisions()) !== decisions.length) {
+    if (isAnew || sitesAnew.size > 0 || decisionCount !== decisions.length) {
       decisions = await store.decisions();
       decisionsOf = groupBySite(decisions);
     }
@@ -127,12 +140,13 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
       !isCovered(ends.edges, before.edges);
     let changed = 0;
     if (isNew) {
-      const version = Math.max(now().getTime(), (before?.version ?? 0) + 1);
+      const version = Math.max(now().getTime(), (before?.version ?? 0) + 1, greatest + 1);
       const run = createRun({ rules, version, upTo: ends });
       try {
         if (isAnew || sitesAnew.size > 0) await settleAnew(run, isAnew ? await store.sites() : sitesAnew);
         if (!isAnew) await settleFresh(run, before, fresh);
-        changed = run.changed + (await store.hideErased(version));
+        const isErased = isAnew || isResumed || differs(before.erasures, erasures);
+        changed = run.changed + (isErased ? await store.hideErased(version) : 0);
       } catch (error) {
         isRead = false;
         isDoubted ||= isAnew;
@@ -210,18 +224,24 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
     if (isResumed) await settleOverridden(run, view, before.version);
   }
 
-  /** Reads everything of each of these sites twice at most, and hands the resolver only of whom there is a question. */
+  /** Looks at everything of each of these sites in numbers, and reads in full only of whom there is a question. */
   async function settleAnew(run: Run, sites: Iterable<string>): Promise<void> {
     for (const site of sites) {
       run.sites.add(site);
       const rules = rulesOf(run, site);
       const ofDecisions = decisionsOf.get(site) ?? [];
-      const sorter = createPeopleSorter({ rules, decisions: ofDecisions });
-      for await (const edges of store.allEdges(site, run.upTo)) for (const edge of edges) sorter.addEdge(edge);
-      for await (const atoms of store.allAtoms(site, run.upTo)) for (const atom of atoms) sorter.addAtom(atom);
-      const sorted = sorter.sort();
-      const stored = new Map<number, number>();
-      for await (const rows of store.allPersons(site)) for (const { atom, person } of rows) stored.set(atom, person);
+      const ties = tiesByAtom(await store.tiesOf(site));
+      const sorted = await sort(run, site, ties);
+      /** What is stored of all but the erased, who are nobody's, whatever their ids say. */
+      const stored = createNumberMap();
+      const erased = new Set<number>();
+      const unknown: number[] = [];
+      for await (const rows of store.allPersons(site))
+        for (const { atom, person } of rows) {
+          if (person === 0) erased.add(atom);
+          else stored.set(atom, person);
+          if (person !== 0 && person !== atom && !sorted.isKnown(atom) && !ties.has(atom)) unknown.push(atom);
+        }
 
       let rows: PersonRow[] = [];
       const write = async (isLast: boolean): Promise<void> => {
@@ -230,23 +250,29 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
         run.changed += rows.length;
         rows = [];
       };
+      const followed = new Map<number, number | undefined>([...ties.values()].map((other) => [other, undefined]));
+      const add = (atom: number, person: number): void => {
+        if (followed.has(atom)) followed.set(atom, person);
+        if ((stored.get(atom) || atom) !== person && !erased.has(atom)) rows.push({ site, atom, person });
+      };
       const settled = new Set(quarantineOf(site).keys());
       const stillTooLarge = new Map<number, number>();
       for (const [atom, person] of sorted.certain()) {
-        const was = stored.get(atom) ?? atom;
-        // Erased: nobody's, whatever its ids say.
-        if (was === person || was === 0) continue;
-        rows.push({ site, atom, person });
-        await write(false);
+        add(atom, person);
+        if (rows.length >= rowsAtOnce) await write(false);
       }
-      for await (const { atoms, edges } of readRest(run, site, sorted)) {
-        const found = resolvePeople({ atoms, edges, decisions: ofDecisions, rules });
-        for (const [atom, person] of found.persons) {
-          const was = stored.get(atom) ?? atom;
-          if (was !== person && was !== 0) rows.push({ site, atom, person });
+      // Its ids stand for nobody any more.
+      for (const atom of await store.namedAtoms(site, unknown, run.upTo)) add(atom, atom);
+      for (let lot = 0; lot < sorted.lots; lot++)
+        for await (const { atoms, edges } of readLot(run, { site, sorted, lot })) {
+          const found = resolvePeople({ atoms, edges, decisions: ofDecisions, rules });
+          for (const [atom, person] of found.persons) add(atom, person);
+          await write(false);
+          for (const { atom, atoms: size } of found.quarantined) stillTooLarge.set(atom, size);
         }
-        await write(false);
-        for (const { atom, atoms: size } of found.quarantined) stillTooLarge.set(atom, size);
+      for (const atom of ties.keys()) {
+        const last = endOfTies(ties, atom);
+        add(atom, followed.get(last) ?? last);
       }
       await write(true);
       const found = [...stillTooLarge].map(([atom, atoms]) => ({ atom, atoms }));
@@ -254,30 +280,60 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
     }
   }
 
-  /** What is not certain, in parts that have nothing to do with each other. */
-  async function* readRest(run: Run, site: string, sorted: SortedPeople): AsyncIterable<Part> {
-    if (!sorted.hasRest) return;
+  /** @param ties of the nameless: they are no part of anything. */
+  async function sort(run: Run, site: string, ties: ReadonlyMap<number, number>): Promise<SortedPeople> {
+    const rules = rulesOf(run, site);
+    const sorter = createPeopleSorter(rules);
+    const named = (atoms: readonly number[]): readonly number[] =>
+      ties.size === 0 ? atoms : atoms.filter((atom) => !ties.has(atom));
+    const addAll = async (by: TiedBy, add: (atoms: readonly number[]) => void): Promise<void> => {
+      for await (const some of store.allTied(site, by, { blocked: rules.blocked, upTo: run.upTo }))
+        for (const atoms of some) {
+          const left = named(atoms);
+          if (left.length > 0) add(left);
+        }
+    };
+    await Promise.all([addAll("user", sorter.addUser), addAll("device", sorter.addDevice)]);
+    await Promise.all([
+      addAll("login", ([atom]) => sorter.addLogin(atom!)),
+      addAll("contact", sorter.addContact),
+      addAll("alias", sorter.addOdd),
+    ]);
+    const decided = decidedParts(decisionsOf.get(site) ?? [], createNodeReader(rules));
+    const ids = { users: idsIn(decided.keys(), "user:"), devices: idsIn(decided.keys(), "device:") };
+    const ofPart = new Map<string, number[]>();
+    for (const { atom, anonymousId, userId } of await store.atomsNaming(site, ids, run.upTo))
+      for (const node of [userNode(userId), deviceNode(anonymousId)]) {
+        const part = decided.get(node);
+        if (part !== undefined) ofPart.set(part, [...(ofPart.get(part) ?? []), atom]);
+      }
+    for (const atoms of ofPart.values()) sorter.addOdd(named(atoms));
+    return sorter.sort(atomsOfLot);
+  }
+
+  /** Of what is not certain so much as is looked at together, in parts that have nothing to do with each other. */
+  async function* readLot(
+    run: Run,
+    { site, sorted, lot }: { site: string; sorted: SortedPeople; lot: number },
+  ): AsyncIterable<Part> {
     const parts = new Map<number, Part>();
-    const partOf = (rest: number): Part => {
-      const part = parts.get(rest) ?? { atoms: [], edges: [] };
-      parts.set(rest, part);
+    const partOf = (atom: number): Part => {
+      const number = sorted.partOf(atom)!;
+      const part = parts.get(number) ?? { atoms: [], edges: [] };
+      parts.set(number, part);
       return part;
     };
-    const add = <Row>(
-      some: readonly Row[],
-      restOf: (row: Row) => number | undefined,
-      to: (part: Part) => Row[],
-    ): void => {
-      for (const row of some) {
-        const rest = restOf(row);
-        if (rest !== undefined) to(partOf(rest)).push(row);
-      }
+    const isWanted = (atom: number): boolean => {
+      const part = sorted.partOf(atom);
+      return part !== undefined && sorted.lotOf(part) === lot;
     };
-    for await (const some of store.allAtoms(site, run.upTo)) add(some, sorted.restOfAtom, ({ atoms }) => atoms);
-    for await (const some of store.allEdges(site, run.upTo)) add(some, sorted.restOfEdge, ({ edges }) => edges);
+    for await (const some of store.allAtoms(site, run.upTo, isWanted))
+      for (const atom of some) partOf(atom.atom).atoms.push(atom);
+    for await (const some of store.allEdges(site, run.upTo, isWanted))
+      for (const edge of some) partOf(edge.atom).edges.push(edge);
     let together: Part = { atoms: [], edges: [] };
-    for (const [rest, { atoms, edges }] of parts) {
-      parts.delete(rest);
+    for (const [number, { atoms, edges }] of parts) {
+      parts.delete(number);
       for (const atom of atoms) together.atoms.push(atom);
       for (const edge of edges) together.edges.push(edge);
       if (together.atoms.length + together.edges.length < chunk) continue;
@@ -312,7 +368,7 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
 
   function addAtoms(seeds: SeedsBySite, run: Run, atoms: readonly SiteAtom[]): void {
     for (const atom of atoms) {
-      // Nameless after a withdrawal: it stays whose it was.
+      // Nameless after a withdrawal: it goes where its tie leads.
       if (atom.anonymousId === "" && atom.userId === "") continue;
       const ofSite = seeds.of(atom.site);
       ofSite.atoms.push(atom);
@@ -350,10 +406,14 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
       const around = await fetchNeighbourhood(ofSite, { store, site, rules, decisions: ofDecisions, view });
       const atoms = new Map(around.atoms.map((atom) => [atom.atom, atom]));
       for (const { site: _, ...atom } of ofSite.atoms) atoms.set(atom.atom, atom);
+      const ties = await store.tiesOf(site, [...atoms.keys()]);
+      // About to be nameless: no part of anything any more.
+      for (const { atom } of ties) atoms.delete(atom);
       const found = resolvePeople({ atoms: [...atoms.values()], edges: around.edges, decisions: ofDecisions, rules });
-      const stored = await store.personsOf([...found.persons.keys()]);
+      const withNameless = await followTies(site, found.persons, ties);
+      const stored = await store.personsOf([...withNameless.keys()]);
       const rows: PersonRow[] = [];
-      for (const [atom, person] of found.persons) {
+      for (const [atom, person] of withNameless) {
         const was = stored.get(atom) ?? atom;
         // Erased: nobody's, whatever its ids say.
         if (was !== person && was !== 0) rows.push({ site, atom, person });
@@ -363,6 +423,27 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
       const { persons, quarantined: tooLarge } = found;
       await writeQuarantined(run, site, { isSettled: (atom) => persons.has(atom), quarantined: tooLarge });
     }
+  }
+
+  /** The persons of these identities and of all the nameless that are tied to them, one by another. */
+  async function followTies(
+    site: string,
+    persons: ReadonlyMap<number, number>,
+    first: readonly IdentityTie[],
+  ): Promise<ReadonlyMap<number, number>> {
+    const found = new Map(persons);
+    for (let ties = first; ties.length > 0;) {
+      const fresh = ties.filter(({ atom, other }) => found.has(other) && !found.has(atom));
+      for (const { atom, other } of fresh) found.set(atom, found.get(other)!);
+      ties =
+        fresh.length === 0
+          ? []
+          : await store.tiesOf(
+              site,
+              fresh.map(({ atom }) => atom),
+            );
+    }
+    return found;
   }
 
   async function writeQuarantined(
@@ -495,6 +576,38 @@ const knownSites = (position: IdentityPosition | undefined): string[] => [...(po
 /** Whether `ends` has nothing beyond `by`. */
 const isCovered = (ends: ReadonlyMap<number, number>, by: ReadonlyMap<number, number>): boolean =>
   [...ends].every(([key, end]) => end <= (by.get(key) ?? -1));
+
+/** By node that some decision names: one of the nodes that decisions tie it to, the same for all of them. */
+function decidedParts(
+  decisions: readonly IdentityDecision[],
+  reader: Pick<NodeReader, "isNode">,
+): ReadonlyMap<string, string> {
+  const { find, join } = createUnionFind();
+  for (const { key } of decidedEdges(decisions).manual.values()) join(key.node, key.other);
+  const nodes = [...decidedNodes(decisions).nodes].filter((node) => reader.isNode(node));
+  return new Map(nodes.map((node) => [node, find(node)]));
+}
+
+const tiesByAtom = (ties: readonly IdentityTie[]): ReadonlyMap<number, number> =>
+  new Map(ties.map(({ atom, other }) => [atom, other]));
+
+/** What the ties of an identity lead to. A circle cannot come about; were there one, its smallest would do. */
+function endOfTies(ties: ReadonlyMap<number, number>, atom: number): number {
+  const passed = new Set<number>();
+  let at = atom;
+  for (let next = ties.get(at); next !== undefined; next = ties.get(at)) {
+    if (passed.has(next)) return Math.min(...passed);
+    passed.add(next);
+    at = next;
+  }
+  return at;
+}
+
+const idsIn = (nodes: Iterable<string>, prefix: string): string[] =>
+  [...nodes].filter((node) => node.startsWith(prefix)).map((node) => node.slice(prefix.length));
+
+const differs = (a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number>): boolean =>
+  a.size !== b.size || [...a].some(([site, count]) => b.get(site) !== count);
 
 function undoneBy(decision: IdentityDecision, byId: ReadonlyMap<string, IdentityDecision>): IdentityDecision[] {
   const undone: IdentityDecision[] = [];

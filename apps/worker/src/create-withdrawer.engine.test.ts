@@ -7,6 +7,7 @@ import {
   createEventStore,
   createIdentityStore,
   createReadQueries,
+  createSendGate,
   createWithdrawalStore,
   migrate,
   type ClickHouse,
@@ -156,6 +157,8 @@ describe("after a withdrawal", () => {
     expect(await receipts()).toEqual([
       { table: "", rows: 2, remaining: 0, done: 1 },
       { table: "atom", rows: 2, remaining: 0, done: 1 },
+      { table: "atom_event", rows: 5, remaining: 0, done: 1 },
+      { table: "consent_state", rows: 2, remaining: 0, done: 1 },
       { table: "events", rows: 5, remaining: 0, done: 1 },
       { table: "identity_edge", rows: 2, remaining: 0, done: 1 },
       { table: "profile_state", rows: 2, remaining: 0, done: 1 },
@@ -198,6 +201,37 @@ describe("after a withdrawal", () => {
     ]);
     expect(await ask("SELECT person_id, traits FROM people WHERE has(user_ids, 'an')")).toEqual([
       { person_id: 192, traits: { city: "city of an", email: "email of an" } },
+    ]);
+  });
+
+  it("the person is one as before, and the no holds for it, also when everything about people is worked out anew", async () => {
+    const laptop = { atom: 192, anonymous_id: "laptop", user_id: "an" };
+    const toAds = (state: string) => ({ "choice.purpose": ["profile", "ads"], "choice.state": [state, state] });
+    await load(row(), row(asAn), choice("granted", { ...laptop, ...toAds("granted") }), row(laptop));
+    await settlePeople();
+    const persons = () => ask("SELECT DISTINCT atom, person(atom) AS person FROM atom ORDER BY atom");
+    const isPermitted = async (): Promise<boolean> => {
+      const gate = createSendGate(clickhouse);
+      return (await gate.count({ site: "shop", people: [64], purpose: "ads", now: nowMs })).permitted === 1;
+    };
+    expect(await isPermitted()).toBe(true);
+    nowMs += 60_000;
+    const at = "2026-11-22 20:31:00.000";
+    await load(choice("withdrawn", { ...toAds("withdrawn"), time: at, received_at: at }));
+    await settlePeople();
+    expect(await isPermitted()).toBe(false);
+    expect(await newWithdrawer().tick()).toBe(2);
+    for (const isAnew of [false, true]) {
+      if (isAnew)
+        for (const table of ["identity", "identity_position"]) await clickhouse.command(`TRUNCATE TABLE ${table}`);
+      await settlePeople();
+      expect(await persons()).toEqual([64, 128, 192].map((atom) => ({ atom, person: 192 })));
+      expect(await isPermitted()).toBe(false);
+    }
+    // A person of its own where nothing ties the laptop any more: the no goes with it.
+    expect(await ask("SELECT atom, other FROM identity_tie ORDER BY atom")).toEqual([
+      { atom: 64, other: 192 },
+      { atom: 128, other: 192 },
     ]);
   });
 
@@ -341,11 +375,20 @@ describe("what is loaded late", () => {
     expect(await withdrawer.tick()).toBe(2);
     expect(await placesOf("phone", "email of an")).toEqual([]);
     expect(await receipts()).toEqual([
-      ...receiptOf({ "": 1, atom: 1, events: 3, profile_state: 1 }),
-      ...receiptOf({ "": 2, atom: 2, events: 3, identity_edge: 2, profile_state: 2, trait_state: 1 }),
+      ...receiptOf({ "": 1, atom: 1, atom_event: 3, consent_state: 1, events: 3, profile_state: 1 }),
+      ...receiptOf({
+        "": 2,
+        atom: 2,
+        atom_event: 3,
+        consent_state: 2,
+        events: 3,
+        identity_edge: 2,
+        profile_state: 2,
+        trait_state: 1,
+      }),
     ]);
     expect(await withdrawer.tick()).toBe(0);
-    expect((await receipts()).length).toBe(12);
+    expect((await receipts()).length).toBe(16);
   });
 
   it("is no longer looked for after eight days", async () => {
@@ -385,7 +428,7 @@ describe("what is loaded late", () => {
     await clickhouse.insertRows("events", [choice("granted", since), row(since)]);
     expect(await newWithdrawer().tick()).toBe(0);
     expect(await ask("SELECT count() AS n FROM events WHERE anonymous_id = 'phone'")).toEqual([{ n: 2 }]);
-    expect((await receipts()).length).toBe(6);
+    expect((await receipts()).length).toBe(8);
   });
 
   it("on an identity that goes on loses what was received before the withdrawal, and nothing else", async () => {
@@ -406,18 +449,20 @@ describe("what is loaded late", () => {
       { name: "city", value: "city of an" },
     ]);
     expect(await placesOf("email of an")).toEqual([]);
-    expect((await receipts()).length).toBe(12);
+    expect((await receipts()).length).toBe(16);
     await newWithdrawer().tick();
-    expect((await receipts()).length).toBe(12);
+    expect((await receipts()).length).toBe(16);
   });
 
   const receiptOf = (rows: { [table: string]: number }) =>
-    ["", "atom", "events", "identity_edge", "profile_state", "trait_state"].map((table) => ({
-      table,
-      rows: rows[table] ?? 0,
-      remaining: 0,
-      done: 1,
-    }));
+    ["", "atom", "atom_event", "consent_state", "events", "identity_edge", "profile_state", "trait_state"].map(
+      (table) => ({
+        table,
+        rows: rows[table] ?? 0,
+        remaining: 0,
+        done: 1,
+      }),
+    );
 });
 
 describe("a withdrawal", () => {
@@ -472,13 +517,15 @@ describe("a withdrawal", () => {
     expect((await receipts()).map(({ table, rows, remaining }) => [table, rows, remaining])).toEqual([
       ["", 2, 0],
       ["atom", 0, 0],
+      ["atom_event", 0, 0],
+      ["consent_state", 0, 0],
       ["events", 2, 0],
       ["identity_edge", 0, 0],
       ["profile_state", 0, 0],
       ["trait_state", 1, 0],
     ]);
     expect(await newWithdrawer().tick()).toBe(0);
-    expect((await receipts()).length).toBe(6);
+    expect((await receipts()).length).toBe(8);
   });
 
   it("is announced a while before it is carried out, and anew when that failed", async () => {

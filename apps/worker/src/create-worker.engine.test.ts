@@ -183,7 +183,7 @@ describe("people", () => {
         }
         expect(await people()).toEqual(expectedPeople(atoms));
       }),
-      { seed: 20261122, numRuns: 8 },
+      { seed: 20261122, numRuns: 4 },
     );
   });
 });

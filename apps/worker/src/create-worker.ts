@@ -57,6 +57,9 @@ export interface Worker {
   pausedWhile<T>(work: () => Promise<T>): Promise<T>;
 }
 
+/** People wait for this one: what they did before a login shows when it has looked. A look that finds nothing new costs a few milliseconds. */
+const peopleTickMs = 200;
+
 /** A task ends when it succeeds. A withdrawal rewrites parts of tables, which takes its time. */
 const stalledAfterMs: { readonly [task in Task]: number } = {
   people: 120_000,
@@ -109,7 +112,12 @@ export function createWorker(options: WorkerOptions): Worker {
 
   const repeat = async (
     task: Task,
-    { fault, once, onFailure }: { fault: string; once: () => Promise<void>; onFailure?: () => void },
+    {
+      fault,
+      once,
+      onFailure,
+      everyMs = tickMs,
+    }: { fault: string; once: () => Promise<void>; onFailure?: () => void; everyMs?: number },
   ): Promise<void> => {
     const watch = watchOf.get(task)!;
     let failures = 0;
@@ -127,7 +135,7 @@ export function createWorker(options: WorkerOptions): Worker {
         onFailure?.();
         logger.warn(`${fault}: trying again`, { failures, error: errorText(error) });
       }
-      await pause(Math.min(tickMs * 2 ** Math.min(failures, 5), 10_000), stopping.signal);
+      await pause(Math.min(everyMs * 2 ** Math.min(failures, 5), 10_000), stopping.signal);
     }
   };
   // Beside each other: a fault in one is no reason to hold up the other.
@@ -135,6 +143,7 @@ export function createWorker(options: WorkerOptions): Worker {
     await Promise.all([
       repeat("people", {
         fault: "people could not be settled",
+        everyMs: Math.min(tickMs, peopleTickMs),
         once: () => gate.pass(async () => void (await tick())),
       }),
       consent &&

@@ -1,5 +1,6 @@
 import {
   createBlockedCheck,
+  createNodeReader,
   type IdentityDecision,
   type IdentityEdge,
   type IdentityEnds,
@@ -23,6 +24,7 @@ export interface MemoryIdentity {
   edges: MemoryEdge[];
   decisions: IdentityDecision[];
   erased: { site: string; atom: number }[];
+  ties: { site: string; atom: number; other: number }[];
   identity: Map<number, { site: string; person: number; version: number }>;
   position: IdentityPosition | undefined;
   quarantine: Map<string, QuarantinedPerson>;
@@ -35,6 +37,7 @@ export const newMemoryIdentity = (): MemoryIdentity => ({
   edges: [],
   decisions: [],
   erased: [],
+  ties: [],
   identity: new Map(),
   position: undefined,
   quarantine: new Map(),
@@ -66,6 +69,7 @@ export function createMemoryIdentityStore(memory: MemoryIdentity): IdentityStore
         memory.edges.map(({ partition, offset }) => [partition, offset]),
         memory.decisions.length,
         memory.erased.length,
+        memory.ties.length,
       ]),
     position: async () => memory.position,
     greatestVersion: async () => [...memory.identity.values()].reduce((max, { version }) => Math.max(max, version), 0),
@@ -77,6 +81,7 @@ export function createMemoryIdentityStore(memory: MemoryIdentity): IdentityStore
       const count = (some: readonly MemoryEdge[]): Map<string, number> => {
         const counts = new Map<string, number>();
         for (const { site } of some) counts.set(site, (counts.get(site) ?? 0) + 1);
+        for (const { site } of memory.ties) counts.set(site, (counts.get(site) ?? 0) - 1);
         return counts;
       };
       const heldBefore = count(memory.edges.filter((one) => edgeIsWithin(before, one)));
@@ -114,21 +119,52 @@ export function createMemoryIdentityStore(memory: MemoryIdentity): IdentityStore
       return handOut(found.toSorted((a, b) => a.atom - b.atom).slice(0, limit));
     },
     sites: async () => [...new Set(memory.atoms.map(({ site }) => site))],
-    async *allAtoms(site, upTo) {
-      for (const one of memory.atoms)
-        if (one.site === site && atomIsWithin(upTo, one) && isThere(one)) yield handOut([one]);
-    },
-    async *allEdges(site, upTo) {
-      const rows = new Map<string, IdentityEdge>();
-      for (const one of memory.edges) {
-        if (one.site !== site || !edgeIsWithin(upTo, one) || !isThere(one)) continue;
-        const { kind, anonymousId, userId, other, rule, time } = one;
-        const key = JSON.stringify([kind, anonymousId, userId, other, rule]);
-        const first = Math.min(time, rows.get(key)?.time ?? Infinity);
-        rows.set(key, { kind, anonymousId, userId, other, rule, time: first });
+    async *allTied(site, by, { blocked, upTo }) {
+      const reader = createNodeReader({ blocked });
+      const atoms = memory.atoms.filter((one) => one.site === site && atomIsWithin(upTo, one) && isThere(one));
+      const edges = memory.edges.filter((one) => one.site === site && edgeIsWithin(upTo, one) && isThere(one));
+      const groups = new Map<string, Set<number>>();
+      const tie = (key: string | undefined, atom: number): void => {
+        if (key !== undefined) groups.set(key, (groups.get(key) ?? new Set()).add(atom));
+      };
+      if (by === "user") for (const { atom, userId } of atoms) tie(reader.user(userId), atom);
+      if (by === "device") for (const { atom, anonymousId } of atoms) tie(reader.device(anonymousId), atom);
+      for (const { kind, atom, other } of edges) {
+        if (by === "login" && (kind === "login" || kind === "import")) tie(String(atom), atom);
+        if (by === "contact" && (kind === "email" || kind === "phone") && !reader.isBlockedContact(kind, other))
+          tie(`${kind}:${other}`, atom);
+        if (by !== "alias" || kind !== "alias") continue;
+        const named = atoms.filter(({ anonymousId, userId }) => anonymousId === other || userId === other);
+        for (const one of [atom, ...named.map((each) => each.atom)]) tie(`${atom} ${other}`, one);
       }
-      yield handOut([...rows.values()]);
+      yield handOut([...groups.values()].map((some) => [...some]));
     },
+    async *allAtoms(site, upTo, isWanted) {
+      for (const one of memory.atoms)
+        if (one.site === site && atomIsWithin(upTo, one) && isThere(one) && isWanted(one.atom)) yield handOut([one]);
+    },
+    async *allEdges(site, upTo, isWanted) {
+      yield handOut(
+        memory.edges.filter(
+          (one) => one.site === site && edgeIsWithin(upTo, one) && isThere(one) && isWanted(one.atom),
+        ),
+      );
+    },
+    async atomsNaming(site, { users, devices }, upTo) {
+      const isNamed = ({ anonymousId, userId }: SiteAtom) => users.includes(userId) || devices.includes(anonymousId);
+      const there = memory.atoms.filter((one) => one.site === site && atomIsWithin(upTo, one) && isThere(one));
+      return handOut(there.filter(isNamed));
+    },
+    async namedAtoms(site, atoms, upTo) {
+      const there = memory.atoms.filter((one) => one.site === site && atomIsWithin(upTo, one) && isThere(one));
+      return there
+        .filter(({ atom, anonymousId, userId }) => atoms.includes(atom) && (anonymousId !== "" || userId !== ""))
+        .map(({ atom }) => atom);
+    },
+    tiesOf: async (site, atoms) =>
+      memory.ties
+        .filter((tie) => tie.site === site)
+        .filter(({ atom, other }) => atoms === undefined || atoms.includes(atom) || atoms.includes(other)),
     async *allPersons(site) {
       for (const [atom, row] of memory.identity) if (row.site === site) yield [{ atom, person: row.person }];
     },

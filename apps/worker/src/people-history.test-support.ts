@@ -33,6 +33,7 @@ export type Step =
   | { do: "undo"; pick: number }
   | { do: "erase"; pick: number }
   | { do: "remove"; pick: number }
+  | { do: "withdraw"; pick: number }
   | { do: "rules"; rules: IdentityRules }
   | { do: "restart" }
   | { do: "cut"; after: number };
@@ -73,6 +74,7 @@ export const someSteps: fc.Arbitrary<Step[]> = fc.array(
     { weight: 1, arbitrary: fc.record({ do: fc.constant("undo" as const), pick: fc.nat() }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant("erase" as const), pick: fc.nat() }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant("remove" as const), pick: fc.nat() }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant("withdraw" as const), pick: fc.nat() }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant("rules" as const), rules: someRules }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant("restart" as const) }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant("cut" as const), after: fc.integer({ min: 0, max: 6 }) }) },
@@ -98,9 +100,20 @@ export interface History {
   edges: MemoryEdge[];
   decisions: IdentityDecision[];
   erased: { site: string; atom: number }[];
+  /** By nameless identity, the one that it is tied to. Some of them have their ids until the next step. */
+  ties: Map<number, number>;
+  leaving: number[];
   offset: number;
 }
-export const newHistory = (): History => ({ atoms: new Map(), edges: [], decisions: [], erased: [], offset: 0 });
+export const newHistory = (): History => ({
+  atoms: new Map(),
+  edges: [],
+  decisions: [],
+  erased: [],
+  ties: new Map(),
+  leaving: [],
+  offset: 0,
+});
 
 /** What a step adds to the tables. */
 export interface Added {
@@ -108,12 +121,16 @@ export interface Added {
   edges: MemoryEdge[];
   decisions: IdentityDecision[];
   erased: { site: string; atom: number }[];
+  ties: { site: string; atom: number; other: number }[];
+  /** Identities whose ids and edges are gone. */
+  nameless: { site: string; atom: number }[];
   /** Places in the log whose edges are gone, as they go by age. */
   removed: { partition: number; offset: number }[];
 }
 
 export function addStep(history: History, step: Step, rules: IdentityRules): Added {
-  const added: Added = { atoms: [], edges: [], decisions: [], erased: [], removed: [] };
+  const added: Added = { atoms: [], edges: [], decisions: [], erased: [], ties: [], nameless: [], removed: [] };
+  carryOut(history, added);
   const decide = (decision: Partial<IdentityDecision>): void => {
     const n = history.decisions.length + added.decisions.length;
     const nothing = { action: "merge" as const, left: "", right: "", edges: [], undoes: "" };
@@ -136,9 +153,12 @@ export function addStep(history: History, step: Step, rules: IdentityRules): Add
     if (edges.length > 0) decide({ action: "unmerge", edges });
   }
   if (step.do === "erase") {
-    const there = [...history.atoms.values()].filter(({ atom }) => !history.erased.some((one) => one.atom === atom));
-    for (const { site, atom } of pick(there, step.pick, 1)) added.erased.push({ site, atom });
+    // With what follows it, as whole people are erased.
+    for (const { site, atom } of pick(namedIn(history), step.pick, 1))
+      for (const one of [atom, ...[...history.ties.keys()].filter((tied) => endOf(history.ties, tied) === atom)])
+        added.erased.push({ site, atom: one });
   }
+  if (step.do === "withdraw") announce(history, { at: step.pick, rules, added });
   if (step.do === "remove") {
     for (const { partition, offset } of pick(history.edges, step.pick, 1)) {
       added.removed.push({ partition, offset });
@@ -149,6 +169,49 @@ export function addStep(history: History, step: Step, rules: IdentityRules): Add
   history.decisions.push(...added.decisions);
   history.erased.push(...added.erased);
   return added;
+}
+
+const namedIn = (history: History): SiteAtom[] =>
+  [...history.atoms.values()].filter(
+    ({ atom }) => !history.ties.has(atom) && !history.erased.some((one) => one.atom === atom),
+  );
+
+const endOf = (ties: ReadonlyMap<number, number>, atom: number): number =>
+  ties.has(atom) ? endOf(ties, ties.get(atom)!) : atom;
+
+/** The identities of a device will be nameless: each is tied to one of its person that stays, or to the first of those that go. */
+function announce(history: History, { at, rules, added }: { at: number; rules: IdentityRules; added: Added }): void {
+  const named = namedIn(history);
+  const [device] = pick(
+    named.filter(({ anonymousId }) => anonymousId !== ""),
+    at,
+    1,
+  );
+  if (device === undefined) return;
+  const persons = new Map(expectedPersons(history, new Map([["shop", rules]])));
+  const isLeaving = ({ site, anonymousId }: SiteAtom): boolean =>
+    site === device.site && anonymousId === device.anonymousId;
+  const leaving = named.filter(isLeaving);
+  for (const { site, atom } of leaving) {
+    const isSame = (one: SiteAtom): boolean => one.site === site && persons.get(one.atom) === persons.get(atom);
+    const stay = named.filter((one) => isSame(one) && !isLeaving(one));
+    const other = Math.min(...(stay.length > 0 ? stay : leaving.filter(isSame)).map((one) => one.atom));
+    if (other !== atom) added.ties.push({ site, atom, other });
+    history.leaving.push(atom);
+  }
+  for (const { atom, other } of added.ties) history.ties.set(atom, other);
+}
+
+/** What was announced in the step before. One that nothing is left to tie to is nameless as well. */
+function carryOut(history: History, added: Added): void {
+  const isLeaving = ({ atom }: { atom: number }): boolean => history.leaving.includes(atom);
+  for (const [key, { site, atom }] of [...history.atoms].filter(([, one]) => isLeaving(one))) {
+    history.atoms.delete(key);
+    history.atoms.set(`nameless ${atom}`, { site, atom, anonymousId: "", userId: "" });
+    added.nameless.push({ site, atom });
+  }
+  history.edges = history.edges.filter((edge) => !isLeaving(edge));
+  history.leaving = [];
 }
 
 function addSaid(history: History, one: Said, added: Added): void {
@@ -202,12 +265,18 @@ function expectedPersons(history: History, rulesOf: ReadonlyMap<string, Identity
   for (const site of sites) {
     const isOfSite = (one: { site: string }): boolean => one.site === site;
     const found = resolvePeople({
-      atoms: [...history.atoms.values()].filter((one) => isOfSite(one) && isThere(one)),
+      atoms: [...history.atoms.values()].filter(
+        (one) => isOfSite(one) && isThere(one) && !history.ties.has(one.atom) && one.anonymousId + one.userId !== "",
+      ),
       edges: history.edges.filter((one) => isOfSite(one) && isThere(one)),
       decisions: history.decisions.filter(isOfSite),
       rules: rulesOf.get(site) ?? defaultIdentityRules,
     });
     for (const [atom, person] of found.persons) persons.set(atom, person);
+  }
+  for (const { atom } of history.atoms.values()) {
+    const end = endOf(history.ties, atom);
+    if (!persons.has(atom)) persons.set(atom, persons.get(end) ?? end);
   }
   return [...persons].toSorted(([a], [b]) => a - b);
 }

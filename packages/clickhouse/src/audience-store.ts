@@ -117,11 +117,18 @@ export function createAudienceStore(clickhouse: ClickHouse): AudienceStore {
 
     async save(revision) {
       const row = toRow(revision);
-      const key = `${row.site}:${row.audience}:${row.revision}`;
+      const { site, audience, revision: number } = row;
+      const params = { site, audience, number };
+      // The server forgets tokens after a while: they settle two at once, and not what was there before.
+      const later = await clickhouse.query(
+        "SELECT 1 FROM audience WHERE site = {site:String} AND audience = {audience:String} AND revision >= {number:UInt32} LIMIT 1",
+        { params },
+      );
+      if (later.length > 0) return false;
       const settings = {
         insert_deduplicate: 1,
         deduplicate_insert: "enable",
-        insert_deduplication_token: `audience:${key}`,
+        insert_deduplication_token: `audience:${site}:${audience}:${number}`,
       };
       await clickhouse.insertRows(
         "audience",
@@ -130,8 +137,8 @@ export function createAudienceStore(clickhouse: ClickHouse): AudienceStore {
       );
       const [stored] = await clickhouse.query<AudienceRow>(
         `SELECT ${selectRow} FROM audience AS a
-         WHERE site = {site:String} AND audience = {audience:String} AND revision = {revision:UInt32}`,
-        { params: { site: row.site, audience: row.audience, revision: row.revision } },
+         WHERE site = {site:String} AND audience = {audience:String} AND revision = {number:UInt32}`,
+        { params },
       );
       return (
         stored !== undefined &&

@@ -39,6 +39,15 @@ export interface AudienceChange {
 
 export type AudienceReason = "enter" | "exit" | "merged" | "split" | "consent" | "erased" | "definition";
 
+/** One audience of a tick. */
+export interface AudienceWork {
+  audience: Audience;
+  /** Who should be in it: whoever fulfils the definition; those who are, but for who is merged, erased, or may not be used any more; or nobody. */
+  by: "definition" | "members" | "nobody";
+  /** It was never worked out with this definition, but with another one. */
+  isNewVersion: boolean;
+}
+
 /** What identities have done since audiences were worked out last. */
 export interface IdentityMoves {
   /** Some atom belongs to another person than then. */
@@ -73,23 +82,18 @@ export interface AudienceTickStore {
   identityMoves(seen: string | undefined): Promise<IdentityMoves>;
   /**
    * Works out who of a site may be used for what at a moment, of those of whom something happened since the turn before and every ten minutes of all:
-   * what {@link logChanges} and {@link countAnonymous} go by. On every turn, before {@link rememberIdentities}.
+   * what {@link logChanges} and {@link countAnonymous} go by. On every turn, after {@link identityMoves} and before {@link rememberIdentities}.
    */
   workOutConsent(turn: AudienceTurn, site: string, at: number): Promise<void>;
   /**
-   * Works out one audience and logs who comes and goes. Returns the greatest number in use afterwards.
-   * @param options.compiled undefined: as it was, but for who is merged, erased, or may not be used any more; "nobody": all leave.
-   * @param options.isNewVersion it was never worked out with this definition, but with another one.
+   * Works out audiences of one site and logs who comes and goes, of all of them or of none. Returns the greatest number in use afterwards.
+   * @param works a hundred at most
+   * @param options.compiled those by definition, as `compileAudiences` gives them, in their order; undefined where there is none.
    */
   logChanges(
     turn: AudienceTurn,
-    audience: Audience,
-    options: {
-      compiled: CompiledAudience | "nobody" | undefined;
-      at: number;
-      isNewVersion: boolean;
-      hasMoved: boolean;
-    },
+    works: readonly AudienceWork[],
+    options: { compiled: CompiledAudience | undefined; at: number; hasMoved: boolean },
   ): Promise<number>;
   /** Who of these people may not be used any more for what an audience is for leaves it now. */
   logWithdrawn(turn: AudienceTurn, site: string, persons: readonly number[], at: number): Promise<number>;
@@ -97,12 +101,17 @@ export interface AudienceTickStore {
   logErased(turn: AudienceTurn, at: number): Promise<number>;
   /** The size as members say. */
   writeSizes(audiences: readonly Audience[], at: number): Promise<void>;
-  /** Counts an anonymous audience, and never tells a number below its floor. */
+  /**
+   * Counts an anonymous audience, and never tells a number below its floor.
+   * @param compiled it alone, as `compileAudiences` gives it
+   */
   countAnonymous(audience: Audience, compiled: CompiledAudience): Promise<{ people: number; isBelowFloor: boolean }>;
   writeAnonymousSize(audience: Audience, size: { people: number; isBelowFloor: boolean }, at: number): Promise<void>;
   /** Removes the sizes of an audience. */
   purgeSizes(site: string, audience: string): Promise<void>;
   rememberIdentities(turn: AudienceTurn): Promise<void>;
+  /** The audiences that somebody came into or left. */
+  changedAfter(seq: number): Promise<{ site: string; audience: string }[]>;
   /** Of the log in the order of its numbers. */
   changesAfter(seq: number, limit: number): Promise<AudienceChange[]>;
   /** By partition of the topic: all that belong there up to this number are in it. */
@@ -125,8 +134,10 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
   /** By site: what `audience_permit` says, and up to where it has seen. */
   const permits = new Map<
     string,
-    { n: number; positions: Positions; from: Positions; others: string; fullAt: number }
+    { n: number; positions: Positions; from: Positions; others: string; settled: [string, string]; fullAt: number }
   >();
+  /** As {@link AudienceTickStore.identityMoves} saw them last: the signature, and of the last version its number and how many rows it has. */
+  let identities: { signature: string; settled: [string, string] } = { signature: "", settled: ["0", "0"] };
 
   const lastTurn = async (): Promise<{ n: number; worker: string; at: number; seq: number } | undefined> => {
     const [row] = await clickhouse.query<{ n: number; worker: string; at: number; seq: number }>(
@@ -190,17 +201,21 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
     },
 
     async identityMoves(seen) {
-      const [now] = await clickhouse.query<{ signature: string }>(
-        "SELECT concat(toString(max(version)), ':', toString(count())) AS signature FROM identity",
+      const [now] = await clickhouse.query<typeof identities>(
+        `SELECT (SELECT ${identitySignature} FROM identity) AS signature,
+           (SELECT (toString(max(version)), toString(argMax(rows, version))) FROM (
+              SELECT version, count() AS rows FROM identity WHERE version < ${erasedVersion} GROUP BY version)) AS settled`,
       );
-      const signature = now?.signature ?? "";
+      identities = now!;
+      const { signature } = identities;
       if (signature === seen) return { hasMoved: false, signature };
       const [row] = await clickhouse.query<{ moved: number; behind: number }>(
         `SELECT (SELECT count() FROM audience_identity FINAL WHERE person(atom) != person) AS moved,
            (SELECT count() FROM identity FINAL WHERE person(atom) != person) AS behind`,
       );
       // As long as the dictionary is behind the table there is more to come.
-      return { hasMoved: (row?.moved ?? 0) > 0, signature: (row?.behind ?? 0) > 0 ? "" : signature };
+      if ((row?.behind ?? 0) > 0) identities.signature = "";
+      return { hasMoved: (row?.moved ?? 0) > 0, signature: identities.signature };
     },
 
     async workOutConsent({ n, isAnew }, site, at) {
@@ -208,9 +223,11 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
         `SELECT (SELECT arraySort(groupArray((p, o))) FROM (
              SELECT _partition AS p, max(l._offset) AS o FROM log_position AS l WHERE table_name = 'events' GROUP BY p)) AS positions,
            concat(toString((SELECT count() FROM person_flag)), ' ', toString((SELECT count() FROM consent_receipt)), ' ',
-             toString((SELECT count() FROM erasure_receipt)), ' ', toString((SELECT (max(version), count()) FROM identity))) AS others`,
+             toString((SELECT count() FROM erasure_receipt)), ' ', {identities:String}) AS others`,
+        { params: { identities: identities.signature } },
       );
       const { positions, others } = now!;
+      const { settled } = identities;
       const before = isAnew ? undefined : permits.get(site);
       permits.delete(site);
       const isKnown = before !== undefined && at >= before.fullAt && at - before.fullAt < fullConsentEveryMs;
@@ -235,13 +252,16 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
       if (isOnlyOfSome) {
         // From the run before that one: a position can be seen a moment before the rows.
         const ends = new Map(before.from);
+        // A settling writes several times under one version: where anything came, all of the version that was the last one counts.
+        const [version] = before.settled;
+        const settledSince = String(before.settled) === String(settled) ? "0" : `version >= ${version}`;
         const arrived = positions.map(
           ([partition, offset]) =>
             `(_partition = ${partition} AND _offset > ${ends.get(partition) ?? -1} AND _offset <= ${offset})`,
         );
         await clickhouse.command(
           `${insert} FROM (
-             WITH (SELECT groupBitmapState(person_id) FROM (${concerned(arrived.join(" OR ") || "0")})) AS tick_concerned
+             WITH (SELECT groupBitmapState(person_id) FROM (${concerned(arrived.join(" OR ") || "0", settledSince)})) AS tick_concerned
              SELECT arrayJoin([${bitmaps((purpose) => `bitmapAndnot((SELECT groupBitmapMergeState(people) FROM audience_permit WHERE site = {site:String} AND purpose = '${purpose}' AND n = {tick_before:UInt64}), tick_concerned)`)}]) AS each
              FROM ${consent({ people: "SELECT arrayJoin(bitmapToArray(tick_concerned)) AS person_id" })})`,
           { params: { ...params, tick_before: before.n }, settings },
@@ -255,30 +275,25 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
       const from = isOnlyOfSome
         ? before.positions
         : positions.map(([partition, offset]) => [partition, offset - rowsUnderWay] as const);
-      permits.set(site, { n, positions, from, others, fullAt: isOnlyOfSome ? before.fullAt : at });
+      permits.set(site, { n, positions, from, others, settled, fullAt: isOnlyOfSome ? before.fullAt : at });
     },
 
-    async logChanges(turn, audience, { compiled, at, isNewVersion, hasMoved }) {
-      const matching =
-        compiled === "nobody"
-          ? "SELECT toUInt32(0) AS person_id WHERE 0"
-          : compiled === undefined
-            ? "SELECT DISTINCT person(person) AS person_id FROM audience_member FINAL WHERE site = {site:String} AND audience = {tick_audience:String} AND person(person) != 0"
-            : compiled.sql;
-      await clickhouse.command(changes(matching, hasMoved), {
+    async logChanges(turn, works, { compiled, at, hasMoved }) {
+      const { site } = works[0]!.audience;
+      await clickhouse.command(changes(works, compiled?.sql, hasMoved), {
         params: {
-          ...(typeof compiled === "object" && compiled.params),
-          site: audience.site,
-          tick_audience: audience.audience,
-          tick_version: audience.version,
-          tick_purpose: audience.purpose,
+          ...compiled?.params,
+          site,
+          tick_audiences: works.map(({ audience }) => audience.audience),
+          tick_versions: works.map(({ audience }) => audience.version),
+          tick_purposes: works.map(({ audience }) => audience.purpose),
+          tick_are_new: works.map(({ isNewVersion, by }) => (isNewVersion || by === "nobody" ? 1 : 0)),
           tick_first: turn.seq,
           tick_at: at,
           tick_turn: turn.n,
-          tick_permit: permits.get(audience.site)?.n ?? 0,
-          tick_is_new: isNewVersion || compiled === "nobody" ? 1 : 0,
+          tick_permit: permits.get(site)?.n ?? 0,
         },
-        settings,
+        settings: { ...settings, max_query_size: 4_194_304 },
       });
       return seqAfter(turn);
     },
@@ -320,7 +335,7 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
 
     async countAnonymous({ site, purpose, sizeFloor }, compiled) {
       const [row] = await clickhouse.query<{ people: number; below: number }>(
-        `WITH (SELECT groupBitmapState(person_id) FROM (${compiled.sql})) AS tick_matching, ${permitted} AS tick_permitted,
+        `WITH (SELECT a0 FROM (${compiled.sql})) AS tick_matching, ${permitted} AS tick_permitted,
            bitmapCardinality(bitmapAnd(tick_matching, tick_permitted)) AS tick_counted, tick_counted < {tick_floor:UInt32} AS below
          SELECT if(below, 0, tick_counted) AS people, below`,
         {
@@ -360,12 +375,19 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
     async rememberIdentities({ n }) {
       await clickhouse.command(
         `INSERT INTO audience_identity (atom, person, version, n)
-         SELECT atom, person(atom), version, {n:UInt64} FROM identity FINAL WHERE version > (SELECT max(version) FROM audience_identity)
+         SELECT atom, person(atom), version, {n:UInt64} FROM identity FINAL
+         WHERE (atom, version) NOT IN (SELECT atom, version FROM audience_identity FINAL)
          UNION ALL
          SELECT atom, person(atom), version, {n:UInt64} FROM audience_identity FINAL WHERE person(atom) != person`,
         { params: { n }, settings },
       );
     },
+
+    changedAfter: (seq) =>
+      clickhouse.query<{ site: string; audience: string }>(
+        "SELECT DISTINCT site, audience FROM audience_log WHERE seq > {seq:UInt64}",
+        { params: { seq } },
+      ),
 
     changesAfter: (seq, limit) =>
       clickhouse.query<AudienceChange>(
@@ -393,7 +415,29 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
     },
   };
 
-  function changes(question: string, hasMoved: boolean): string {
+  function changes(works: readonly AudienceWork[], question: string | undefined, hasMoved: boolean): string {
+    const placesOf = (by: AudienceWork["by"]): number[] =>
+      works.flatMap((work, index) => (work.by === by ? [index + 1] : []));
+    const matching = placesOf("definition").map((place, index) => `(toUInt8(${place}), a${index})`);
+    const kept = placesOf("members");
+    const held = `SELECT toUInt8(indexOf({tick_audiences:Array(String)}, m.audience::String)) AS k, m.person AS person
+      FROM audience_member AS m FINAL WHERE m.site = {site:String} AND m.audience IN {tick_audiences:Array(String)}`;
+    const sources = [
+      ...(question === undefined || matching.length === 0
+        ? []
+        : [
+            `SELECT each.1 AS k, 0 AS n, each.2 AS people FROM (SELECT arrayJoin([${matching.join(", ")}]) AS each FROM (${question}))`,
+          ]),
+      ...(kept.length === 0
+        ? []
+        : [
+            `SELECT k, 0 AS n, groupBitmapState(person(person)) AS people FROM (${held}) WHERE k IN (${kept.join(", ")}) AND person(person) != 0 GROUP BY k`,
+          ]),
+      `SELECT k, 1 AS n, groupBitmapState(person) AS people FROM (${held}) GROUP BY k`,
+      `SELECT k, 2 AS n, groupBitmapMergeState(allowed) AS people FROM (
+        SELECT arrayJoin(arrayFilter(k -> {tick_purposes:Array(String)}[k] = p.purpose, arrayMap(k -> toUInt8(k), arrayEnumerate({tick_purposes:Array(String)})))) AS k, p.people AS allowed
+        FROM audience_permit AS p WHERE p.site = {site:String} AND p.n = {tick_permit:UInt64}) GROUP BY k`,
+    ];
     const moved =
       "SELECT person AS was, person(atom) AS became FROM audience_identity FINAL WHERE person(atom) != person AND person(atom) != 0";
     const hasSplit = hasMoved ? `p IN (SELECT was FROM (${moved}))` : "0";
@@ -406,9 +450,9 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
 INSERT INTO audience_log (seq, site, audience, person, change, reason, survivor, at, version)
 WITH ${parts} AS tick_parts
 SELECT
-  {tick_first:UInt64} + row_number() OVER (ORDER BY entering, p),
+  {tick_first:UInt64} + row_number() OVER (ORDER BY k, entering, p),
   {site:String},
-  {tick_audience:String},
+  {tick_audiences:Array(String)}[k],
   p,
   if(entering, 'enter', 'exit'),
   multiIf(
@@ -418,32 +462,28 @@ SELECT
     NOT entering AND NOT tick_is_permitted, 'consent',
     NOT entering AND ${hasSplit}, 'split',
     entering AND tick_part_of != 0, 'split',
-    {tick_is_new:UInt8} = 1, 'definition',
+    {tick_are_new:Array(UInt8)}[k] = 1, 'definition',
     entering, 'enter', 'exit'),
   multiIf(NOT entering AND person(p) != p, person(p), entering AND NOT tick_is_survivor, tick_part_of, 0),
   fromUnixTimestamp64Milli({tick_at:Int64}),
-  {tick_version:UInt32}
+  {tick_versions:Array(UInt32)}[k]
 FROM (
-  SELECT each.1 AS p, each.2 AS entering, each.3 AS tick_is_permitted, each.4 AS tick_is_survivor, each.5 AS tick_part_of
+  SELECT k, each.1 AS p, each.2 AS entering, each.3 AS tick_is_permitted, each.4 AS tick_is_survivor, each.5 AS tick_part_of
   FROM (
-    SELECT arrayJoin(arrayConcat(
+    SELECT k, arrayJoin(arrayConcat(
       arrayMap(p -> (p, false, bitmapContains(tick_permitted, p), false, toUInt32(0)), bitmapToArray(bitmapAndnot(tick_held, tick_fresh))),
       arrayMap(p -> (p, true, true, bitmapContains(tick_survivors, p), if(bitmapContains(tick_became, p),
         arrayMin(arrayFilter((was, became) -> became = p AND bitmapContains(tick_held, was), tick_parts.2, tick_parts.1)), toUInt32(0))),
         bitmapToArray(bitmapAndnot(tick_fresh, tick_held))))) AS each
     FROM (
-      SELECT tick_held, tick_permitted, bitmapAnd(tick_matching, tick_permitted) AS tick_fresh,
+      SELECT k, tick_held, tick_permitted, bitmapAnd(tick_matching, tick_permitted) AS tick_fresh,
         arrayReduce('groupBitmapState', arrayMap(p -> person(p), arrayFilter(p -> person(p) != p, bitmapToArray(tick_held)))) AS tick_survivors,
         arrayReduce('groupBitmapState', arrayFilter((became, was) -> bitmapContains(tick_held, was), tick_parts.1, tick_parts.2)) AS tick_became
       FROM (
-        SELECT groupBitmapMergeStateIf(people, n = 0) AS tick_matching, groupBitmapMergeStateIf(people, n = 1) AS tick_held,
+        SELECT k, groupBitmapMergeStateIf(people, n = 0) AS tick_matching, groupBitmapMergeStateIf(people, n = 1) AS tick_held,
           groupBitmapMergeStateIf(people, n = 2) AS tick_permitted
-        FROM (
-          SELECT 0 AS n, groupBitmapState(person_id) AS people FROM (${question})
-          UNION ALL
-          SELECT 1, groupBitmapState(person) FROM audience_member FINAL WHERE site = {site:String} AND audience = {tick_audience:String}
-          UNION ALL
-          SELECT 2, ${permittedState})
+        FROM (${sources.join("\nUNION ALL\n")})
+        GROUP BY k
       )
     )
   )
@@ -455,6 +495,11 @@ WHERE ${isTurn}`;
 /** By partition of the log, in their order. */
 type Positions = readonly (readonly [partition: number, offset: number])[];
 
+/** Of an identity that was erased: greater than every other, and for good. Whoever is erased is worked out with all others. */
+const erasedVersion = "18446744073709551615";
+/** Changes with every row, also of a version that was there before. */
+const identitySignature = "toString(sum(cityHash64(atom, version)))";
+
 const maxPersonsAtOnce = 5_000;
 /** More than a loader inserts at a time. */
 const rowsUnderWay = 30_000;
@@ -465,9 +510,8 @@ const fullConsentEveryMs = 600_000;
  * Whose consent may be another one: of whom something arrived, who became part of somebody or was split, and who uses the same browser, since a browser
  * speaks for all who use it. Those who were and are no more are among them.
  */
-const concerned = (arrived: string): string => {
-  const moved =
-    "SELECT atom FROM audience_identity FINAL WHERE person(atom) != person UNION ALL SELECT atom FROM identity WHERE version > (SELECT max(version) FROM audience_identity)";
+const concerned = (arrived: string, settledSince: string): string => {
+  const moved = `SELECT atom FROM audience_identity FINAL WHERE person(atom) != person UNION ALL SELECT atom FROM identity WHERE ${settledSince} AND version < ${erasedVersion}`;
   const atoms = `SELECT atom FROM events WHERE site = {site:String} AND atom != 0 AND (${arrived}) UNION DISTINCT SELECT atom FROM (${moved})`;
   return `SELECT person(atom) AS person_id FROM atom WHERE site = {site:String} AND (atom IN (${atoms}) OR (anonymous_id != '' AND anonymous_id IN (
       SELECT anonymous_id FROM atom WHERE site = {site:String} AND atom IN (${atoms}))))

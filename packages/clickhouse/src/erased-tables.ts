@@ -1,3 +1,5 @@
+import { isNobodyAt } from "./stands-for-nobody.ts";
+
 /**
  * Every table with a number, an id or a word of a person in it, and what an erasure does there. SQL over `{atoms: Array(UInt32)}`, the identities of
  * some people; a test fails when a table with such a column is in neither list.
@@ -6,7 +8,7 @@ export interface ErasedTable {
   /** Rows by identity: `atom` and `count`. Rows of a state are there once for each insert until they are merged, so what they are about is counted. */
   count: string;
   /** What is done, in this order. */
-  remove: readonly (Removal | RemovalOfAll)[];
+  remove: readonly (Removal | RemovalOfFew | RemovalOfAll)[];
   /** Made anew from their events for identities that somebody new uses since. Where not, nothing of those is touched. */
   isRebuilt?: true;
   /** Every node of a cluster has all rows. */
@@ -20,6 +22,17 @@ interface Removal {
   rows: string;
   /** Rows that are here and there in all of a large table are marked as gone first, and leave the disk afterwards: parts are written anew once. */
   isMarked?: boolean;
+}
+
+/** As the others, of rows that are few and hard to find. They are looked for once, and then told by `by`: a mutation looks for them in every part. */
+interface RemovalOfFew {
+  /** What tells the rows apart, as arguments of a function. */
+  by: string;
+  where: string;
+  /** True of all of them, and quickly told. */
+  among: string;
+  /** Assignments: rows stay, without them. Where none: they go. */
+  set?: string;
 }
 
 interface RemovalOfAll {
@@ -43,17 +56,17 @@ const withoutBits = (table: string): readonly RemovalOfAll[] => [
   { set: `atoms = bitmapAndnot(atoms, ${bitmap})`, where: `bitmapHasAny(${table}.atoms, ${bitmap})` },
 ];
 
-const users = `SELECT site, user_id FROM atom WHERE ${mine} AND user_id != ''`;
-const devices = `SELECT site, anonymous_id FROM atom WHERE ${mine} AND anonymous_id != '' AND user_id = ''`;
 const pairs = `SELECT site, anonymous_id, user_id FROM atom WHERE ${mine} AND anonymous_id != '' AND user_id != ''`;
 
-/** Ids that stand for them and nobody else: a device that somebody else logs in on is not among them. */
+const isSomebody = (id: string): string => `NOT ${isNobodyAt("site", id)}`;
+
+/** Ids that stand for them and nobody else: a device that somebody else logs in on is not among them, and no value that stands for nobody. */
 const ownIds = (columns: string): string => `SELECT ${columns} FROM (
-    SELECT atom, site, concat('user:', user_id) AS node, user_id AS own FROM atom WHERE ${mine} AND user_id != ''
+    SELECT atom, site, concat('user:', user_id) AS node, user_id AS own FROM atom WHERE ${mine} AND ${isSomebody("user_id")}
     UNION ALL
     SELECT atom, site, concat('device:', anonymous_id) AS node, anonymous_id AS own FROM atom
-    WHERE ${mine} AND anonymous_id != '' AND (site, anonymous_id) NOT IN (
-      SELECT site, anonymous_id FROM atom WHERE NOT ${mine} AND (site, anonymous_id) IN (SELECT site, anonymous_id FROM atom WHERE ${mine})))`;
+    WHERE ${mine} AND ${isSomebody("anonymous_id")} AND (site, anonymous_id) NOT IN (
+      SELECT site, anonymous_id FROM atom WHERE person(atom) != 0 AND NOT ${mine} AND (site, anonymous_id) IN (SELECT site, anonymous_id FROM atom WHERE ${mine})))`;
 const hasNode = (node: string): string => `(site, ${node}) IN (${ownIds("site, node")})`;
 // A name of nobody in its place: what was decided about others stands.
 const nobody = (node: string): string =>
@@ -63,15 +76,34 @@ const renamed = (node: string): string => `if(${hasNode(node)}, ${nobody(node)},
 /** What somebody new has said since under the same id is theirs. */
 const untilAsked = "at <= fromUnixTimestamp64Milli({until: Int64})";
 
-// Of a body that was cut off anywhere, and may be a client's or a row of ours: the ids that it names.
-const idsInBody = `extractAll(body, '"(?:anonymousId|userId|previousId|anonymous_id|user_id|previous_id)"\\\\s*:\\\\s*"?([^",}]*)')`;
-const textsInBody = `extractAll(body, '"([^"]{6,254})"')`;
+const idInBody = (name: string): string => `extract(body, '"${name}"\\\\s*:\\\\s*"?([^",}]*)')`;
+/**
+ * Whose a refused body is, as words: `u` and the user it names, else `d` and its device; `i` and the identity of both; and `p` and the id that it says
+ * was theirs before. Of a body that was cut off anywhere, and may be a client's or a row of ours.
+ */
+export const whoseBody = `arrayFilter(word -> word NOT IN ('u', 'd', 'i\\0', 'p'), arrayMap((user, device, previous) -> [
+    if(${isNobodyAt("site", "user")}, concat('d', device), concat('u', user)), concat('i', device, '\\0', user), concat('p', previous)],
+  [${idInBody("(?:userId|user_id)")}], [${idInBody("(?:anonymousId|anonymous_id)")}], [${idInBody("(?:previousId|previous_id)")}])[1])`;
+/** The same words of identities. */
+export const wordsOf = (columns: string): string => `SELECT DISTINCT ${columns} FROM (
+    SELECT atom, site, concat('u', user_id) AS word FROM atom WHERE ${mine} AND ${isSomebody("user_id")}
+    UNION ALL
+    SELECT atom, site, concat('d', anonymous_id) FROM atom WHERE ${mine} AND ${isSomebody("anonymous_id")} AND ${isNobodyAt("site", "user_id")}
+    UNION ALL
+    SELECT atom, site, concat('i', anonymous_id, '\\0', user_id) FROM atom WHERE ${mine} AND (anonymous_id != '' OR user_id != '')
+    UNION ALL
+    SELECT atom, site, arrayJoin(if(startsWith(node, 'device:'), [concat('d', own), concat('p', own)], [concat('p', own)])) FROM (${ownIds("atom, site, node, own")}))`;
+/** Under what somebody's wishes are filed: the user id, or the whole identity where that stands for nobody, or there is none. */
+export const flaggedIds = (columns: string): string => `SELECT DISTINCT ${columns} FROM (
+    SELECT atom, site, user_id AS user, anonymous_id AS device FROM atom WHERE ${mine} AND (anonymous_id != '' OR user_id != '')
+    UNION ALL
+    SELECT atom, site, user_id, '' FROM atom WHERE ${mine} AND ${isSomebody("user_id")})`;
+export const textsInBody = `extractAll(body, '"([^"]{6,254})"')`;
 const contacts = `SELECT atom, site, finalizeAggregation(last).1 AS word FROM trait_state WHERE ${mine} AND finalizeAggregation(last).3 = 'identity' AND length(word) >= 6`;
-const ids = `SELECT atom, site, arrayJoin([anonymous_id, user_id]) AS word FROM atom WHERE ${mine}`;
 const inBody = `(
   SELECT r.site AS site, r._partition AS _partition, r._offset AS _offset, r.reason AS reason, w.atom AS atom
-  FROM (SELECT site, _partition, _offset, reason, arrayJoin(arrayDistinct(${idsInBody})) AS word FROM rejected WHERE body != '' AND received_at <= fromUnixTimestamp64Milli({until: Int64})) AS r
-  JOIN (${ids}) AS w ON w.site = r.site AND w.word = r.word WHERE r.word != ''
+  FROM (SELECT site, _partition, _offset, reason, arrayJoin(${whoseBody}) AS word FROM rejected WHERE body != '' AND received_at <= fromUnixTimestamp64Milli({until: Int64})) AS r
+  JOIN (${wordsOf("atom, site, word")}) AS w ON w.site = r.site AND w.word = r.word
   UNION ALL
   SELECT r.site, r._partition, r._offset, r.reason, w.atom
   FROM (SELECT site, _partition, _offset, reason, arrayJoin(arrayDistinct(${textsInBody})) AS word FROM rejected WHERE body != '' AND received_at <= fromUnixTimestamp64Milli({until: Int64})) AS r
@@ -102,9 +134,11 @@ export const erasedTables: { readonly [table: string]: ErasedTable } = {
       "site, anonymous_id, user_id, kind, other, rule",
     ),
     remove: [
+      { isMarked: true, rows: mine },
       {
-        isMarked: true,
-        rows: `${mine} OR (atom = 0 AND (site, anonymous_id, user_id) IN (${pairs})) OR (kind = 'alias' AND (site, other) IN (${ownIds("site, own")}))`,
+        by: "site, anonymous_id, user_id, kind, other",
+        among: "(atom = 0 OR kind = 'alias')",
+        where: `(atom = 0 AND (site, anonymous_id, user_id) IN (${pairs})) OR (kind = 'alias' AND (site, other) IN (${ownIds("site, own")}))`,
       },
     ],
   },
@@ -128,16 +162,11 @@ export const erasedTables: { readonly [table: string]: ErasedTable } = {
     isEverywhere: true,
     count: byRow(
       `SELECT a.atom AS of_whom, f.id AS id, f.flag AS flag, f.purpose AS purpose, f.user_id AS user, f.anonymous_id AS device FROM person_flag AS f
-      JOIN (SELECT atom, site, user_id, if(user_id = '', anonymous_id, '') AS device FROM atom WHERE ${mine}) AS a
-        ON a.site = f.site AND a.user_id = f.user_id AND a.device = f.anonymous_id
+      JOIN (${flaggedIds("atom, site, user, device")}) AS a ON a.site = f.site AND a.user = f.user_id AND a.device = f.anonymous_id
       WHERE ${untilAsked.replace("at", "f.at")}`,
       "id, flag, purpose, user, device",
     ),
-    remove: [
-      {
-        rows: `${untilAsked} AND ((user_id != '' AND (site, user_id) IN (${users})) OR (user_id = '' AND (site, anonymous_id) IN (${devices})))`,
-      },
-    ],
+    remove: [{ rows: `${untilAsked} AND (site, user_id, anonymous_id) IN (${flaggedIds("site, user, device")})` }],
   },
   events: {
     isRebuilt: true,
@@ -145,12 +174,15 @@ export const erasedTables: { readonly [table: string]: ErasedTable } = {
     remove: [
       // What others said of their ids.
       {
+        by: "site, previous_id",
+        among: "type = 'alias' AND name = 'alias' AND previous_id != ''",
         set: "previous_id = ''",
         where: `type = 'alias' AND name = 'alias' AND previous_id != '' AND NOT ${mine} AND (site, previous_id) IN (${ownIds("site, own")})`,
       },
       { rows: `${mine} AND {gone}`, isMarked: true },
     ],
   },
+  identity_tie: { isEverywhere: true, count: byAtom("identity_tie", "site"), remove: [{ rows: mine }] },
   audience_day: {
     isRebuilt: true,
     count: inBitmap("audience_day"),
@@ -161,16 +193,17 @@ export const erasedTables: { readonly [table: string]: ErasedTable } = {
     count: inBitmap("audience_size"),
     remove: withoutBits("audience_size"),
   },
-  audience_member: {
-    isEverywhere: true,
-    isTold: true,
-    count: byPerson("audience_member", "site, audience"),
-    remove: [{ rows: "person IN {atoms: Array(UInt32)}" }],
-  },
+  // Before the members, which a tick brings to what the log says.
   audience_log: {
     isEverywhere: true,
     isTold: true,
     count: byPerson("audience_log", "seq"),
+    remove: [{ rows: "person IN {atoms: Array(UInt32)}" }],
+  },
+  audience_member: {
+    isEverywhere: true,
+    isTold: true,
+    count: byPerson("audience_member", "site, audience"),
     remove: [{ rows: "person IN {atoms: Array(UInt32)}" }],
   },
   audience_export_person: {

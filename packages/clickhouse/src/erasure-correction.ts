@@ -1,7 +1,9 @@
+import { createHash } from "node:crypto";
+
 import type { ClickHouse } from "./clickhouse.ts";
 import { viewSelects } from "./migrations/0003-materialized-views.ts";
 import { weekAndClass } from "./migrations/0009-retention.ts";
-import { slices } from "./rewrite-tables.ts";
+import { slices, unique } from "./rewrite-tables.ts";
 
 /** By partition of the log the last event that was stored at one moment: later ones of the partition have greater offsets. */
 export interface Bounds {
@@ -29,14 +31,16 @@ const dimension = "erasure";
  */
 export async function subtractCounts(
   clickhouse: ClickHouse,
-  /** As the rows say it: id and round. */
-  markers: readonly { site: string; marker: string }[],
-  atoms: readonly number[],
+  /** As the rows say it: id and round; and whose. */
+  erasures: readonly { site: string; marker: string; atoms: readonly number[] }[],
   params: Bounds & { kept: readonly number[]; until: number },
   now: Date,
 ): Promise<void> {
+  const there = await subtracted(clickhouse, erasures);
+  const open = erasures.filter(({ marker }) => !there.has(marker));
+  if (open.length === 0) return;
   const rows: object[] = [];
-  for (const some of slices(atoms)) {
+  for (const some of slices(unique(open.flatMap(({ atoms }) => atoms)))) {
     const from = `(SELECT * FROM events WHERE atom IN {atoms: Array(UInt32)} AND ${isGone})`;
     const counted = viewSelects.audience_day(weekAndClass, { from, and: "" });
     // One negative number, as an unsigned one of 64 bits.
@@ -47,12 +51,18 @@ export async function subtractCounts(
     }))
       rows.push({ ...key, events: String(BigInt.asUintN(64, BigInt(less))) });
   }
+  // Another worker may have been at it meanwhile.
+  if ((await subtracted(clickhouse, open)).size > 0) return subtractCounts(clickhouse, open, params, now);
   const today = now.toISOString().slice(0, "2026-11-22".length);
-  for (const { site, marker } of markers)
+  const markers = open.map(({ marker }) => marker).toSorted();
+  for (const { site, marker } of open)
     rows.push({ site, day: today, dimension, value: marker, week: today, is_known: 1, events: 0 });
   await clickhouse.insertRows("audience_day", rows, {
     settings: {
-      insert_deduplicate: 0,
+      // Of two workers that come with the same at one moment one is heard.
+      insert_deduplicate: 1,
+      deduplicate_insert: "enable",
+      insert_deduplication_token: createHash("sha256").update(markers.join()).digest("hex"),
       max_insert_block_size: 10_000_000,
       min_insert_block_size_rows: 10_000_000,
       min_insert_block_size_bytes: 4_000_000_000,
@@ -61,13 +71,20 @@ export async function subtractCounts(
   });
 }
 
-/** Of these markers, those that are there. */
-export async function subtracted(clickhouse: ClickHouse, markers: readonly string[]): Promise<ReadonlySet<string>> {
-  const rows = await clickhouse.query<{ value: string }>(
-    `SELECT DISTINCT value FROM audience_day WHERE dimension = '${dimension}' AND value IN {markers: Array(String)}`,
-    { params: { markers } },
-  );
-  return new Set(rows.map(({ value }) => value));
+/** Markers of these that are there. */
+async function subtracted(
+  clickhouse: ClickHouse,
+  erasures: readonly { marker: string }[],
+): Promise<ReadonlySet<string>> {
+  const found = new Set<string>();
+  for (const some of slices(erasures, 1_000)) {
+    const rows = await clickhouse.query<{ value: string }>(
+      `SELECT DISTINCT value FROM audience_day WHERE dimension = '${dimension}' AND value IN {markers: Array(String)}`,
+      { params: { markers: some.map(({ marker }) => marker) } },
+    );
+    for (const { value } of rows) found.add(value);
+  }
+  return found;
 }
 
 export const isAnyMarker = `dimension = '${dimension}'`;

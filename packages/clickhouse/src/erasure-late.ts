@@ -1,5 +1,5 @@
 import type { ClickHouse } from "./clickhouse.ts";
-import { plainId, standsForNobody } from "./stands-for-nobody.ts";
+import { blockedValues, isNobodyAt, type BlockedOfSites } from "./stands-for-nobody.ts";
 
 /** An identity of which something came to light after the erasure had been carried out. */
 export interface LateIdentity {
@@ -14,19 +14,11 @@ const named = "(a.anonymous_id != '' OR a.user_id != '')";
 const key = "(SELECT (k0, k1) FROM erasure_key ORDER BY since, k0 LIMIT 1)";
 const hash = (text: string): string => `sipHash64Keyed(k, concat(a.site, '\\0', ${text}))`;
 // As `keysOf` in core has it: a device says it only where no user is named. Here the values that stand for nobody at one site alone are known, too.
-const isNobody = `(${standsForNobody("a.user_id")} OR concat(a.site, '\\0', ${plainId("a.user_id")}) IN {blocked: Array(String)})`;
+const isNobody = isNobodyAt("a.site", "a.user_id");
 const pair = hash("'p', a.anonymous_id, '\\0', a.user_id");
 const hashes = `arrayConcat([${pair}], multiIf(NOT ${isNobody}, [${hash("'u', a.user_id")}], a.anonymous_id = '', [], [${hash("'d', a.anonymous_id")}]))`;
 
-/** By site, the values that stand for nobody there besides the built-in ones. */
-export type BlockedOfSites = ReadonlyMap<string, { readonly blocked: readonly string[] }>;
-
-const paramsOf = (limit: number, rules: BlockedOfSites) => ({
-  limit,
-  blocked: [...rules].flatMap(([site, { blocked }]) =>
-    blocked.map((value) => `${site}\0${value.trim().toLowerCase()}`),
-  ),
-});
+const paramsOf = (limit: number, rules: BlockedOfSites) => ({ limit, blocked: blockedValues(rules) });
 
 // What is being removed is still there.
 const isOpen = (one: string): string => `(${one}.id, ${one}.atom) IN (

@@ -2,6 +2,7 @@ import type { Erasure, ErasureReceipt, ErasureSummary } from "@polder/core";
 
 import type { ClickHouse } from "./clickhouse.ts";
 import type { Bounds } from "./erasure-correction.ts";
+import { slices, unique } from "./rewrite-tables.ts";
 
 /** By table: rows of each erasure. */
 export type CountsOf = ReadonlyMap<string, number>;
@@ -20,7 +21,10 @@ export interface ReceiptLines {
 /** How far an erasure has come. */
 export interface Progress {
   rows: CountsOf;
+  /** Undefined as long as none are written down. */
   bounds: Bounds | undefined;
+  /** Counts by day are without the events up to there. */
+  isCorrected: boolean;
 }
 
 export const keyOf = ({ id, round }: Pick<Erasure, "id" | "round">): string => `${id}/${round}`;
@@ -56,7 +60,7 @@ export function createErasureReceipts(clickhouse: ClickHouse) {
 
     /** Of those that were begun. */
     async progressOf(erasures: readonly Erasure[]): Promise<ReadonlyMap<string, Progress>> {
-      const lines = await clickhouse.query<{
+      interface Line {
         id: string;
         round: number;
         table: string;
@@ -64,17 +68,29 @@ export function createErasureReceipts(clickhouse: ClickHouse) {
         partitions: number[];
         offsets: number[];
         isCorrected: number;
-      }>(
-        `SELECT id, round, table_name AS table, rows, mapKeys(bounds) AS partitions, mapValues(bounds) AS offsets, is_corrected AS isCorrected
+      }
+      const lines: Line[] = [];
+      for (const ids of slices(unique(erasures.map(({ id }) => id)), 1_000))
+        lines.push(
+          ...(await clickhouse.query<Line>(
+            `SELECT id, round, table_name AS table, rows, mapKeys(bounds) AS partitions, mapValues(bounds) AS offsets, is_corrected AS isCorrected
          FROM erasure_receipt FINAL WHERE id IN {ids: Array(String)}`,
-        { params: { ids: erasures.map(({ id }) => id) } },
-      );
-      const found = new Map<string, { rows: Map<string, number>; bounds: Bounds | undefined }>();
+            { params: { ids } },
+          )),
+        );
+      const found = new Map<string, Progress & { rows: Map<string, number> }>();
       for (const line of lines) {
-        const progress = found.get(keyOf(line)) ?? { rows: new Map<string, number>(), bounds: undefined };
+        const progress = found.get(keyOf(line)) ?? {
+          rows: new Map<string, number>(),
+          bounds: undefined,
+          isCorrected: false,
+        };
         found.set(keyOf(line), progress);
         if (line.table !== "") progress.rows.set(line.table, line.rows);
-        else if (line.isCorrected === 1) progress.bounds = { partitions: line.partitions, offsets: line.offsets };
+        else {
+          progress.isCorrected = line.isCorrected === 1;
+          if (line.partitions.length > 0) progress.bounds = { partitions: line.partitions, offsets: line.offsets };
+        }
       }
       return found;
     },

@@ -12,14 +12,15 @@ import {
 
 import type { ClickHouse, QueryOptions } from "./clickhouse.ts";
 import { erasedTables } from "./erased-tables.ts";
-import { isGone, isMarker, readBounds, subtractCounts, subtracted, type Bounds } from "./erasure-correction.ts";
+import { isGone, isMarker, readBounds, subtractCounts, type Bounds } from "./erasure-correction.ts";
 import { readErasureKey } from "./erasure-key.ts";
-import { findLate, findLateTraits, type BlockedOfSites, type LateIdentity } from "./erasure-late.ts";
+import { findLate, findLateTraits, type LateIdentity } from "./erasure-late.ts";
 import { createErasureReceipts, keyOf, type CountsOf, type Progress } from "./erasure-receipts.ts";
 import { createTraitErasure } from "./erasure-traits.ts";
 import { localTable } from "./migrations/render-migrations.ts";
 import { reloadIdentities } from "./reload-identities.ts";
-import { createTableRewriter, slices, unique } from "./rewrite-tables.ts";
+import { createTableRewriter, maxAtomsAtOnce, slices, unique } from "./rewrite-tables.ts";
+import { blockedValues, type BlockedOfSites } from "./stands-for-nobody.ts";
 import { stateInsert, type StateTable } from "./state-selects.ts";
 
 export interface ErasureStoreOptions {
@@ -54,7 +55,7 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
   const rules = options.rules ?? (() => new Map<string, IdentityRules>());
   const rewriter = createTableRewriter(clickhouse, cluster, (table) => erasedTables[table]?.isEverywhere !== true);
   const receipts = createErasureReceipts(clickhouse);
-  const traits = createTraitErasure(clickhouse, rewriter);
+  const traits = createTraitErasure(clickhouse, rewriter, rules);
 
   /** From now on they are nobody. */
   async function hide(identities: readonly { site: string; atom: number }[]): Promise<void> {
@@ -81,21 +82,35 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
   }
 
   /** Rows of one table by identity. Of those that somebody new uses only what is made anew is looked at, and of that the events. */
-  async function countIn(table: string, { atoms, kept, until }: Group, bounds: Bounds): Promise<Map<number, number>> {
+  async function countIn(table: string, group: Group, bounds: Bounds): Promise<Map<number, number>> {
+    const { atoms, kept, until } = group;
+    const blocked = blockedValues(rules());
     const found = new Map<number, number>();
-    const isCounted = table === "events" ? atoms : without(atoms, kept);
-    for (const some of slices(isCounted)) {
+    const isCounted = new Set(table === "events" ? atoms : without(atoms, kept));
+    for (const slice of slicesOf(group)) {
+      const some = slice.filter((atom) => isCounted.has(atom));
+      if (some.length === 0) continue;
       const rows = await clickhouse.query<{ atom: number; count: number }>(
         erasedTables[table]!.count.replaceAll("{gone}", isGone),
-        { params: { ...bounds, kept, until, atoms: some } },
+        { params: { ...bounds, kept, until, blocked, atoms: some } },
       );
       for (const { atom, count } of rows) found.set(atom, count);
     }
     return found;
   }
 
-  const hasRow = async (table: string, where: string, params: QueryOptions["params"] & {}): Promise<boolean> =>
-    (await clickhouse.query(`SELECT 1 AS one FROM ${table} WHERE ${where} LIMIT 1`, { params })).length > 0;
+  /** The rows that a condition finds, by what tells them apart: a mutation would work out the condition anew for every part. */
+  async function findRows(
+    table: string,
+    { by, where }: { by: string; where: string },
+    params: QueryOptions["params"] & {},
+  ): Promise<string[]> {
+    const rows = await clickhouse.query<{ hash: string }>(
+      `SELECT DISTINCT hex(sipHash128(${by})) AS hash FROM ${table} WHERE ${where}`,
+      { params },
+    );
+    return rows.map(({ hash }) => hash);
+  }
 
   /** Who is in an audience, or left one a moment ago: of that others have to hear first. Not for ever: nobody may be working audiences out. */
   async function notTold({ erasures }: Group, now: Date): Promise<number[]> {
@@ -117,12 +132,26 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
     const { remove, isRebuilt, isTold } = erasedTables[table]!;
     const { kept, until } = group;
     const atoms = isTold ? without(group.atoms, await notTold(group, now)) : group.atoms;
-    for (const some of slices(isRebuilt ? atoms : without(atoms, kept))) {
-      const params = { ...bounds, kept, until, atoms: some };
+    const blocked = blockedValues(rules());
+    const isRemoved = new Set(isRebuilt ? atoms : without(atoms, kept));
+    for (const slice of slicesOf(group)) {
+      const some = slice.filter((atom) => isRemoved.has(atom));
+      if (some.length === 0) continue;
+      const params = { ...bounds, kept, until, blocked, atoms: some };
       for (const step of remove) {
-        if ("set" in step) {
-          if (await hasRow(table, step.where, params))
-            await rewriter.alter(table, `UPDATE ${step.set} WHERE ${step.where}`, params);
+        if ("by" in step) {
+          const change = step.set === undefined ? "DELETE" : `UPDATE ${step.set}`;
+          for (const found of slices(await findRows(table, step, params), 2_000))
+            await rewriter.alter(
+              table,
+              `${change} WHERE ${step.among} AND hex(sipHash128(${step.by})) IN {found: Array(String)}`,
+              {
+                ...params,
+                found,
+              },
+            );
+        } else if ("set" in step) {
+          await rewriter.alter(table, `UPDATE ${step.set} WHERE ${step.where}`, params);
         } else if (step.isMarked) await rewriter.mark(table, step.rows.replaceAll("{gone}", isGone), params);
         else await rewriter.alter(table, `DELETE WHERE ${step.rows}`, params);
       }
@@ -145,26 +174,46 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
     }
   }
 
-  /** Counts by day are made right while the events that say how are still there, and that is written down before the first of them goes. */
-  async function correct(group: Group, progress: ReadonlyMap<string, Progress>, now: () => Date): Promise<Bounds> {
+  /** Up to where each is carried out, written down before anything is done by it: whoever goes on after a crash goes no further. */
+  async function bind(
+    erasures: readonly Erasure[],
+    progress: ReadonlyMap<string, Progress>,
+    now: () => Date,
+  ): Promise<ReadonlyMap<string, Progress>> {
+    const fresh = erasures.filter((erasure) => progress.get(keyOf(erasure))?.bounds === undefined);
+    if (fresh.length === 0) return progress;
     const bounds = await readBounds(clickhouse);
-    const there = await subtracted(clickhouse, group.erasures.map(keyOf));
-    const open = group.erasures.filter((erasure) => !there.has(keyOf(erasure)));
-    const { atoms, kept } = groupOf(open);
-    if (open.length > 0) {
-      const markers = open.map((erasure) => ({ site: erasure.site, marker: keyOf(erasure) }));
-      await subtractCounts(clickhouse, markers, atoms, { ...bounds, kept, until: group.until }, now());
-    }
-    await receipts.write(
-      group.erasures.map((erasure) => ({
-        erasure,
-        rows: progress.get(keyOf(erasure))?.rows ?? nothing,
-        bounds,
-        isCorrected: true,
-      })),
+    const lines = fresh.map((erasure) => ({
+      erasure,
+      rows: progress.get(keyOf(erasure))?.rows ?? nothing,
+      bounds,
+    }));
+    await receipts.write(lines, now());
+    return receipts.progressOf(erasures);
+  }
+
+  /** Counts by day are made right while the events that say how are still there, and that is written down before the first of them goes. */
+  async function correct(
+    group: Group,
+    bounds: Bounds,
+    progress: ReadonlyMap<string, Progress>,
+    now: () => Date,
+  ): Promise<void> {
+    const open = group.erasures.filter((erasure) => progress.get(keyOf(erasure))?.isCorrected !== true);
+    if (open.length === 0) return;
+    await subtractCounts(
+      clickhouse,
+      open.map((erasure) => ({ site: erasure.site, marker: keyOf(erasure), atoms: erasure.atoms })),
+      { ...bounds, kept: group.kept, until: group.until },
       now(),
     );
-    return bounds;
+    const lines = open.map((erasure) => ({
+      erasure,
+      rows: progress.get(keyOf(erasure))?.rows ?? nothing,
+      bounds,
+      isCorrected: true,
+    }));
+    await receipts.write(lines, now());
   }
 
   async function erase(
@@ -175,15 +224,18 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
   ): Promise<void> {
     const left = new Map<string, Map<number, number>>();
     for (const table of tables) {
-      // What leads from an identity to its rows goes when nothing else is left.
-      const mayGo = table !== "atom" || [...left.values()].every((found) => found.size === 0);
+      // What leads from an identity to its rows goes when nothing else is left, but for what is found by number and waits to be told.
+      const mayGo =
+        table !== "atom" ||
+        [...left].every(([other, found]) => found.size === 0 || erasedTables[other]!.isTold === true);
       const there = await countIn(table, group, bounds);
       // Rewriting takes its time even where there is nothing. Of events, and of who goes on, it is not only those that are counted.
       const isThere = there.size > 0 || group.kept.length > 0 || table === "events";
       if (mayGo && isThere) await removeFrom(table, group, bounds, now());
       left.set(table, mayGo && isThere ? await countIn(table, group, bounds) : there);
     }
-    await rewriter.alter("audience_day", `DELETE WHERE ${isMarker}`, { markers: group.erasures.map(keyOf) });
+    for (const markers of slices(group.erasures.map(keyOf), 1_000))
+      await rewriter.alter("audience_day", `DELETE WHERE ${isMarker}`, { markers });
     await writeRounds(await loadedSince(group), group.erasures, now);
     await receipts.write(
       group.erasures.map((erasure) => {
@@ -250,7 +302,12 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
     );
     const isMarked = (table: string): boolean =>
       cluster !== undefined || parts.some((part) => part.table === localTable(table, cluster));
-    for (const table of markedTables.filter(isMarked)) await rewriter.sweep(table);
+    // Two at a time, so that merges of what is being loaded find a place beside them.
+    const waiting = markedTables.filter(isMarked);
+    const next = async (): Promise<void> => {
+      for (let table = waiting.shift(); table !== undefined; table = waiting.shift()) await rewriter.sweep(table);
+    };
+    await Promise.all([next(), next()]);
   }
 
   const openRounds = (limit: number): Promise<Erasure[]> =>
@@ -263,8 +320,42 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
       { params: { limit } },
     );
 
+  /**
+   * These people and whoever else has a user id of theirs: one who is not joined to them yet, or never will be, since there are too many. With all
+   * their identities.
+   */
+  async function withSameUsers(
+    site: string,
+    people: readonly number[],
+    isNobody: (id: string) => boolean,
+  ): Promise<{ groups: ReadonlySet<number>[]; found: IdentityRow[] }> {
+    const groupOfPerson = new Map(people.map((person) => [person, new Set([person])]));
+    for (;;) {
+      const persons = [...groupOfPerson.keys()];
+      const found: IdentityRow[] = [];
+      for (const some of slices(persons))
+        found.push(...(await clickhouse.query<IdentityRow>(identitiesOf, { params: { site, persons: some } })));
+      const personOf = new Map<string, number>();
+      for (const { userId, person } of found) if (!isNobody(userId)) personOf.set(userId, person);
+      for (const users of slices([...personOf.keys()], 1_000)) {
+        const others = await clickhouse.query<{ user: string; person: number }>(
+          `SELECT DISTINCT user_id AS user, person(atom) AS person FROM atom
+           WHERE site = {site: String} AND user_id IN {users: Array(String)} AND person != 0`,
+          { params: { site, users } },
+        );
+        for (const { user, person } of others) {
+          const group = groupOfPerson.get(personOf.get(user)!)!;
+          const other = groupOfPerson.get(person) ?? new Set([person]);
+          if (group === other) continue;
+          for (const one of other) groupOfPerson.set(one, group.add(one));
+        }
+      }
+      if (groupOfPerson.size === persons.length) return { groups: unique([...groupOfPerson.values()]), found };
+    }
+  }
+
   async function traitNames(
-    person: number,
+    persons: readonly number[],
     site: string,
     { traits: names = [], class: ofClass, keep = [] }: ErasedPart,
   ): Promise<string[]> {
@@ -272,9 +363,9 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
       ofClass === undefined
         ? []
         : await clickhouse.query<{ name: string }>(
-            `SELECT name FROM (SELECT name, argMaxMerge(last).3 AS class FROM trait_state WHERE site = {site: String} AND person(atom) = {person: UInt32} GROUP BY name)
+            `SELECT name FROM (SELECT name, argMaxMerge(last).3 AS class FROM trait_state WHERE site = {site: String} AND person(atom) IN {persons: Array(UInt32)} GROUP BY name)
              WHERE class = {class: String}`,
-            { params: { site, person, class: ofClass } },
+            { params: { site, persons, class: ofClass } },
           );
     return unique([...names, ...found.map(({ name }) => name)].filter((name) => !keep.includes(name))).toSorted();
   }
@@ -304,31 +395,30 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
         "SELECT asked, person(asked) AS person FROM (SELECT arrayJoin({people: Array(UInt32)}) AS asked) WHERE person != 0",
         { params: { people } },
       );
-      const persons = unique(asked.map(({ person }) => person));
-      if (persons.length === 0) return [];
-      const found = await clickhouse.query<IdentityRow>(identitiesOf, { params: { site, persons } });
+      if (asked.length === 0) return [];
       const { isBlockedId } = createBlockedCheck(rules().get(site) ?? defaultIdentityRules);
+      const { groups, found } = await withSameUsers(site, unique(asked.map(({ person }) => person)), isBlockedId);
       const key = createErasedKeys(await readErasureKey(clickhouse));
-      const byPerson = new Map<number, IdentityRow[]>();
-      for (const row of found) byPerson.set(row.person, [...(byPerson.get(row.person) ?? []), row]);
       const rows: object[] = [];
       const requested = [];
-      for (const [person, identities] of byPerson) {
+      for (const persons of groups) {
+        const identities = found.filter((one) => persons.has(one.person));
+        const askedOf = asked.filter((one) => persons.has(one.person));
+        const { person } = askedOf[0]!;
         const id = randomUUID();
         const atoms = unique(identities.map(({ atom }) => atom)).toSorted((a, b) => a - b);
         const keys = keysToErase(
-          identities.map(({ anonymousId, userId, peopleOfDevice, peopleOfUser }) => ({
+          identities.map(({ anonymousId, userId, peopleOfDevice }) => ({
             site,
             anonymousId,
             userId,
-            isOnlyUserOfDevice: peopleOfDevice <= 1,
-            isOwnUserId: peopleOfUser <= 1,
+            isOnlyUserOfDevice: peopleOfDevice.every((one) => persons.has(one)),
             isNobody: isBlockedId(userId),
             isNobodysDevice: isBlockedId(anonymousId),
           })),
           key,
         );
-        const names = part === undefined ? [] : await traitNames(person, site, part);
+        const names = part === undefined ? [] : await traitNames([...persons], site, part);
         const kind = part === undefined ? ("person" as const) : ("traits" as const);
         const moment = timeText(at);
         rows.push({
@@ -346,8 +436,9 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
           actor,
           reason,
         });
-        const number = asked.find((one) => one.person === person)!.asked;
-        requested.push({ id, asked: number, person, kind, identities: atoms.length, traits: names });
+        const first = new Map(askedOf.toReversed().map((one) => [one.person, one]));
+        for (const one of askedOf.filter((each) => first.get(each.person) === each))
+          requested.push({ id, ...one, kind, identities: atoms.length, traits: names });
       }
       await clickhouse.insertRows("erasure", rows, { settings: { insert_deduplicate: 0 } });
       if (part === undefined) await hide(found.map(({ atom }) => ({ site, atom })));
@@ -387,27 +478,22 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
     },
 
     async carryOut(erasures, now) {
-      const progress = await receipts.progressOf(erasures);
+      const people = erasures.filter(({ kind }) => kind === "person");
+      const progress = await bind(people, await receipts.progressOf(erasures), now);
       let gone = 0;
-      for (const group of groupsOf(erasures.filter(({ kind }) => kind === "person"))) {
+      for (const group of groupsOf(people)) {
         const byBounds = new Map<string, { bounds: Bounds; erasures: Erasure[] }>();
-        const add = (erasure: Erasure, bounds: Bounds): void => {
+        for (const erasure of group) {
+          const bounds = progress.get(keyOf(erasure))?.bounds ?? { partitions: [], offsets: [] };
           const key = JSON.stringify(bounds);
           const same = byBounds.get(key);
           if (same === undefined) byBounds.set(key, { bounds, erasures: [erasure] });
           else same.erasures.push(erasure);
-        };
-        const isOpen = (erasure: Erasure): boolean => progress.get(keyOf(erasure))?.bounds === undefined;
-        const open = group.filter(isOpen);
-        if (open.length > 0) {
-          const bounds = await correct(groupOf(open), progress, now);
-          for (const erasure of open) add(erasure, bounds);
         }
-        for (const erasure of group) {
-          const bounds = progress.get(keyOf(erasure))?.bounds;
-          if (bounds !== undefined) add(erasure, bounds);
+        for (const { bounds, erasures: some } of byBounds.values()) {
+          await correct(groupOf(some), bounds, progress, now);
+          await erase(groupOf(some), bounds, progress, now);
         }
-        for (const { bounds, erasures: some } of byBounds.values()) await erase(groupOf(some), bounds, progress, now);
         gone += groupOf(group).atoms.length;
       }
       const ofTraits = erasures.filter(({ kind }) => kind === "traits");
@@ -433,8 +519,7 @@ interface IdentityRow {
   person: number;
   anonymousId: string;
   userId: string;
-  peopleOfDevice: number;
-  peopleOfUser: number;
+  peopleOfDevice: number[];
 }
 
 // A device that several customers used: whose atom came first, its visits without a customer before all.
@@ -447,24 +532,20 @@ SELECT id, argMin(whose, rank) AS person FROM (
   WHERE {by: String} IN ('any', 'anonymous') AND site = {site: String} AND anonymous_id IN {ids: Array(String)}
   UNION ALL
   SELECT toString(atom), person(atom), (3, 0, atom) FROM atom
-  WHERE {by: String} IN ('any', 'person') AND site = {site: String} AND atom IN {numbers: Array(UInt32)}
+  WHERE {by: String} = 'person' AND site = {site: String} AND atom IN {numbers: Array(UInt32)}
 ) WHERE whose != 0 GROUP BY id`;
 
-/** With whether others are seen with the same device or the same user id. */
+/** With everybody who is seen with the same device. */
 const identitiesOf = `
 WITH mine AS (
   SELECT DISTINCT atom, person(atom) AS person, anonymous_id, user_id FROM atom
   WHERE site = {site: String} AND person(atom) IN {persons: Array(UInt32)})
-SELECT m.atom AS atom, m.person AS person, m.anonymous_id AS anonymousId, m.user_id AS userId, d.people AS peopleOfDevice, u.people AS peopleOfUser
+SELECT m.atom AS atom, m.person AS person, m.anonymous_id AS anonymousId, m.user_id AS userId, d.people AS peopleOfDevice
 FROM mine AS m
 LEFT JOIN (
-  SELECT anonymous_id, uniqExact(person(atom)) AS people FROM atom
+  SELECT anonymous_id, groupUniqArray(person(atom)) AS people FROM atom
   WHERE site = {site: String} AND person(atom) != 0 AND anonymous_id IN (SELECT anonymous_id FROM mine) GROUP BY anonymous_id
 ) AS d ON d.anonymous_id = m.anonymous_id
-LEFT JOIN (
-  SELECT user_id, uniqExact(person(atom)) AS people FROM atom
-  WHERE site = {site: String} AND person(atom) != 0 AND user_id IN (SELECT user_id FROM mine) GROUP BY user_id
-) AS u ON u.user_id = m.user_id
 ORDER BY person, atom`;
 
 const markedTables = tables.filter((table) =>
@@ -487,6 +568,19 @@ function groupOf(erasures: readonly Erasure[]): Group {
     kept: unique(erasures.flatMap(({ keptAtoms }) => keptAtoms)),
     until: Math.max(0, ...erasures.map(({ requestedAt }) => requestedAt)),
   };
+}
+
+/** Whole erasures at a time: what is somebody's own shows when all of theirs is looked at together. */
+function* slicesOf({ erasures }: Group): Generator<readonly number[]> {
+  let some: number[] = [];
+  for (const { atoms } of erasures) {
+    if (some.length > 0 && some.length + atoms.length > maxAtomsAtOnce) {
+      yield* slices(unique(some));
+      some = [];
+    }
+    some.push(...atoms);
+  }
+  yield* slices(unique(some));
 }
 
 /** First rounds together; of later ones those that were asked for at one moment, since that moment tells what goes from what stays. */

@@ -1,7 +1,9 @@
 import type { Erasure } from "@polder/core";
 
 import type { ClickHouse } from "./clickhouse.ts";
+import { textsInBody, whoseBody, wordsOf } from "./erased-tables.ts";
 import { slices, unique, type TableRewriter } from "./rewrite-tables.ts";
+import { blockedValues, type BlockedOfSites } from "./stands-for-nobody.ts";
 
 /** Traits that tie people together, and the kind of the tie. */
 const edgeKinds: { readonly [trait: string]: string } = { email: "email", phone: "phone", mobile: "phone" };
@@ -9,23 +11,37 @@ const edgeKinds: { readonly [trait: string]: string } = { email: "email", phone:
 const ofThem = "atom IN {atoms: Array(UInt32)}";
 const before = "fromUnixTimestamp64Milli({until: Int64})";
 const isNamed = "has({traits: Array(String)}, name)";
+const values = `SELECT site, finalizeAggregation(last).1 AS word FROM trait_state
+  WHERE ${ofThem} AND ${isNamed} AND finalizeAggregation(last).6 < ${before} AND length(word) >= 6`;
+const bodies = `SELECT site, _partition, _offset, reason, body FROM rejected WHERE body != '' AND received_at <= ${before}`;
+// What they sent and names such a trait; and what states the same value, whoever sent it.
+const statedInBody = `SELECT r.site, r._partition, r._offset, r.reason FROM (
+    SELECT site, _partition, _offset, reason, arrayJoin(${whoseBody}) AS word FROM (${bodies}) WHERE hasAny(extractAll(body, '"([^"]+)"'), {traits: Array(String)})) AS r
+  JOIN (${wordsOf("site, word")}) AS w ON w.site = r.site AND w.word = r.word
+  UNION ALL
+  SELECT r.site, r._partition, r._offset, r.reason FROM (SELECT site, _partition, _offset, reason, arrayJoin(arrayDistinct(${textsInBody})) AS word FROM (${bodies})) AS r
+  JOIN (${values}) AS w ON w.site = r.site AND w.word = r.word`;
 const places: { readonly [table: string]: string } = {
   events: `${ofThem} AND time < ${before} AND hasAny(\`traits.name\`, {traits: Array(String)})`,
   identity_edge: `${ofThem} AND time < ${before} AND kind IN {kinds: Array(String)}`,
+  // Before the values that it is found by.
+  rejected: `(site, _partition, _offset, reason) IN (${statedInBody})`,
   // A value that was stated since stays.
   trait_state: `${ofThem} AND ${isNamed} AND finalizeAggregation(last).6 < ${before}`,
 };
 const counted: { readonly [table: string]: string } = {
   events: "count()",
   identity_edge: "uniqExact(site, kind, other)",
+  rejected: "uniqExact(site, _partition, _offset, reason)",
   trait_state: "uniqExact(site, name)",
 };
 
 /** Takes traits from people who go on. */
-export function createTraitErasure(clickhouse: ClickHouse, rewriter: TableRewriter) {
+export function createTraitErasure(clickhouse: ClickHouse, rewriter: TableRewriter, rules: () => BlockedOfSites) {
   const paramsOf = ({ traits, requestedAt }: Pick<Erasure, "traits" | "requestedAt">) => ({
     traits,
     until: requestedAt,
+    blocked: blockedValues(rules()),
     kinds: unique(traits.flatMap((trait) => edgeKinds[trait] ?? [])),
   });
   return {
@@ -65,6 +81,11 @@ export function createTraitErasure(clickhouse: ClickHouse, rewriter: TableRewrit
           await rewriter.alter("events", `UPDATE ${columns} WHERE ${places["events"]}`, params);
           if (params.kinds.length > 0)
             await rewriter.alter("identity_edge", `DELETE WHERE ${places["identity_edge"]}`, params);
+          const [found] = await clickhouse.query<{ count: number }>(
+            `SELECT count() AS count FROM rejected WHERE ${places["rejected"]}`,
+            { params },
+          );
+          if (found!.count > 0) await rewriter.alter("rejected", `DELETE WHERE ${places["rejected"]}`, params);
           await rewriter.alter("trait_state", `DELETE WHERE ${places["trait_state"]}`, params);
         }
     },

@@ -1,17 +1,23 @@
 import {
+  emailHash,
+  phoneHash,
   type DecisionStore,
   type EdgeSource,
+  type IdentityAtom,
   type IdentityDecision,
   type IdentityEdge,
   type IdentityEnds,
   type IdentityPosition,
   type IdentityStore,
+  type IdentityTie,
   type IdentityView,
   type SiteAtom,
   type SiteEdge,
   type StoredEdge,
+  type TiedBy,
 } from "@polder/core";
 import type { ClickHouse, QueryOptions } from "./clickhouse.ts";
+import { readRowBinary } from "./read-row-binary.ts";
 import { reloadIdentities } from "./reload-identities.ts";
 import { plainId, standsForNobody } from "./stands-for-nobody.ts";
 
@@ -37,6 +43,48 @@ const untilEnds = {
   edges: "toInt64(_offset) <= {upToEdges:Array(Int64)}[_partition + 1]",
 };
 
+// As `isNoUser`, of ids that are few or grouped already.
+const isSomebody = (id: string): string =>
+  `NOT ${standsForNobody(id)} AND ${plainId(id)} NOT IN {blocked:Array(String)}`;
+const plainValue = (value: string): string => value.trim().toLowerCase();
+const contactHashes = (value: string): string[] => [`email:${emailHash(value)}`, `phone:${phoneHash(value)}`];
+/** Of a site of many millions of identities: on disk rather than not at all. */
+const spilling = "max_bytes_before_external_group_by = 500000000";
+
+const atomsOfSite = `site = {site:String} AND ${untilEnds.atoms} AND ${isThere}`;
+const edgesOfSite = `site = {site:String} AND ${untilEnds.edges} AND ${isThere}`;
+
+/** Ids by which an edge is tied to more than its own identity: what an alias names; of an edge without an identity its own. The same `part` is the same one. */
+const namedIds = `
+  SELECT cityHash64(anonymous_id, user_id, other) AS part, max(e.atom) AS own,
+    arrayFilter(id -> ${isSomebody("id")}, arrayConcat(if(countIf(kind = 'alias') > 0, [other], []), if(min(e.atom) = 0, [user_id, anonymous_id], []))) AS ids
+  FROM identity_edge AS e WHERE ${edgesOfSite} AND (kind = 'alias' OR atom = 0) GROUP BY anonymous_id, user_id, other`;
+const withId = (column: string): string => `
+  SELECT part, a.atom AS atom FROM atom AS a
+  GLOBAL INNER JOIN (SELECT part, arrayJoin(ids) AS id FROM (${namedIds})) AS named ON a.${column} = named.id WHERE ${atomsOfSite}`;
+
+const tiedSql: { readonly [by in TiedBy]: string } = {
+  user: `SELECT groupUniqArray(atom) FROM atom WHERE ${atomsOfSite} AND user_id != '' GROUP BY user_id HAVING ${isSomebody("user_id")}`,
+  device: `SELECT groupUniqArray(atom) FROM atom WHERE ${atomsOfSite} AND anonymous_id != '' GROUP BY anonymous_id HAVING ${isSomebody("anonymous_id")}`,
+  login: `SELECT DISTINCT [atom] FROM identity_edge WHERE ${edgesOfSite} AND kind IN ('login', 'import') AND atom != 0`,
+  contact: `SELECT groupUniqArray(atom) FROM identity_edge WHERE ${edgesOfSite} AND kind IN ('email', 'phone') AND atom != 0
+    AND concat(kind, ':', other) NOT IN {hashes:Array(String)} GROUP BY kind, other`,
+  alias: `SELECT groupUniqArray(atom) FROM (SELECT part, own AS atom FROM (${namedIds}) WHERE own != 0
+    UNION ALL ${withId("user_id")} UNION ALL ${withId("anonymous_id")}) GROUP BY part`,
+};
+
+const edgesWithAtom = `SELECT atom, kind, any(e.anonymous_id) AS anonymous_id, any(e.user_id) AS user_id, other, rule, toUnixTimestamp64Milli(min(e.time)) AS time
+  FROM identity_edge AS e WHERE ${edgesOfSite} AND atom != 0 GROUP BY atom, kind, other, rule`;
+const edgesBy = (column: string): string => `
+  SELECT a.atom AS atom, e.kind AS kind, e.anonymous_id AS anonymous_id, e.user_id AS user_id, e.other AS other, e.rule AS rule, toUnixTimestamp64Milli(e.time) AS time
+  FROM identity_edge AS e GLOBAL INNER JOIN (
+    SELECT ${column}, min(atom) AS atom FROM atom
+    WHERE ${atomsOfSite} AND ${column} GLOBAL IN (SELECT ${column} FROM identity_edge WHERE ${edgesOfSite} AND atom = 0 AND ${column} != '')
+    GROUP BY ${column}) AS a ON a.${column} = e.${column}
+  WHERE e.site = {site:String} AND toInt64(e._offset) <= {upToEdges:Array(Int64)}[e._partition + 1] AND e.atom = 0`;
+/** Log-ins from before identities were written down with them. */
+const edgesWithoutAtom = `${edgesBy("user_id")} UNION ALL ${edgesBy("anonymous_id")}`;
+
 /** {@link IdentityStore} in SQL. What is asked by ids is found over their indexes; the ends alone are read from whole columns of numbers. */
 export function createIdentityStore(clickhouse: ClickHouse): IdentityStore {
   /** What is in `identity_position`, so that only what moved is written. */
@@ -55,6 +103,22 @@ export function createIdentityStore(clickhouse: ClickHouse): IdentityStore {
       };
       for (const [name, fields] of part) fields.forEach((field, index) => (bound[`${name}${index}`] = field));
       rows.push(...(await clickhouse.query<Row>(sqlOf(where), { params: { ...params, ...bound } })));
+    }
+    return rows;
+  }
+
+  /** The same of identities. */
+  async function askOfAtoms<Row>(
+    atoms: readonly number[],
+    sqlOf: (isIn: string) => string,
+    params: Params,
+  ): Promise<Row[]> {
+    const rows: Row[] = [];
+    for (const part of partsOf({ atoms: atoms.map(String) })) {
+      const fields = part.get("atoms")!;
+      const isIn = `(${fields.map((_, index) => `atom IN {atoms${index}:Array(UInt32)}`).join(" OR ")})`;
+      const bound = Object.fromEntries(fields.map((field, index) => [`atoms${index}`, field.map(Number)]));
+      rows.push(...(await clickhouse.query<Row>(sqlOf(isIn), { params: { ...params, ...bound } })));
     }
     return rows;
   }
@@ -101,7 +165,7 @@ export function createIdentityStore(clickhouse: ClickHouse): IdentityStore {
       // Every insert, removal and merge makes other parts. Of a cluster this node has not all of them, and no parts at all under these names.
       const rows = await clickhouse.query<{ table: string; mark: string }>(
         `SELECT table, concat(toString(count()), '-', toString(sum(cityHash64(name)))) AS mark FROM system.parts
-         WHERE database = currentDatabase() AND active AND table IN ('atom', 'identity_edge', 'identity_decision', 'erasure', 'erasure_receipt')
+         WHERE database = currentDatabase() AND active AND table IN ('atom', 'identity_edge', 'identity_decision', 'identity_tie', 'erasure', 'erasure_receipt')
          GROUP BY table ORDER BY table`,
       );
       return rows.some(({ table }) => table === "atom") ? JSON.stringify(rows) : undefined;
@@ -153,9 +217,12 @@ export function createIdentityStore(clickhouse: ClickHouse): IdentityStore {
     },
 
     async ends(before) {
-      const [atoms, edges] = await Promise.all([
+      const [atoms, ties, edges] = await Promise.all([
         clickhouse.query<{ key: number; end: number }>(
           "SELECT toUInt8(atom % 64) AS key, max(atom) AS end FROM atom GROUP BY key",
+        ),
+        clickhouse.query<{ site: string; count: number }>(
+          "SELECT site, uniqExact(atom) AS count FROM identity_tie GROUP BY site",
         ),
         clickhouse.query<{ site: string; key: number; end: number; held: number; heldBefore: number }>(
           `SELECT site, _partition AS key, max(_offset) AS end, count() AS held,
@@ -173,6 +240,8 @@ export function createIdentityStore(clickhouse: ClickHouse): IdentityStore {
         held.set(row.site, row.held + (held.get(row.site) ?? 0));
         heldBefore.set(row.site, row.heldBefore + (heldBefore.get(row.site) ?? 0));
       }
+      for (const { site, count } of ties)
+        for (const counts of [held, heldBefore]) counts.set(site, (counts.get(site) ?? 0) - count);
       return { ends, held, heldBefore };
     },
 
@@ -228,33 +297,90 @@ export function createIdentityStore(clickhouse: ClickHouse): IdentityStore {
       return rows.map(({ site }) => site);
     },
 
-    async *allAtoms(site, upTo) {
-      const sql = `SELECT DISTINCT atom, anonymous_id, user_id FROM atom WHERE site = {site:String} AND ${untilEnds.atoms} AND ${isThere}`;
-      const params = { site, upToAtoms: atomsArray(upTo) };
-      for await (const rows of batchesOf<[number, string, string]>(clickhouse, sql, params))
-        yield rows.map(([atom, anonymousId, userId]) => ({ atom, anonymousId, userId }));
+    allTied(site, by, { blocked, upTo }) {
+      const params = {
+        site,
+        blocked: blocked.map(plainValue),
+        hashes: blocked.flatMap(contactHashes),
+        ...boundsOf(upTo),
+      };
+      const sql = `${tiedSql[by]} SETTINGS ${spilling} FORMAT RowBinary`;
+      return readRowBinary(clickhouse.streamBytes(sql, { params }), (row) => row.numbers());
     },
 
-    async *allEdges(site, upTo) {
-      const sql = `SELECT kind, anonymous_id, user_id, other, rule, toUnixTimestamp64Milli(min(e.time)) FROM identity_edge AS e
-        WHERE site = {site:String} AND ${untilEnds.edges} AND ${isThere} GROUP BY kind, anonymous_id, user_id, other, rule`;
-      const params = { site, upToEdges: edgesArray(upTo) };
-      type Row = [IdentityEdge["kind"], string, string, string, string, number];
-      for await (const rows of batchesOf<Row>(clickhouse, sql, params))
-        yield rows.map(([kind, anonymousId, userId, other, rule, time]) => ({
-          kind,
-          anonymousId,
-          userId,
-          other,
-          rule,
-          time,
-        }));
+    allAtoms(site, upTo, isWanted) {
+      const sql = `SELECT atom, any(anonymous_id), any(user_id) FROM atom
+        WHERE site = {site:String} AND ${untilEnds.atoms} AND ${isThere} GROUP BY atom SETTINGS ${spilling} FORMAT RowBinary`;
+      return readRowBinary(clickhouse.streamBytes(sql, { params: { site, ...boundsOf(upTo) } }), (row) => {
+        const atom = row.uint32();
+        if (isWanted(atom)) return { atom, anonymousId: row.text(), userId: row.text() };
+        row.skipText();
+        row.skipText();
+        return undefined;
+      });
     },
 
-    async *allPersons(site) {
-      const sql = "SELECT atom, person FROM identity FINAL WHERE site = {site:String}";
-      for await (const rows of batchesOf<[number, number]>(clickhouse, sql, { site }))
-        yield rows.map(([atom, person]) => ({ atom, person }));
+    async *allEdges(site, upTo, isWanted) {
+      const params = { site, ...boundsOf(upTo) };
+      const [odd] = await clickhouse.query(
+        `SELECT 1 FROM identity_edge WHERE site = {site:String} AND atom = 0 AND ${untilEnds.edges} LIMIT 1`,
+        { params },
+      );
+      for (const from of [edgesWithAtom, ...(odd === undefined ? [] : [edgesWithoutAtom])]) {
+        const sql = `SELECT atom, kind::String, anonymous_id, user_id, other, rule::String, time FROM (${from}) SETTINGS ${spilling} FORMAT RowBinary`;
+        yield* readRowBinary(clickhouse.streamBytes(sql, { params }), (row) => {
+          const atom = row.uint32();
+          if (isWanted(atom)) {
+            const kind = row.text() as IdentityEdge["kind"];
+            const [anonymousId, userId, other, rule] = [row.text(), row.text(), row.text(), row.text()];
+            return { atom, kind, anonymousId, userId, other, rule, time: row.int64() };
+          }
+          for (let column = 0; column < 5; column++) row.skipText();
+          row.int64();
+          return undefined;
+        });
+      }
+    },
+
+    atomsNaming: (site, { users, devices }, upTo) =>
+      askInParts<IdentityAtom>(
+        { users, devices },
+        (isIn) => `SELECT DISTINCT atom, anonymous_id AS anonymousId, user_id AS userId FROM atom
+          WHERE site = {site:String} AND (${isIn("user_id", "users")} OR ${isIn("anonymous_id", "devices")})
+            AND ${untilEnds.atoms} AND ${isThere}`,
+        { site, ...boundsOf(upTo) },
+      ),
+
+    async namedAtoms(site, atoms, upTo) {
+      const rows = await askOfAtoms<{ atom: number }>(
+        atoms,
+        (isIn) => `SELECT DISTINCT atom FROM atom WHERE site = {site:String} AND (anonymous_id != '' OR user_id != '')
+          AND ${isIn} AND ${untilEnds.atoms} AND ${isThere}`,
+        { site, ...boundsOf(upTo) },
+      );
+      return rows.map(({ atom }) => atom);
+    },
+
+    async tiesOf(site, atoms) {
+      const ties = "SELECT atom, other FROM identity_tie FINAL WHERE site = {site:String}";
+      if (atoms === undefined) return clickhouse.query<IdentityTie>(ties, { params: { site } });
+      const [any] = await clickhouse.query(`${ties} LIMIT 1`, { params: { site } });
+      if (any === undefined) return [];
+      return askOfAtoms<IdentityTie>(
+        atoms,
+        (isIn) => `${ties} AND (${isIn} OR ${isIn.replaceAll("atom IN", "other IN")})`,
+        {
+          site,
+        },
+      );
+    },
+
+    allPersons(site) {
+      const sql = "SELECT atom, person FROM identity FINAL WHERE site = {site:String} FORMAT RowBinary";
+      return readRowBinary(clickhouse.streamBytes(sql, { params: { site } }), (row) => ({
+        atom: row.uint32(),
+        person: row.uint32(),
+      }));
     },
 
     async atomsOf(site, { users, devices, blocked, limit }, view) {
@@ -273,7 +399,7 @@ export function createIdentityStore(clickhouse: ClickHouse): IdentityStore {
         {
           site,
           limit,
-          blocked: blocked.map((value) => value.trim().toLowerCase()),
+          blocked: blocked.map(plainValue),
           ...boundsOf(view.upTo),
           ...(view.before && { knownAtoms: atomsArray(view.before) }),
         },
@@ -317,23 +443,24 @@ export function createIdentityStore(clickhouse: ClickHouse): IdentityStore {
 
     async personsOf(atoms) {
       const persons = new Map<number, number>();
-      for (const part of partsOf({ atoms: atoms.map(String) })) {
-        const fields = part.get("atoms")!;
-        const where = fields.map((_, index) => `atom IN {atoms${index}:Array(UInt32)}`).join(" OR ");
-        const rows = await clickhouse.query<{ atom: number; person: number }>(
-          `SELECT atom, person FROM identity FINAL WHERE ${where}`,
-          { params: Object.fromEntries(fields.map((field, index) => [`atoms${index}`, field.map(Number)])) },
-        );
-        for (const { atom, person } of rows) persons.set(atom, person);
-      }
+      const rows = await askOfAtoms<{ atom: number; person: number }>(
+        atoms,
+        (isIn) => `SELECT atom, person FROM identity FINAL WHERE ${isIn}`,
+        {},
+      );
+      for (const { atom, person } of rows) persons.set(atom, person);
       return persons;
     },
 
-    writePersons: (rows, version) =>
-      clickhouse.insertRows(
-        "identity",
-        rows.map((row) => ({ ...row, version })),
-      ),
+    async writePersons(rows, version) {
+      if (rows.length === 0) return;
+      // As bytes: there may be tens of thousands of them at once.
+      const lines = rows.map(
+        ({ site, atom, person }) =>
+          `{"site":${JSON.stringify(site)},"atom":${atom},"person":${person},"version":${version}}`,
+      );
+      await clickhouse.insertBytes("identity", [Buffer.from(lines.join("\n"))], { settings: { async_insert: 0 } });
+    },
 
     async hideErased(version) {
       const rows = await clickhouse.query<{ site: string; atom: number }>(
@@ -384,18 +511,6 @@ export const createDecisionStore = (clickhouse: ClickHouse): DecisionStore => ({
 const selectDecisions = (where: string): string =>
   `SELECT id, site, toUnixTimestamp64Milli(d.at) AS at, action, left, right, edges, actor, reason, undoes
    FROM identity_decision AS d WHERE ${where} ORDER BY d.at, id LIMIT 1 BY id`;
-
-/** Rows as arrays, as many at a time as come together: objects one by one would take several times as long. */
-async function* batchesOf<Row>(clickhouse: ClickHouse, sql: string, params: Params): AsyncIterable<Row[]> {
-  const decoder = new TextDecoder();
-  let rest = "";
-  for await (const bytes of clickhouse.streamBytes(`${sql} FORMAT JSONCompactEachRow`, { params })) {
-    const text = rest + decoder.decode(bytes, { stream: true });
-    const end = text.lastIndexOf("\n");
-    rest = text.slice(end + 1);
-    if (end > 0) yield JSON.parse(`[${text.slice(0, end).replaceAll("\n", ",")}]`) as Row[];
-  }
-}
 
 type WhereIn = (column: string, ...names: string[]) => string;
 interface IdLists {

@@ -1,3 +1,4 @@
+export { analystAccess } from "./analyst-access.ts";
 export {
   ClickHouseQueryError,
   createClickHouse,
@@ -85,6 +86,7 @@ export {
 export {
   AudienceError,
   compileAudience,
+  compileAudiences,
   type AudienceContext,
   type CompiledAudience,
 } from "./audiences/compile-audience.ts";
@@ -109,6 +111,7 @@ export {
   type AudienceReason,
   type AudienceTickStore,
   type AudienceTurn,
+  type AudienceWork,
 } from "./audience-tick-store.ts";
 export {
   compileComputedTrait,

@@ -20,6 +20,8 @@ interface FakeServer {
   undone: number;
   /** What the table of weeks that are done holds, of any migration. */
   weeks: string[];
+  /** Those that it has, with how they were made. */
+  views: { name: string; sql: string }[];
   lock: string | undefined;
   looksAtLock: number;
   /** Called before a command is carried out. */
@@ -48,10 +50,12 @@ function createFakeServer(): FakeServer {
       }
       if (sql.includes(".migration_week")) return [...fake.weeks].map((week) => ({ week }));
       if (sql.includes("toStartOfHour")) return fake.hours;
+      if (sql.includes("engine = 'View'")) return fake.views;
       return sql.includes(".migration ") ? [...fake.applied] : [{ n: fake.rows, count: fake.undone }];
     },
   };
-  const clickhouse = { database: "x", dictionaryCredentials: () => "", withoutDatabase: () => server, ...server };
+  const named = { ...server, username: "polder" };
+  const clickhouse = { database: "x", dictionaryCredentials: () => "", withoutDatabase: () => named, ...named };
   const fake: FakeServer = {
     clickhouse: clickhouse as unknown as ClickHouse,
     commands: [],
@@ -60,6 +64,7 @@ function createFakeServer(): FakeServer {
     hours: [],
     undone: 0,
     weeks: [],
+    views: [],
     lock: undefined,
     looksAtLock: 0,
   };
@@ -116,6 +121,24 @@ describe("the lock", () => {
     });
     expect(fake.lock).toBe("somebody else");
     expect(fake.applied).toEqual([]);
+  });
+});
+
+describe("views", () => {
+  it("answer as the user who migrates, and are told so only where they do not yet", async () => {
+    const fake = createFakeServer();
+    const made = (by: string): string => `CREATE VIEW x.people DEFINER = ${by} SQL SECURITY DEFINER AS SELECT 1`;
+    fake.views = [
+      { name: "people", sql: made("somebody") },
+      { name: "orders", sql: "CREATE VIEW x.orders AS SELECT 1" },
+      { name: "sessions", sql: made("polder") },
+    ];
+    await migrate(fake.clickhouse);
+    const told = fake.commands.map(({ sql }) => sql).filter((sql) => sql.includes("SQL SECURITY"));
+    expect(told.map((sql) => /^ALTER TABLE `x`\.`(\w+)` .*DEFINER = `polder`$/.exec(sql)?.[1])).toEqual([
+      "people",
+      "orders",
+    ]);
   });
 });
 

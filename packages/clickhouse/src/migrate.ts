@@ -111,8 +111,32 @@ export async function migrate(clickhouse: ClickHouse, options: MigrateOptions = 
     if (missing.length === 0) {
       for (const statement of renderSql(identityDictionary, target)) await server.command(statement);
     }
+    await letViewsRead({ server, database, onCluster });
     return missing.map(({ number }) => number);
   });
+}
+
+/**
+ * A view answers as the user of this connection: whoever may ask it needs no right to the tables below it. Set anew when that user is another one
+ * than at the start before, or when a migration has made the view again.
+ */
+async function letViewsRead({
+  server,
+  database,
+  onCluster,
+}: Pick<AloneOptions, "server" | "database" | "onCluster">): Promise<void> {
+  const definer = `DEFINER = ${quoteName(server.username)} SQL SECURITY DEFINER`;
+  const views = await server.query<{ name: string; sql: string }>(
+    "SELECT name, create_table_query AS sql FROM system.tables WHERE database = {database: String} AND engine = 'View' ORDER BY name",
+    { params: { database } },
+  );
+  for (const { name, sql } of views) {
+    if (sql.replaceAll("`", "").includes(definer.replaceAll("`", ""))) continue;
+    const view = `${quoteName(database)}.${quoteName(name)}`;
+    await server.command(
+      `ALTER TABLE ${view} ${onCluster} MODIFY SQL SECURITY DEFINER DEFINER = ${quoteName(server.username)}`,
+    );
+  }
 }
 
 const movesRows = ({ fill, refill }: RenderedMigration): boolean => fill.length > 0 || refill !== undefined;

@@ -1,6 +1,8 @@
 import { purposesOf } from "@polder/protocol";
 
 import type { ClickHouse } from "./clickhouse.ts";
+import { flaggedIds, whoseBody, wordsOf } from "./erased-tables.ts";
+import { blockedValues, type BlockedOfSites } from "./stands-for-nobody.ts";
 
 /** In the order in which they come. */
 export const exportSections = [
@@ -43,7 +45,11 @@ export interface PersonExport {
   read(site: string, person: number): Promise<AsyncIterable<ExportedRow> | undefined>;
 }
 
-export function createPersonExport(clickhouse: ClickHouse): PersonExport {
+/** @param rules by site, what stands for nobody there besides the built-in values. Asked every time. */
+export function createPersonExport(
+  clickhouse: ClickHouse,
+  rules: () => BlockedOfSites = () => new Map(),
+): PersonExport {
   return {
     async read(site, asked) {
       const rows = await clickhouse.query<{ atom: number }>(
@@ -52,12 +58,12 @@ export function createPersonExport(clickhouse: ClickHouse): PersonExport {
       );
       if (rows.length === 0) return undefined;
       const atoms = rows.map(({ atom }) => atom);
-      return readAll(clickhouse, { site, atoms, person: asked });
+      return readAll(clickhouse, { site, atoms, blocked: blockedValues(rules()) });
     },
   };
 }
 
-type Params = { site: string; atoms: number[]; person: number };
+type Params = { site: string; atoms: number[]; blocked: string[] };
 type Found = Partial<Omit<ExportedRow, "section" | "details">> & { details?: object };
 
 async function* readAll(clickhouse: ClickHouse, params: Params): AsyncGenerator<ExportedRow> {
@@ -122,12 +128,10 @@ const iso = (time: string): string => `concat(replaceOne(toString(${time}), ' ',
 const pair = (names: readonly string[]): string =>
   `CAST((${names.join(", ")}), 'Tuple(${names.map((name) => `${name} String`).join(", ")})')`;
 
-// What was loaded under an id of theirs and could not be stored: the body names them.
+// What was sent under an id of theirs and could not be stored: by whose it is, and not by any id in it.
 const refused = `SELECT ${iso("r.received_at")} AS time, r.name AS name, r.reason AS value,
     CAST((r.detail, r.body), 'Tuple(detail String, body String)') AS details
-  FROM rejected AS r WHERE r.site = {site: String} AND hasAny(
-    extractAll(body, '"(?:anonymousId|userId|previousId|anonymous_id|user_id|previous_id)"\\\\s*:\\\\s*"?([^",}]*)'),
-    (SELECT groupUniqArrayArray([anonymous_id, user_id]) FROM atom WHERE ${mine}) AS ids) AND notEmpty(arrayFilter(id -> id != '', ids))
+  FROM rejected AS r WHERE r.site = {site: String} AND hasAny(${whoseBody}, (SELECT groupArray(word) FROM (${wordsOf("word")})))
   ORDER BY r.received_at`;
 
 const questions: { readonly [section in Exclude<ExportSection, "events">]: string } = {
@@ -151,9 +155,7 @@ const questions: { readonly [section in Exclude<ExportSection, "events">]: strin
     ORDER BY c.time, c.purpose`,
   restrictions: `SELECT ${iso("f.at")} AS time, f.flag AS name, if(f.is_set = 1, 'set', 'lifted') AS value, [f.purpose::String] AS purposes,
       ${pair(["actor", "reason"])} AS details
-    FROM person_flag AS f WHERE f.site = {site: String}
-      AND ((f.user_id != '' AND f.user_id IN (SELECT user_id FROM atom WHERE ${mine}))
-        OR (f.user_id = '' AND f.anonymous_id IN (SELECT anonymous_id FROM atom WHERE ${mine} AND anonymous_id != '' AND user_id = '')))
+    FROM person_flag AS f WHERE f.site = {site: String} AND (f.user_id, f.anonymous_id) IN (${flaggedIds("user, device")})
     ORDER BY f.at, f.id`,
   audiences: `SELECT ${iso("l.at")} AS time, l.audience AS name, l.change AS value, [a.purpose] AS purposes,
       CAST((a.title, l.reason::String), 'Tuple(audience_name String, reason String)') AS details

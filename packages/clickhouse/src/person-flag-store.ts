@@ -70,7 +70,20 @@ export function createPersonFlagStore(options: PersonFlagStoreOptions): PersonFl
       });
       const different = new Map(identifiers.map((one) => [JSON.stringify(one), one]));
       const id = newId();
-      const decided = { site, id, flag, is_set: isSet ? 1 : 0, person, actor, reason, at: timeText(at.getTime()) };
+      const [filed] = await clickhouse.query<{ last: number }>(
+        `SELECT toUnixTimestamp64Milli(max(f.at)) AS last FROM person_flag AS f
+         WHERE site = {site:String} AND (user_id, anonymous_id) IN (SELECT arrayJoin(arrayZip({users:Array(String)}, {devices:Array(String)})))`,
+        {
+          params: {
+            site,
+            users: [...different.values()].map(({ user_id }) => user_id),
+            devices: [...different.values()].map(({ anonymous_id }) => anonymous_id),
+          },
+        },
+      );
+      // After all others, whatever the clock of this machine says: it is the last word.
+      const moment = Math.max(at.getTime(), (filed?.last ?? 0) + 1);
+      const decided = { site, id, flag, is_set: isSet ? 1 : 0, person, actor, reason, at: timeText(moment) };
       await clickhouse.insertRows(
         "person_flag",
         [...different.values()].flatMap((identifier) =>

@@ -47,6 +47,7 @@ export const keptTables: { readonly [table: string]: string } = {
   identity_decision: "who decided that two ids are one person or not, and why: an erasure takes out the ids",
   identity_position: "numbers alone: how far people are worked out",
   identity_quarantine: "numbers alone: which people have too many identities",
+  identity_tie: "numbers alone: whose the nameless are",
   ledger: "counts by site and hour, no visitors",
   ledger_progress: "no visitors",
   log_gap: "no visitors",

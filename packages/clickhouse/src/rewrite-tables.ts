@@ -2,7 +2,7 @@ import { quoteName, type ClickHouse, type QueryOptions } from "./clickhouse.ts";
 import { localTable } from "./migrations/render-migrations.ts";
 
 /** What a server takes as one field of a form is bounded. */
-const maxAtomsAtOnce = 5_000;
+export const maxAtomsAtOnce = 5_000;
 
 type Params = NonNullable<QueryOptions["params"]>;
 

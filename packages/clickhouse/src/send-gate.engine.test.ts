@@ -6,6 +6,7 @@ import { personConsentOf } from "./consent/person-consent-of.ts";
 import { createPersonFlagStore, type FlagDecision } from "./person-flag-store.ts";
 import { createSendGate, leftOutReasons } from "./send-gate.ts";
 import { startTestDatabase, type TestDatabase } from "./test-support/start-test-database.ts";
+import { createWithdrawalStore } from "./withdrawal-store.ts";
 
 const site = "shop";
 const now = Date.parse("2026-11-23T12:00:00Z");
@@ -135,7 +136,7 @@ describe("a flag", () => {
     expect(await permitted([bob], "personalisation")).toEqual([bob]);
     await decide({ person: bob, flag: "restrict", purposes: [] });
     const gate = createSendGate(database.clickhouse);
-    for (const purpose of ["measurement", "profile", "personalisation", "ads"] as const)
+    for (const purpose of ["necessary", "measurement", "profile", "personalisation", "ads"] as const)
       expect(await gate.count({ site, people: [bob], purpose, now }), purpose).toMatchObject({
         permitted: 0,
         leftOut: { restricted: 1 },
@@ -154,7 +155,7 @@ describe("a flag", () => {
       ...filed.slice(2).map(({ flag, purpose }) => [flag, purpose, true, purpose === "prediction"]),
     ]);
     expect(filed).toHaveLength(5);
-    expect(filed[0]).toMatchObject({ actor: "desk", reason: "by letter", at: now + 2 });
+    expect(filed[0]).toMatchObject({ actor: "desk", reason: "by letter", at: now + 3 });
   });
 
   it("of either side holds for who they are together, and each has its own back when they are apart", async () => {
@@ -180,6 +181,56 @@ describe("a flag", () => {
     expect(await permitted([later], "personalisation")).toEqual([]);
     await decide({ person: bob, purposes: ["personalisation"], isSet: false, at: new Date(now + 21) });
     expect(await permitted([later], "personalisation")).toEqual([later]);
+  });
+
+  it("that is filed last is the last word, also by a machine whose clock is behind", async () => {
+    await decide({ person: bob, flag: "restrict", purposes: [], isSet: false, at: new Date(now + 60_000) });
+    await decide({ person: bob, flag: "restrict", purposes: [], at: new Date(now + 30) });
+    expect(await permitted([bob], "personalisation")).toEqual([]);
+    await decide({ person: bob, flag: "restrict", purposes: [], isSet: false, at: new Date(now + 40) });
+    expect(await permitted([bob], "personalisation")).toEqual([bob]);
+  });
+
+  it("of a device holds on for its person when a withdrawal takes the device's ids away", async () => {
+    const [tv, ann, annAtWork] = [768, 832, 896];
+    const order = { time: "2026-11-20 10:00:00.000", basis: "contract", consent_mask: 7 } as const;
+    await database.clickhouse.insertRows("events", [event(tv, "screen", "", choice("granted", "2026-11-02 10:00:00.000"))]);
+    await decide({ person: tv, flag: "restrict", purposes: [] });
+    await decide({ person: tv, purposes: ["measurement"] });
+    await decide({ person: tv, purposes: ["prediction"] });
+    await decide({ person: tv, purposes: ["prediction"], isSet: false });
+    await database.clickhouse.insertRows("events", [
+      event(ann, "screen", "ann", order),
+      event(annAtWork, "", "ann", order),
+    ]);
+    await joinPeople([ann, tv], [annAtWork, tv]);
+    expect(await permitted([tv], "profile")).toEqual([]);
+    await database.clickhouse.insertRows("consent_log", [
+      {
+        site,
+        n: 1,
+        at: "2026-11-21 10:00:00.000",
+        received_at: "2026-11-21 10:00:00.000",
+        atom: tv,
+        "choice.purpose": ["profile"],
+        "choice.state": ["withdrawn"],
+      },
+    ]);
+    const store = createWithdrawalStore({ clickhouse: database.clickhouse });
+    const at = () => new Date(now);
+    const open = await store.openWithdrawals(10, at);
+    expect(open.map(({ atom }) => atom)).toEqual([tv]);
+    await store.begin(open, at);
+    expect(await store.carryOut(open, at)).toBe(1);
+    // Again, as after a crash: nothing is filed twice.
+    await store.carryOut(open, at);
+    await joinPeople([tv, tv], [ann, ann], [annAtWork, ann]);
+    const filed = await flags().flagsOf(site, ann);
+    expect(filed.map(({ flag, purpose, isSet }) => [flag, purpose, isSet])).toEqual([
+      ["object", "measurement", true],
+      ["restrict", "", true],
+    ]);
+    expect(await permitted([ann], "profile")).toEqual([]);
   });
 
   it("is of nobody where a person has no identifier", async () => {

@@ -52,8 +52,8 @@ export function sendVerdicts({ people, purpose }: { people: string; purpose: Pur
     multiIf(
       asked.is_erased, 'erased',
       outcome.person_id = 0, 'unknown',
-      bitTest(outcome.mask, ${bit}), 'permitted',
       bitTest(outcome.off, 6), 'restricted',
+      bitTest(outcome.mask, ${bit}), 'permitted',
       bitTest(outcome.off, ${bit}), 'objected',
       bitTest(outcome.refused, ${bit}), 'denied',
       bitTest(outcome.expired, ${bit}), 'expired',

@@ -11,3 +11,12 @@ export const standsForNobody = (column: string): string => {
   const plain = plainId(column);
   return `(${plain} IN (${builtIn}) OR match(${plain}, '^[0-]*0[0-]*$') OR startsWith(${plain}, 'test@'))`;
 };
+
+/** By site, the values that stand for nobody there besides the built-in ones. */
+export type BlockedOfSites = ReadonlyMap<string, { readonly blocked: readonly string[] }>;
+
+/** As {@link standsForNobody}, with the values of each site: in `{blocked: Array(String)}`, which is {@link blockedValues}. */
+export const isNobodyAt = (site: string, column: string): string =>
+  `(${standsForNobody(column)} OR concat(${site}, '\\0', ${plainId(column)}) IN {blocked: Array(String)})`;
+export const blockedValues = (rules: BlockedOfSites): string[] =>
+  [...rules].flatMap(([site, { blocked }]) => blocked.map((value) => `${site}\0${value.trim().toLowerCase()}`));

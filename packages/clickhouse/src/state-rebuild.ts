@@ -13,6 +13,8 @@ export interface StateRebuild {
 
 /** States that add up. In the others an event that is loaded twice changes nothing. */
 const states = ["session_state", "audience_day", "profile_state"] as const;
+/** Of the others, the one whose loss nobody would see: a no that is not there is a yes. What is there already, and what a withdrawal took out, stays so. */
+const greatest = "consent_state";
 
 const isPerson = "atom != 0 AND bot = ''";
 // Of an identity whose profile was withdrawn the events go on counting, and its profile stays away.
@@ -55,6 +57,12 @@ export function createStateRebuild(clickhouse: ClickHouse, maxEvents?: number): 
             },
           );
       }
+      for (const { params } of slices)
+        await clickhouse.command(`INSERT INTO ${greatest} ${stateInsert(greatest, { from: "events", and: inSlice })}`, {
+          params,
+          isLong: true,
+          settings: { ...sliceSettings, insert_deduplicate: 0 },
+        });
       // A withdrawal may have been carried out while profiles were read. One that comes after this finds what is there, as always.
       const leftBehind = `${inWeeks} AND NOT ${isNamed}`;
       const [left] = await clickhouse.query<{ count: number }>(
@@ -71,16 +79,21 @@ export function createStateRebuild(clickhouse: ClickHouse, maxEvents?: number): 
 const disagreeing = `
 SELECT DISTINCT toString(week) AS week FROM (
   SELECT toMonday(e.received_at) AS week, site,
-    [countIf(bot = ''), countIf(${isPerson} AND session_id != ''), countIf(${isPerson} AND ${isNamed})] AS there, [0, 0, 0]::Array(UInt64) AS counted
+    [countIf(bot = ''), countIf(${isPerson} AND session_id != ''), countIf(${isPerson} AND ${isNamed}), uniqExactIf(atom, ${isPerson})] AS there,
+    [0, 0, 0, 0]::Array(UInt64) AS counted
   FROM events AS e WHERE e.received_at >= toMonday({from: Date}) AND e.received_at < toMonday({to: Date}) + 7 GROUP BY week, site
   UNION ALL
-  SELECT week, site, [0, 0, 0]::Array(UInt64), [sum(a.events), 0, 0] FROM audience_day AS a
+  SELECT week, site, [0, 0, 0, 0]::Array(UInt64), [sum(a.events), 0, 0, 0] FROM audience_day AS a
   WHERE dimension = 'all' AND week >= toMonday({from: Date}) AND week <= {to: Date} GROUP BY week, site
   UNION ALL
-  SELECT week, site, [0, 0, 0]::Array(UInt64), [0, sum(s.events), 0] FROM session_state AS s
+  SELECT week, site, [0, 0, 0, 0]::Array(UInt64), [0, sum(s.events), 0, 0] FROM session_state AS s
   WHERE week >= toMonday({from: Date}) AND week <= {to: Date} GROUP BY week, site
   UNION ALL
-  SELECT week, site, [0, 0, 0]::Array(UInt64), [0, 0, sum(p.events)] FROM profile_state AS p
+  SELECT week, site, [0, 0, 0, 0]::Array(UInt64), [0, 0, sum(p.events), 0] FROM profile_state AS p
+  WHERE week >= toMonday({from: Date}) AND week <= {to: Date} GROUP BY week, site
+  UNION ALL
+  -- Whose rows of a week are gone altogether; a part of them cannot be told from what the events have not said.
+  SELECT week, site, [0, 0, 0, 0]::Array(UInt64), [0, 0, 0, uniqExact(c.atom)] FROM consent_state AS c
   WHERE week >= toMonday({from: Date}) AND week <= {to: Date} GROUP BY week, site
 )
 GROUP BY week, site HAVING sumForEach(there) != sumForEach(counted)`;

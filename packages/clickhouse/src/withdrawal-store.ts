@@ -1,9 +1,11 @@
 import type { Withdrawal, WithdrawalStore } from "@polder/core";
 
 import type { ClickHouse, QueryOptions } from "./clickhouse.ts";
+import { keepFlagsOf } from "./consent/keep-flags-of.ts";
 import { edgeSelect } from "./migrations/0011-identity.ts";
 import { createTableRewriter, slices, unique } from "./rewrite-tables.ts";
 import { stateInsert } from "./state-selects.ts";
+import { tieNameless } from "./tie-nameless.ts";
 
 export interface WithdrawalStoreOptions {
   clickhouse: ClickHouse;
@@ -36,6 +38,9 @@ const namesWithdrawn = `${isAlias} AND (${previousKeys.map((key) => `concat(site
 const countNamed = {
   trait_state: `SELECT atom, uniqExact(site, name) AS count FROM trait_state WHERE ${mayGo} GROUP BY atom`,
   profile_state: `SELECT atom, uniqExact(site) AS count FROM profile_state WHERE ${mayGo} GROUP BY atom`,
+  atom_event: `SELECT atom, uniqExact(site, _partition, _offset) AS count FROM atom_event WHERE ${mayGo} GROUP BY atom`,
+  // What was said stays, so that a no of the person holds on; what is counted is where it still says on which device, or who.
+  consent_state: `SELECT atom, uniqExact(site) AS count FROM consent_state WHERE ${mayGo} AND (device != 0 OR user != 0) GROUP BY atom`,
   identity_edge: `SELECT atom, uniqExact(site, anonymous_id, user_id, kind, other) AS count FROM identity_edge WHERE ${mayGo} GROUP BY atom`,
   atom: `SELECT atom, uniqExact(site) AS count FROM atom WHERE ${mayGo} AND ${isNamed.atom} GROUP BY atom`,
   events: `SELECT atom, count() AS count FROM events WHERE ${mayGo} AND ${isNamed.events} GROUP BY atom`,
@@ -72,7 +77,8 @@ interface Part {
 
 /**
  * {@link WithdrawalStore} in SQL. A number stays where it is counted: `events` and `audience_day` keep the atom, which nothing ties to an id any more,
- * so that every count of people is the same as before. Its row in `atom` stays as well, without ids, or the number would be given out again.
+ * so that every count of people is the same as before: an entry in `identity_tie` keeps it with its person. Its row in `atom` stays as well, without
+ * ids, or the number would be given out again.
  */
 export function createWithdrawalStore({ clickhouse, cluster }: WithdrawalStoreOptions): WithdrawalStore {
   const { alter, mark } = createTableRewriter(clickhouse, cluster);
@@ -295,7 +301,9 @@ export function createWithdrawalStore({ clickhouse, cluster }: WithdrawalStoreOp
     await alter("identity_edge", `DELETE WHERE ${mayGo}`, { atoms });
     // What was said on the device stays: a no of the person holds on, and whose device it was is no longer in it. Before `atom`, so that whoever finds
     // a receipt done knows that this is done.
-    await alter("consent_state", `UPDATE device = 0, user = 0 WHERE ${mayGo} AND device != 0`, { atoms });
+    await alter("consent_state", `UPDATE device = 0, user = 0 WHERE ${mayGo} AND (device != 0 OR user != 0)`, {
+      atoms,
+    });
     // Last, as the others are found through it; and first the row that keeps the number taken.
     await clickhouse.command(
       `INSERT INTO atom (site, key, atom, anonymous_id, user_id, first_seen)
@@ -390,6 +398,9 @@ export function createWithdrawalStore({ clickhouse, cluster }: WithdrawalStoreOp
       const keys = unique(plans.flatMap(({ withdrawal, keys: some }) => siteKeys(withdrawal.site, some)));
       if ((await countAliases(keys)) > 0) await forgetAliases(keys);
       const atoms = unique(plans.flatMap((plan) => plan.atoms));
+      // While their ids still say whose they are, and whose the flags are.
+      await tieNameless(clickhouse, atoms);
+      await keepFlagsOf(clickhouse, atoms);
       for (const some of slices(atoms)) await remove(some);
       for (const part of partsOf(plans).keys()) for (const some of slices(part.atoms)) await removePart(part, some);
       await writeReceipts(begun, now(), await countAll(plans));

@@ -40,11 +40,13 @@ export {
   type IdentityEnds,
   type IdentityPosition,
   type IdentityStore,
+  type IdentityTie,
   type IdentityView,
   type QuarantinedPerson,
   type SiteAtom,
   type SiteEdge,
   type StoredEdge,
+  type TiedBy,
 } from "./ports/identity-store.ts";
 export { emailHash, phoneHash } from "./people/contact-hash.ts";
 export {
@@ -80,6 +82,8 @@ export {
   type Resolution,
   type ResolvedEdge,
 } from "./people/resolve-people.ts";
+export { createNumberMap } from "./people/number-map.ts";
+export { createUnionFind } from "./people/union-find.ts";
 export { createPeopleSorter, type PeopleSorter, type SortedPeople } from "./people/sort-people.ts";
 export { fetchNeighbourhood, type Neighbourhood, type Seeds } from "./people/fetch-neighbourhood.ts";
 export {
@@ -206,7 +210,7 @@ export {
   type AudienceResult,
 } from "./audience/parse-audience.ts";
 export { readyMadeAudiences, type ReadyMadeAudience } from "./audience/ready-made.ts";
-export { audiencesIn, findReferenceFaults } from "./audience/references.ts";
+export { audiencesIn, computedTraitsIn, findReferenceFaults } from "./audience/references.ts";
 export {
   computedTraitJsonSchema,
   computedTraitType,

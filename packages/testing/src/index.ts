@@ -22,5 +22,5 @@ export {
   uniquePeople,
   uniquePeopleByDay,
 } from "./people/reference-answers.ts";
-export { readHistory, type HistoryEntry, type ReferenceModel } from "./people/reference-model.ts";
+export { isFlagged, readHistory, type HistoryEntry, type ReferenceModel } from "./people/reference-model.ts";
 export { contactsOf, groupBy, manualEdge, nodesOf, type AtomEvent } from "./people/resolve-people.ts";

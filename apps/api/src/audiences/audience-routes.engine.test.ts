@@ -214,6 +214,18 @@ describe("definitions", () => {
     expect(await json(ask("GET", "/viewers"))).toMatchObject({ name: "Three", revision: 2 });
   });
 
+  it("are not written over when the server has forgotten that there was such a revision", async () => {
+    await json(define("viewers", { name: "One" }), 201);
+    const forgetful = createAudienceStore({
+      ...clickhouse,
+      insertRows: (table, rows) => clickhouse.insertRows(table, rows, { settings: { insert_deduplicate: 0 } }),
+    });
+    const one = (await forgetful.find("shop", "viewers"))!;
+    expect(await forgetful.save({ ...one, name: "Two" })).toBe(false);
+    expect((await forgetful.revisions("shop", "viewers")).map(({ name }) => name)).toEqual(["One"]);
+    expect(await forgetful.save({ ...one, revision: 2, name: "Two" })).toBe(true);
+  });
+
   it.each([
     ["POST", "", { id: "today", name: "x", definition: viewed, actor }, 400, "invalid_request"],
     ["POST", "", { id: "Not An Id", name: "x", definition: viewed, actor }, 400, "invalid_request"],

@@ -13,6 +13,7 @@ import { answerError } from "../errors.ts";
 import { answers, failures, private_, refuseForm } from "../route-answers.ts";
 import * as schemas from "./audience-schemas.ts";
 import { addExportRoutes } from "./export-routes.ts";
+import { namableAudiences } from "./namable-audiences.ts";
 import { limitBody, requireJson } from "./require-json.ts";
 
 export interface AudienceRoutesOptions {
@@ -32,6 +33,7 @@ export interface AudienceRoutesDeps extends AudienceRoutesOptions {
 }
 
 const dayMs = 86_400_000;
+const maxReason = 500;
 
 /** Audiences: definitions, who is in them, and what became of them. */
 export function addAudienceRoutes(app: Hono, deps: AudienceRoutesDeps): void {
@@ -63,22 +65,59 @@ export function addAudienceRoutes(app: Hono, deps: AudienceRoutesDeps): void {
   /** The definition, or everything that is wrong with it. */
   const readDefinition = async (
     given: unknown,
-    site: string,
-    id: string,
+    { site, id, isAnonymous }: { site: string; id: string; isAnonymous: boolean },
     others: readonly Audience[],
   ): Promise<{ ok: true; definition: AudienceDefinition } | { ok: false; faults: readonly AudienceFault[] }> => {
     const parsed = parseAudience(given);
     if (!parsed.ok) return parsed;
     const known = {
-      audiences: new Map(
-        others
-          .filter(({ audience, state }) => state !== "archived" && audience !== id)
-          .map(({ audience, definition }) => [audience, definition]),
-      ),
+      ...namableAudiences({ id, isAnonymous }, others),
       computedTraits: (await deps.computedTraits?.(site)) ?? new Map(),
     };
     const faults = findReferenceFaults(parsed.definition, known, id);
     return faults.length === 0 ? parsed : { ok: false, faults };
+  };
+
+  const usersOf = (id: string, audiences: readonly Audience[]): string[] =>
+    audiences
+      .filter((other) => other.state !== "archived" && audiencesIn(other.definition).includes(id))
+      .map(({ audience }) => audience);
+
+  /**
+   * What has just been saved was right beside what was there before. Somebody else may have saved at the same moment: then it is taken back.
+   * @param before what there was; an audience that was not there is archived
+   */
+  const standsOrIsTakenBack = async (saved: Audience, before: Audience | undefined): Promise<string | undefined> => {
+    const { site, audience: id, isAnonymous } = saved;
+    const { audiences } = await store.list(site);
+    let why: string | undefined;
+    if (saved.state === "archived") {
+      const users = usersOf(id, audiences);
+      if (users.length > 0) why = `It is part of ${users.join(", ")} since this moment: change these first`;
+    } else {
+      const read = await readDefinition(saved.definition, { site, id, isAnonymous }, audiences);
+      if (!read.ok) why = `Another change came in between: ${read.faults.map(({ message }) => message).join("; ")}`;
+    }
+    if (why === undefined) return undefined;
+    await store.save({
+      ...(before ?? { ...saved, state: "archived" }),
+      revision: saved.revision + 1,
+      // No number of a definition is given twice.
+      version: saved.version + (before === undefined || before.version === saved.version ? 0 : 1),
+      at: now(),
+      actor: saved.actor,
+      reason: `taken back: ${why}`.slice(0, maxReason),
+    });
+    return why;
+  };
+
+  /** An anonymous audience is there no longer than those that it stands on, which nobody can be told of afterwards. */
+  const endOf = (end: number, definition: AudienceDefinition, audiences: readonly Audience[]): number => {
+    const below = new Set(audiencesIn(definition));
+    return Math.min(
+      end,
+      ...audiences.map(({ audience, expiresAt }) => (below.has(audience) ? (expiresAt ?? end) : end)),
+    );
   };
 
   const answerFaults = (context: Context, faults: readonly AudienceFault[]): Response =>
@@ -142,8 +181,10 @@ export function addAudienceRoutes(app: Hono, deps: AudienceRoutesDeps): void {
       const site = findSite(context, context.req.valid("query").site);
       if (site instanceof Response) return site;
       const given = context.req.valid("json");
-      const { audiences } = await store.list(site.id);
-      const read = await readDefinition(given.definition, site.id, given.id, audiences);
+      const { audiences, unreadable } = await store.list(site.id);
+      if ([...audiences, ...unreadable].some(({ audience }) => audience === given.id))
+        return answerError(context, "audience_exists");
+      const read = await readDefinition(given.definition, { ...given, site: site.id }, audiences);
       if (!read.ok) return answerFaults(context, read.faults);
       const at = now();
       const audience: Audience = {
@@ -158,12 +199,14 @@ export function addAudienceRoutes(app: Hono, deps: AudienceRoutesDeps): void {
         state: "active",
         everySeconds: given.everySeconds,
         sizeFloor: given.sizeFloor,
-        expiresAt: given.isAnonymous ? at + given.livesDays * dayMs : undefined,
+        expiresAt: given.isAnonymous ? endOf(at + given.livesDays * dayMs, read.definition, audiences) : undefined,
         at,
         actor: given.actor,
         reason: given.reason,
       };
       if (!(await store.save(audience))) return answerError(context, "audience_exists");
+      const why = await standsOrIsTakenBack(audience, undefined);
+      if (why !== undefined) return answerError(context, "audience_changed", `${why}. It is there, archived`);
       return context.json(toAnswer(audience, undefined), 201, private_);
     },
   );
@@ -299,28 +342,23 @@ export function addAudienceRoutes(app: Hono, deps: AudienceRoutesDeps): void {
           `Its revision is ${before.revision} by now, not ${given.revision}`,
         );
       const { audiences } = await store.list(site);
+      const itself = { site, id, isAnonymous: before.isAnonymous };
       let { definition, version } = before;
       if ("definition" in given) {
-        const read = await readDefinition(given.definition, site, id, audiences);
+        const read = await readDefinition(given.definition, itself, audiences);
         if (!read.ok) return answerFaults(context, read.faults);
         if (JSON.stringify(read.definition) !== JSON.stringify(definition)) version += 1;
         definition = read.definition;
       }
       const state = given.state ?? before.state;
       if (state === "archived") {
-        const users = audiences.filter(
-          (other) => other.state !== "archived" && audiencesIn(other.definition).includes(id),
-        );
+        const users = usersOf(id, audiences);
         if (users.length > 0)
-          return answerError(
-            context,
-            "audience_in_use",
-            `It is part of ${users.map(({ audience }) => audience).join(", ")}: change these first`,
-          );
+          return answerError(context, "audience_in_use", `It is part of ${users.join(", ")}: change these first`);
       } else if (before.state === "archived") {
         // What it stands on may have gone meanwhile; and an anonymous one has had its time.
         if (before.isAnonymous) return answerError(context, "audience_anonymous", "Its time is over: make another one");
-        const read = await readDefinition(definition, site, id, audiences);
+        const read = await readDefinition(definition, itself, audiences);
         if (!read.ok) return answerFaults(context, read.faults);
       }
       const audience: Audience = {
@@ -332,11 +370,18 @@ export function addAudienceRoutes(app: Hono, deps: AudienceRoutesDeps): void {
         name: given.name ?? before.name,
         purpose: given.purpose ?? before.purpose,
         everySeconds: given.everySeconds ?? before.everySeconds,
+        expiresAt: before.expiresAt && endOf(before.expiresAt, definition, audiences),
         at: now(),
         actor: given.actor,
         reason: given.reason,
       };
       if (!(await store.save(audience))) return answerError(context, "audience_changed");
+      // Whatever else was changed, what it stands on and what stands on it are as before.
+      if ("definition" in given || state !== before.state) {
+        const why = await standsOrIsTakenBack(audience, before);
+        if (why !== undefined)
+          return answerError(context, state === "archived" ? "audience_in_use" : "audience_changed", why);
+      }
       return context.json(toAnswer(audience, (await queries.peopleOf(site)).get(id)), 200, private_);
     },
   );

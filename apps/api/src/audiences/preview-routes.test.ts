@@ -1,4 +1,4 @@
-import type { AudiencePreview, AudiencePreviews } from "@polder/clickhouse";
+import type { Audience, AudiencePreview, AudiencePreviews } from "@polder/clickhouse";
 import { Hono } from "hono";
 import { describe, expect, it } from "vitest";
 import { addPreviewRoutes } from "./preview-routes.ts";
@@ -7,7 +7,7 @@ const at = Date.parse("2026-11-22T12:00:00Z");
 const consent = { necessary: 60, measurement: 60, profile: 60, personalisation: 49, prediction: 0, ads: 12 };
 const person = { person: 64, userIds: ["u1"], firstSeen: at - 5, lastSeen: at, events: 3, orders: 1 };
 
-function build(found: Partial<AudiencePreview> | undefined, asked: unknown[] = []) {
+function build(found: Partial<AudiencePreview> | undefined, asked: unknown[] = [], audiences: Audience[] = []) {
   const app = new Hono();
   const previews: AudiencePreviews = {
     preview: async (definition, context, limits) => {
@@ -17,7 +17,7 @@ function build(found: Partial<AudiencePreview> | undefined, asked: unknown[] = [
   };
   addPreviewRoutes(app, {
     previews,
-    store: { list: async () => ({ audiences: [], unreadable: [] }) },
+    store: { list: async () => ({ audiences, unreadable: [] }) },
     computedTraits: async () => new Map(),
     guarded: async (context, next) =>
       context.req.header("authorization") === "Bearer t" ? next() : context.json({ code: "token_required" }, 401),
@@ -94,6 +94,19 @@ describe("POST /v1/audiences/preview", () => {
       people: null,
       sample: [],
     });
+  });
+
+  it("names nobody of an anonymous audience by way of another definition either", async () => {
+    const crowd = { site: "shop", audience: "crowd", state: "active", isAnonymous: true, definition } as Audience;
+    const asked: unknown[] = [];
+    const ask = build({}, asked, [crowd]);
+    const upon = { people: { audience: "crowd" } };
+    expect(await ask({ definition: upon })).toMatchObject({
+      status: 400,
+      body: { faults: [{ path: "people.audience", message: expect.stringContaining("is an anonymous audience") }] },
+    });
+    expect(asked).toEqual([]);
+    expect(await ask({ definition: upon, isAnonymous: true })).toMatchObject({ status: 200, body: { sample: [] } });
   });
 
   it("takes JSON with the token, and nothing else", async () => {

@@ -6,6 +6,7 @@ import * as v from "valibot";
 import { answerError } from "../errors.ts";
 import { answers, failures, private_, refuseForm } from "../route-answers.ts";
 import { audienceId, faultsAnswer, siteQuery } from "./audience-schemas.ts";
+import { namableAudiences } from "./namable-audiences.ts";
 import { limitBody, requireJson } from "./require-json.ts";
 
 export interface PreviewRoutesOptions {
@@ -87,12 +88,9 @@ export function addPreviewRoutes(app: Hono, deps: PreviewRoutesDeps): void {
       if (!parsed.ok) return answerFaults(context, parsed.faults);
 
       const [{ audiences }, traits] = await Promise.all([store.list(site.id), computedTraits(site.id)]);
-      const others = audiences.filter(({ audience, state }) => state !== "archived" && audience !== id);
-      const known = {
-        audiences: new Map(others.map(({ audience, definition }) => [audience, definition])),
-        computedTraits: traits,
-      };
-      const faults = findReferenceFaults(parsed.definition, known, id);
+      const namable = namableAudiences({ id, isAnonymous }, audiences);
+      const known = { audiences: namable.audiences, computedTraits: traits };
+      const faults = findReferenceFaults(parsed.definition, { ...known, anonymous: namable.anonymous }, id);
       if (faults.length > 0) return answerFaults(context, faults);
 
       const at = now();

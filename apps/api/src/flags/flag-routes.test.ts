@@ -9,10 +9,14 @@ const signed = { actor: "desk", reason: "by letter" };
 
 function build() {
   const decisions: FlagDecision[] = [];
+  const kinds: string[] = [];
   const { app } = createApi({
     queries: {
       ...createSampleStore().queries,
-      findPerson: async (_site, id) => (id.value === "7" ? 64 : id.value === "8" ? 128 : undefined),
+      async findPerson(_site, id) {
+        kinds.push(id.by);
+        return id.value === "7" ? 64 : id.value === "8" ? 128 : undefined;
+      },
     },
     sites: () => [{ id: "shop", name: "Shop", timezone: "Europe/Amsterdam" }],
     logger: silent,
@@ -39,7 +43,7 @@ function build() {
       headers: { authorization: "Bearer secret", "content-type": "application/json", ...headers },
       ...(body !== undefined && { body: JSON.stringify(body) }),
     });
-  return { decisions, send };
+  return { decisions, kinds, send };
 }
 
 it("files restrictions and objections with who and why, and takes them back", async () => {
@@ -85,4 +89,11 @@ it.each<[what: string, status: number, path: string, body: unknown, headers?: { 
   const { decisions, send } = build();
   for (const method of ["POST", "DELETE"]) expect((await send(method, path, body, headers)).status).toBe(status);
   expect(decisions).toEqual([]);
+});
+
+it("takes a number for that of a person only where it is said that it is one", async () => {
+  const { kinds, send } = build();
+  await send("POST", "/v1/people/7/restriction", signed);
+  await send("POST", "/v1/people/7/restriction?by=person", signed);
+  expect(kinds).toEqual(["id", "person"]);
 });

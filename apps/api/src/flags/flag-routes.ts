@@ -1,10 +1,11 @@
-import type { PersonFlagKind, PersonFlagStore, PersonId, ReadQueries } from "@polder/clickhouse";
+import type { PersonFlagKind, PersonFlagStore, ReadQueries } from "@polder/clickhouse";
 import type { Purpose } from "@polder/protocol";
 import type { Context, Hono, MiddlewareHandler } from "hono";
 import { describeRoute, validator } from "hono-openapi";
 import { limitBody, requireJson } from "../audiences/require-json.ts";
 import { answerError } from "../errors.ts";
 import { answers, failures, private_, refuseForm } from "../route-answers.ts";
+import type { IdKind } from "../schemas.ts";
 import * as schemas from "./flag-schemas.ts";
 
 export interface FlagRoutesOptions {
@@ -21,7 +22,7 @@ export interface FlagRoutesDeps extends FlagRoutesOptions {
 
 interface Asked {
   site?: string | undefined;
-  by: PersonId["by"];
+  by: IdKind;
   id: string;
   flag: PersonFlagKind;
   isSet: boolean;
@@ -32,7 +33,8 @@ interface Asked {
 
 /** Restriction of processing (GDPR article 18) and objection (article 21). */
 export function addFlagRoutes(app: Hono, { store, queries, guarded, findSite, now }: FlagRoutesDeps): void {
-  async function findPerson(site: string, id: string, by: PersonId["by"]): Promise<number | undefined> {
+  async function findPerson(site: string, id: string, by: IdKind): Promise<number | undefined> {
+    if (by === "any") return queries.findPerson(site, { by: "id", value: id });
     if (by !== "person") return queries.findPerson(site, { by, value: id });
     const isNumber = /^[1-9]\d{0,9}$/.test(id) && Number(id) < 2 ** 32;
     return isNumber ? queries.findPerson(site, { by, value: Number(id) }) : undefined;

@@ -1,11 +1,7 @@
 import * as v from "valibot";
-import { siteQuery, text } from "../schemas.ts";
+import { personBy, siteQuery, text } from "../schemas.ts";
 
 const asked = v.picklist(["measurement", "profile", "personalisation", "prediction", "ads"]);
-const by = v.pipe(
-  v.optional(v.picklist(["any", "person", "user", "anonymous"]), "any"),
-  v.description("What the id is: a person's number, a user id or an anonymous id"),
-);
 const signed = {
   actor: v.pipe(
     v.string(),
@@ -24,7 +20,7 @@ const signed = {
 };
 
 export const personParameter = v.object({ id: v.pipe(v.string(), v.minLength(1), v.maxLength(500)) });
-export const personQuery = v.object({ ...siteQuery.entries, by });
+export const personQuery = v.object({ ...siteQuery.entries, by: personBy });
 export const restrictionBody = v.strictObject(signed, "Send an object with actor and reason");
 export const objectionBody = v.strictObject(
   { purposes: v.pipe(v.array(asked), v.minLength(1, "Name a purpose"), v.maxLength(5)), ...signed },

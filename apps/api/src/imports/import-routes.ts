@@ -11,6 +11,7 @@ import {
   openImport,
   runImport,
   type ImportCounts,
+  type ImportMapping,
   type ImportSend,
   type ImportStore,
   type OpenedImport,
@@ -85,8 +86,8 @@ export function addImportRoutes(
         );
       const mapping = mappingOf(asked.mapping);
       if (mapping === "broken") return refuse("mapping is not JSON");
-      const asOf = asked.asOf === undefined ? startedAt : Date.parse(asked.asOf);
-      if (asOf > startedAt) return refuse("asOf is in the future");
+      const asOf = asked.asOf === undefined ? undefined : Date.parse(asked.asOf);
+      if (asOf !== undefined && asOf > startedAt) return refuse("asOf is in the future");
 
       if (Number(context.req.header("content-length") ?? 0) > maxBytes) return answerError(context, "import_too_large");
       const body = context.req.raw.body;
@@ -113,6 +114,10 @@ export function addImportRoutes(
       }
       const keyFault = keyText === undefined ? undefined : importKeyFault(key, opened.mapping);
       if (keyFault !== undefined) return refuse(keyFault);
+      if (!asked.dryRun && asOf === undefined && !hasTimes(opened.mapping))
+        return refuse(
+          "Nothing says of when this is: send asOf, when the file was written (as 2026-11-22T20:15:00Z), or map a column to time. An old file would overrule what is newer, and bring back who was erased",
+        );
 
       const importId = randomUUID();
       const refused: RefusedRow[] = [];
@@ -145,7 +150,7 @@ export function addImportRoutes(
           site: site.id,
           store,
           send: asked.dryRun ? undefined : createSend({ collectorUrl, keyText: keyText!, opened, site, signal }),
-          asOf,
+          asOf: asOf ?? startedAt,
           mark: { importId, kind: asked.kind, actor: asked.actor ?? "", fileName: asked.file },
           now,
           onRefused(row) {
@@ -205,6 +210,9 @@ export function addImportRoutes(
     return directory.findSite(found.id) ?? answerError(context, "unknown_site");
   }
 }
+
+const hasTimes = ({ columns, constants }: ImportMapping): boolean =>
+  Object.hasOwn(constants, "time") || Object.values(columns).includes("time");
 
 /** A page of somebody else can send other types without being asked whether it may. */
 const requireCsv: MiddlewareHandler = async (context, next) => {

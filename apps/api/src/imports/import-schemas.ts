@@ -25,7 +25,7 @@ export const importQuery = v.object({
   asOf: v.pipe(
     v.optional(v.pipe(text, v.isoTimestamp("asOf is a time with a zone, as 2026-11-22T20:15:00Z"))),
     v.description(
-      "Of when the file is, for rows without a time: of two files that differ the newer holds. Absent: now",
+      "When the file was written, for rows without a time: of two files that differ the newer holds. Absent: such rows are refused",
     ),
   ),
 });

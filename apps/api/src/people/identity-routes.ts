@@ -1,4 +1,4 @@
-import type { PersonId, ReadQueries } from "@polder/clickhouse";
+import type { ReadQueries } from "@polder/clickhouse";
 import {
   ruleOfEdge,
   type Decided,
@@ -15,6 +15,7 @@ import { limitBody, requireJson } from "../audiences/require-json.ts";
 import { answerError } from "../errors.ts";
 import { answers, failures, private_, refuseForm } from "../route-answers.ts";
 import { siteQuery } from "../schemas.ts";
+import type { IdKind } from "../schemas.ts";
 import * as schemas from "./identity-schemas.ts";
 
 export interface IdentityRoutesOptions {
@@ -38,7 +39,8 @@ const maxEdges = 1_000;
 export function addIdentityRoutes(app: Hono, options: IdentityRoutesDeps): void {
   const { desk, waitMs = 5_000, pause, queries, guarded, findSite } = options;
 
-  async function findPerson(site: string, id: string, by: PersonId["by"]): Promise<number | undefined> {
+  async function findPerson(site: string, id: string, by: IdKind): Promise<number | undefined> {
+    if (by === "any") return queries.findPerson(site, { by: "id", value: id });
     if (by !== "person") return queries.findPerson(site, { by, value: id });
     const isNumber = /^[1-9]\d{0,9}$/.test(id) && Number(id) < 2 ** 32;
     return isNumber ? queries.findPerson(site, { by, value: Number(id) }) : undefined;

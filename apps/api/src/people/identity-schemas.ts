@@ -1,13 +1,9 @@
 import * as v from "valibot";
-import { count, siteQuery, text } from "../schemas.ts";
+import { count, personBy, siteQuery, text } from "../schemas.ts";
 
 const id = v.pipe(v.string(), v.minLength(1), v.maxLength(500));
 const number = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(2 ** 32 - 1));
 const time = v.pipe(v.number(), v.integer(), v.description("Milliseconds since 1970"));
-const by = v.pipe(
-  v.optional(v.picklist(["any", "person", "user", "anonymous"]), "any"),
-  v.description("What the id is: a person's number, a user id or an anonymous id"),
-);
 const signed = {
   actor: v.pipe(
     v.string(),
@@ -26,7 +22,7 @@ const signed = {
 };
 
 export const personParameter = v.object({ id });
-export const personQuery = v.object({ ...siteQuery.entries, by });
+export const personQuery = v.object({ ...siteQuery.entries, by: personBy });
 export const decisionParameter = v.object({ id: v.pipe(v.string(), v.minLength(1), v.maxLength(64)) });
 export const signature = v.strictObject(signed, "Send an object with actor and reason");
 
@@ -68,7 +64,10 @@ const decision = v.object({
   undoes: v.pipe(text, v.description("undo: the decision that is taken back")),
   actor: text,
   reason: text,
-  isInForce: v.pipe(v.boolean(), v.description("False: it was taken back, or a later decision about the same ids holds instead")),
+  isInForce: v.pipe(
+    v.boolean(),
+    v.description("False: it was taken back, or a later decision about the same ids holds instead"),
+  ),
 });
 export const decisionsAnswer = v.object({ site: text, decisions: v.array(decision) });
 

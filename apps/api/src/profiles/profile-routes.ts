@@ -7,9 +7,9 @@ import { answers, failures, private_, refuseForm } from "../route-answers.ts";
 import * as schemas from "./profile-schemas.ts";
 
 export interface ProfileRoutesOptions {
-  queries: Pick<ReadQueries, "profile" | "purposesOf" | "timeline">;
+  queries: Pick<ReadQueries, "profile" | "timeline">;
   guarded: MiddlewareHandler;
-  /** Of the computed traits in a profile. */
+  /** Of the computed traits and the consent in a profile. */
   now: () => number;
   findSite: (context: Context, id: string | undefined) => { id: string } | Response;
 }
@@ -35,17 +35,7 @@ export function addProfileRoutes(app: Hono, { queries, guarded, findSite, now }:
       if (typeof id === "string") return answerError(context, "invalid_request", id);
       const found = await queries.profile(site.id, id, { ...limits, now: new Date(now()) });
       if (found === undefined) return answerError(context, "person_not_found");
-      const consent = await queries.purposesOf(site.id, found.person, new Date(now()));
-      const answer: schemas.ProfileAnswer = {
-        ...toProfileAnswer(found),
-        purposes: consent.map(({ purpose, isAllowed, why, device, at }) => ({
-          purpose,
-          isAllowed,
-          why,
-          device: device ?? null,
-          time: at ?? null,
-        })),
-      };
+      const answer: schemas.ProfileAnswer = toProfileAnswer(found);
       return context.json(answer, 200, private_);
     },
   );
@@ -122,9 +112,16 @@ const parties: ReadonlyMap<string, "zero" | "first" | "second" | "third"> = new 
   ["third_party", "third"],
 ]);
 
-const toProfileAnswer = ({ traits, timeline, next, ...found }: Profile): Omit<schemas.ProfileAnswer, "purposes"> => ({
+const toProfileAnswer = ({ traits, timeline, next, purposes, ...found }: Profile): schemas.ProfileAnswer => ({
   ...found,
   traits: traits.map((trait) => ({ ...trait, party: parties.get(trait.origin) ?? "first" })),
+  purposes: purposes.map(({ purpose, isAllowed, why, device, at }) => ({
+    purpose,
+    isAllowed,
+    why,
+    device: device ?? null,
+    time: at ?? null,
+  })),
   timeline: timeline.map(toTimelineEvent),
   next: cursorOf(next),
 });

@@ -1,4 +1,4 @@
-import type { DuplicatesQuestion, StoredComputedTrait } from "@polder/clickhouse";
+import type { Audience, DuplicatesQuestion, StoredComputedTrait } from "@polder/clickhouse";
 import { Registry } from "prom-client";
 import * as v from "valibot";
 import { describe, expect, it } from "vitest";
@@ -13,6 +13,9 @@ function build() {
   const saved: StoredComputedTrait[] = [];
   const asked: DuplicatesQuestion[] = [];
   const decided: unknown[] = [];
+  const audiences: Audience[] = [];
+  /** What happens in the same moment as the next version of a trait. */
+  let meanwhile = (): void => {};
   const versionsOf = (site: string, name: string) => saved.filter((each) => each.site === site && each.name === name);
   const decide = (action: string) => async (site: string, pair: { left: number; right: number }, signed: object) => {
     if (pair.right === 404) return { ok: false as const, fault: "person_not_found" as const };
@@ -41,10 +44,14 @@ function build() {
           if (versionsOf(version.site, version.name).some((each) => each.version === version.version)) return false;
           if (version.reason === "too late") return false;
           saved.push(version);
+          meanwhile();
           return true;
         },
       },
     },
+    audiences: {
+      store: { list: async (site: string) => ({ audiences: audiences.filter((each) => each.site === site) }) },
+    } as unknown as NonNullable<ApiOptions["audiences"]>,
     duplicates: {
       duplicates: async (_, question) => {
         asked.push(question);
@@ -58,7 +65,11 @@ function build() {
   });
   const send = (method: string, path: string, body: unknown, type = "application/json") =>
     app.request(path, { method, headers: { "content-type": type }, body: JSON.stringify(body) });
-  return { app, send, saved, asked, decided };
+  const uses = (name: string, more: Partial<Audience> = {}): void => {
+    const definition = { people: { not: { computedTrait: name, exists: true } } };
+    audiences.push({ site: "shop", audience: "lookers", state: "active", definition, ...more } as Audience);
+  };
+  return { app, send, saved, asked, decided, uses, inTheMoment: (what: () => void) => (meanwhile = what) };
 }
 
 const signed = { actor: "ann", reason: "to see" };
@@ -125,6 +136,31 @@ describe("computed traits", () => {
     const { send, saved, decided } = build();
     expect((await send(method, path, body)).status).toBe(status);
     expect([...saved, ...decided]).toEqual([]);
+  });
+
+  it("stay while audiences stand on them, also when one does since the same moment", async () => {
+    const { send, app, saved, uses, inTheMoment } = build();
+    for (const name of ["views", "other"]) await send("PUT", `/v1/traits/${name}`, { definition: views, ...signed });
+    uses("views", { state: "archived" });
+    uses("views", { site: "other" });
+    uses("other", { audience: "lookers" });
+    const refused = await send("DELETE", "/v1/traits/other", signed);
+    expect([refused.status, await refused.json()]).toEqual([
+      409,
+      expect.objectContaining({ code: "trait_in_use", message: expect.stringContaining("lookers") }),
+    ]);
+    expect(saved).toHaveLength(2);
+
+    inTheMoment(() => {
+      inTheMoment(() => {});
+      uses("views", { audience: "late" });
+    });
+    expect((await send("DELETE", "/v1/traits/views", signed)).status).toBe(409);
+    expect(saved.slice(2).map(({ name, version, definition }) => [name, version, definition])).toEqual([
+      ["views", 2, undefined],
+      ["views", 3, views],
+    ]);
+    expect(await (await app.request("/v1/traits/views")).json()).toMatchObject({ name: "views" });
   });
 
   it("and decisions take JSON alone, which a foreign page cannot send", async () => {

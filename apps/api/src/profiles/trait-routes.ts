@@ -1,5 +1,5 @@
-import type { ComputedTraitStore, StoredComputedTrait } from "@polder/clickhouse";
-import { computedTraitType, parseComputedTrait } from "@polder/core";
+import type { AudienceStore, ComputedTraitStore, StoredComputedTrait } from "@polder/clickhouse";
+import { computedTraitsIn, computedTraitType, parseComputedTrait } from "@polder/core";
 import type { Context, Hono, MiddlewareHandler } from "hono";
 import { describeRoute, validator } from "hono-openapi";
 import { limitBody, requireJson } from "../audiences/require-json.ts";
@@ -13,6 +13,8 @@ export interface TraitRoutesOptions {
 }
 
 export interface TraitRoutesDeps extends TraitRoutesOptions {
+  /** Those that may stand on a trait; none without it. */
+  audiences: Pick<AudienceStore, "list"> | undefined;
   guarded: MiddlewareHandler;
   findSite: (context: Context, id: string | undefined) => { id: string } | Response;
   /** Milliseconds since 1970. */
@@ -22,7 +24,12 @@ export interface TraitRoutesDeps extends TraitRoutesOptions {
 /** A profile works all of them out. */
 const maxTraits = 50;
 
-export function addTraitRoutes(app: Hono, { store, guarded, findSite, now }: TraitRoutesDeps): void {
+export function addTraitRoutes(app: Hono, { store, audiences, guarded, findSite, now }: TraitRoutesDeps): void {
+  const usersOf = async (site: string, name: string): Promise<string[]> =>
+    ((await audiences?.list(site))?.audiences ?? [])
+      .filter(({ state, definition }) => state !== "archived" && computedTraitsIn(definition).includes(name))
+      .map(({ audience }) => audience);
+
   app.get(
     "/v1/traits",
     guarded,
@@ -139,10 +146,19 @@ export function addTraitRoutes(app: Hono, { store, guarded, findSite, now }: Tra
       const { name } = context.req.valid("param");
       const last = (await store.versions(site.id, name)).at(-1);
       if (last?.definition === undefined) return answerError(context, "trait_not_found");
+      const answerInUse = (users: readonly string[]): Response =>
+        answerError(context, "trait_in_use", `The audiences ${users.join(", ")} stand on it: change these first`);
+      const users = await usersOf(site.id, name);
+      if (users.length > 0) return answerInUse(users);
       const { actor, reason } = context.req.valid("json");
       const removal = { ...last, version: last.version + 1, definition: undefined, at: now(), actor, reason };
       if (!(await store.save(removal))) return answerError(context, "trait_changed");
-      return context.body(null, 204);
+      // An audience that was made at the same moment found it still there: the removal is taken back.
+      const since = await usersOf(site.id, name);
+      if (since.length === 0) return context.body(null, 204);
+      const why = "taken back: an audience stands on it since the same moment";
+      await store.save({ ...last, version: removal.version + 1, at: now(), actor, reason: why });
+      return answerInUse(since);
     },
   );
 }

@@ -45,7 +45,7 @@ export function addRightsRoutes(app: Hono, options: RightsRoutesOptions): void {
     limitBody,
     describeRoute({
       description:
-        "Erases a person, or some traits of one. No view and no question knows a person from the moment of the answer on; the rows are removed from every table within a minute. What is sent again of before is refused; whoever comes back is somebody new.",
+        "Erases a person, or some traits of one. No view and no question knows a person from the moment of the answer on; the rows are removed from every table in about a minute, its number in audiences two minutes later. What is sent again of before is refused; whoever comes back is somebody new.",
       responses: { 202: answers("Written down", schemas.eraseAnswer), ...failures(400, 401, 404, 415, 503) },
     }),
     validator("param", schemas.personParameter, refuseForm),

@@ -4,7 +4,9 @@ const text = (max: number) => v.pipe(v.string(), v.minLength(1), v.maxLength(max
 const site = v.optional(v.pipe(text(64), v.description("Id of the site. Default: the first one")));
 const by = v.pipe(
   v.optional(v.picklist(["any", "person", "user", "anonymous"]), "any"),
-  v.description("What the id is: a person's number, a user id or an anonymous id"),
+  v.description(
+    "What the id is: any is a user id or an anonymous id. The number of a person has to be called one: numbers of customers look the same",
+  ),
 );
 const trait = v.pipe(text(200), v.description("Name of a trait"));
 const time = v.pipe(v.number(), v.integer(), v.description("Milliseconds since 1970"));

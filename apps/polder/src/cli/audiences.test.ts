@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -16,19 +16,24 @@ interface Asked {
 let cwd: string;
 let server: Server;
 let asked: Asked[];
+/** The connection, in the middle of the answer. */
+let breaksOff: boolean;
 let answers: { status?: number; headers?: { [name: string]: string }; body: string }[];
 
 beforeEach(async () => {
   cwd = await mkdtemp(join(tmpdir(), "polder-audiences-cli-"));
   asked = [];
   answers = [];
+  breaksOff = false;
   server = createServer((request, response) => {
     let text = "";
     request.on("data", (part: Buffer) => (text += part.toString()));
     request.on("end", () => {
       asked.push({ method: request.method!, url: request.url!, body: text === "" ? undefined : JSON.parse(text) });
       const { status = 200, headers = {}, body } = answers.shift()!;
-      response.writeHead(status, headers).end(body);
+      response.writeHead(status, headers);
+      if (breaksOff) response.write(body, () => response.destroy());
+      else response.end(body);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -96,22 +101,14 @@ it("adds, changes and archives", async () => {
   ]);
 });
 
+const exportTo = (path: string) =>
+  run("export", "viewers", "--to", path, "--identifiers", "user_id", "--recipient", "Mail Ltd", "--reason", "spring");
+
 it("writes an export for this user's eyes, and says who was left out", async () => {
   const nobody = { erased: 0, unknown: 0, restricted: 0, objected: 0, denied: 0, expired: 0, no_consent: 0 };
   const summary = { members: 1_215, exported: 3, leftOut: { ...nobody, objected: 2, denied: 1_209, no_identifier: 1 } };
   answers.push({ body: '"user_id"\n"an"\n', headers: { "x-polder-export": JSON.stringify(summary) } });
-  const { code, out } = await run(
-    "export",
-    "viewers",
-    "--to",
-    "v.csv",
-    "--identifiers",
-    "user_id",
-    "--recipient",
-    "Mail Ltd",
-    "--reason",
-    "spring",
-  );
+  const { code, out } = await exportTo("v.csv");
   expect(code).toBe(0);
   expect(out).toBe(
     `3 of 1,215 people are in ${join(cwd, "v.csv")}.\nLeft out: 2 objected, 1,209 said no, 1 with none of these identifiers.\n`,
@@ -125,6 +122,24 @@ it("writes an export for this user's eyes, and says who was left out", async () 
     identifiers: ["user_id"],
     recipient: "Mail Ltd",
   });
+});
+
+it("takes the place of an older export whole, or not at all, and others may not read it either", async () => {
+  const headers = { "x-polder-export": JSON.stringify({ members: 1, exported: 1, leftOut: {} }) };
+  const path = join(cwd, "v.csv");
+  await writeFile(path, "older", { mode: 0o644 });
+  answers.push({ body: '"user_id"\n"an', headers });
+  breaksOff = true;
+  const { code, out, err } = await exportTo("v.csv");
+  expect([code, out, err]).toEqual([1, "", expect.stringContaining("v.csv was not written")]);
+  expect(await readFile(path, "utf8")).toBe("older");
+  expect(await readdir(cwd)).toEqual(["v.csv"]);
+
+  breaksOff = false;
+  answers.push({ body: '"user_id"\n"an"\n', headers });
+  expect((await exportTo("v.csv")).code).toBe(0);
+  expect(await readFile(path, "utf8")).toBe('"user_id"\n"an"\n');
+  expect((await stat(path)).mode & 0o777).toBe(0o600);
 });
 
 it.each([

@@ -1,12 +1,10 @@
-import { createWriteStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { readSettings, settingFlags } from "../settings.ts";
 import { apiFlags, apiUrl, askApi } from "./ask-api.ts";
 import { readFlags, type Command, type CommandContext } from "./command.ts";
 import { CommandError, exitCode, messageOf, UsageError } from "./exit-code.ts";
+import { writePrivateFile } from "./write-private-file.ts";
 
 const help = `Shows and changes audiences: who fulfils a definition, worked out every few seconds. docs/audiences.md says how definitions are written.
 
@@ -146,8 +144,7 @@ export const audiencesCommand: Command = {
         leftOut: { [why: string]: number };
       };
       const path = resolve(context.cwd, to);
-      // Personal data: for the eyes of this user.
-      await pipeline(Readable.fromWeb(answer.body! as never), createWriteStream(path, { mode: 0o600 }));
+      await writePrivateFile(path, answer);
       const leftOut = Object.entries(summary.leftOut)
         .filter(([, people]) => people > 0)
         .map(([why, people]) => `${people.toLocaleString("en")} ${whyLeftOut[why] ?? why}`);

@@ -2,7 +2,13 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createSqlProxy } from "@polder/api";
-import { createClickHouse, createConsentRecordStore, migrate, type ClickHouse } from "@polder/clickhouse";
+import {
+  analystAccess,
+  createClickHouse,
+  createConsentRecordStore,
+  migrate,
+  type ClickHouse,
+} from "@polder/clickhouse";
 import { hashedColumns, noticeTexts, wholeNotice } from "@polder/core";
 import { buildEventRow, type LoadedEventRow } from "@polder/core/contracts";
 import { startEngine, type Engine } from "@polder/engine";

@@ -6,7 +6,7 @@ import { apiFlags, apiUrl, askApi } from "./ask-api.ts";
 import { readFlags, type Command, type CommandContext } from "./command.ts";
 import { CommandError, exitCode, messageOf, UsageError } from "./exit-code.ts";
 
-const help = `Erases people: nobody finds them from the moment this ends, and within a minute their rows are gone from every table. What is sent again of before is
+const help = `Erases people: nobody finds them from the moment this ends, and soon afterwards their rows are gone from every table. What is sent again of before is
 refused; whoever comes back is somebody new. It cannot be undone.
 
 Usage: polder erase <id…> --actor <who> --reason <why> [options]
@@ -17,7 +17,7 @@ Usage: polder erase <id…> --actor <who> --reason <why> [options]
   --file <path>        Ids, one a line; lines that begin with # are left out. - reads what is piped in.
   --actor <who>        Who asks for it. Kept in the receipt.
   --reason <why>       Why. Kept in the receipt: name nobody.
-  --by <what>          What the ids are: user, anonymous or person. Default: any of these.
+  --by <what>          What the ids are: user, anonymous or person. Default: user or anonymous.
   --site <id>          Default: the first site.
   --traits <a,b>       Only these traits go; the person stays.
   --class <class>      Only traits of this class go: identity is contact data.
@@ -104,9 +104,12 @@ export const eraseCommand: Command = {
     }
     if (erased > 0)
       terminal.out(
-        `${erased} asked for, ${identities} identities. Their rows go within a minute: \`npx polder erase --receipt <erasure>\` shows it.`,
+        `${erased} asked for, ${identities} identities. Nobody finds them any more; their rows go in about a minute, those of audiences two minutes later: \`npx polder erase --receipt <erasure>\` shows it.`,
       );
-    for (const id of missing) terminal.err(`Nobody has the id ${id}.`);
+    for (const id of missing)
+      terminal.err(
+        `Nobody has the id ${id}.${by === undefined && /^[1-9]\d*$/.test(id) ? " If it is the number of a person, say --by person." : ""}`,
+      );
     return missing.length === 0 ? exitCode.done : exitCode.failed;
   },
 };

@@ -1,12 +1,9 @@
-import { createWriteStream } from "node:fs";
-import { rename, rm } from "node:fs/promises";
 import { resolve } from "node:path";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { readSettings, settingFlags } from "../settings.ts";
 import { apiFlags, apiUrl, askApi } from "./ask-api.ts";
 import { readFlags, type Command } from "./command.ts";
-import { CommandError, exitCode, messageOf, UsageError } from "./exit-code.ts";
+import { exitCode, UsageError } from "./exit-code.ts";
+import { writePrivateFile } from "./write-private-file.ts";
 
 const help = `Writes a file with everything that is stored of a person: identifiers, traits, events, every choice with the text that was shown, audiences, and who got
 what, each with its origin, basis and purpose.
@@ -15,7 +12,7 @@ Usage: polder export-person <id> --to <path> [options]
 
   --to <path>          The file. With .csv at its end it is a table, else JSON.
   --format <format>    json or csv, whatever the path says.
-  --by <what>          What the id is: user, anonymous or person. Default: any of these.
+  --by <what>          What the id is: user, anonymous or person. Default: user or anonymous.
   --site <id>          Default: the first site.
   --api <url>          Default: http://127.0.0.1:8082 (POLDER_API_URL).
 
@@ -45,18 +42,7 @@ export const exportPersonCommand: Command = {
     const query = new URLSearchParams({ format, ...(by !== undefined && { by }), ...(site !== undefined && { site }) });
     const path = `/v1/people/${encodeURIComponent(id)}/export?${query.toString()}`;
     const answer = await askApi(apiUrl(settings, values.api, context.env), path, settings);
-    if (answer.body === null) throw new CommandError("The API gave an empty answer. Nothing was written.");
-    const target = resolve(context.cwd, to);
-    const draft = `${target}.${process.pid}.partial`;
-    try {
-      // Nobody else on this machine may read it.
-      await pipeline(Readable.fromWeb(answer.body as never), createWriteStream(draft, { mode: 0o600, flags: "wx" }));
-      await rename(draft, target);
-    } catch (error) {
-      throw new CommandError(`The file ${to} was not written: ${messageOf(error)}`);
-    } finally {
-      await rm(draft, { force: true });
-    }
+    await writePrivateFile(resolve(context.cwd, to), answer);
     context.terminal.out(`${to} has everything that is stored of that person. Keep it as carefully as the database.`);
     return exitCode.done;
   },

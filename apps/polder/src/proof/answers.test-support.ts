@@ -4,6 +4,7 @@ import {
   dayOf,
   funnel,
   groupBy,
+  isFlagged,
   retention,
   revenueOf,
   uniquePeople,
@@ -156,6 +157,8 @@ export function askModel(model: ReferenceModel, atoms: ReadonlyMap<string, numbe
     sessions: visits,
     consent: Object.fromEntries(
       [...persons].flatMap(([person, events]) => {
+        const flag = isFlagged(events, model.flags);
+        if (flag !== undefined) return flag === "set" ? [[person, false]] : [];
         const isAllowed = consentTo(askedPurpose.name, askedPurpose.bit, events, model.events, now);
         return isAllowed === undefined ? [] : [[person, isAllowed]];
       }),

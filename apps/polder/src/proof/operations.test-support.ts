@@ -21,6 +21,10 @@ export type Operation =
   | { do: "send"; events: readonly Said[] }
   | { do: "sendAgain"; which: number }
   | { do: "restart"; part: "loader" | "worker" }
+  /** What comes next is worked out by a worker that is cut off after so many calls of the store; another one goes on. */
+  | { do: "cut"; after: number }
+  /** The person of one of the events sent so far. */
+  | { do: "flag"; flag: "restrict" | "object"; which: number; isSet: boolean }
   | { do: "passTime"; days: number }
   | { do: "merge"; left: number; right: number }
   /** Of the edges that were stated so far. */
@@ -37,6 +41,16 @@ const anyOperation: fc.Arbitrary<Operation> = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("sendAgain"), which: fc.nat(50) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("restart"), part: fc.constantFrom("loader", "worker") }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("cut"), after: fc.nat(30) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant("flag"),
+      flag: fc.constantFrom("restrict", "object"),
+      which: fc.nat(50),
+      isSet: fc.boolean(),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("merge"), left: fc.nat(6), right: fc.nat(6) }) },
   {
     weight: 1,
@@ -78,12 +92,19 @@ export async function findFault(product: Product, list: readonly Operation[]): P
   const site = `site-${++sites}`;
   const run: Run = { product, site, history: [], sent: [], decisions: [], isRemovalDue: false };
   await product.open(site);
+  let cutAfter: number | undefined;
   for (const [step, operation] of list.entries()) {
     // Loaders ask every two seconds who was erased, and no two decisions are made at once.
     product.passTime(3_000);
+    if (operation.do === "cut") {
+      cutAfter = operation.after;
+      continue;
+    }
     await carryOut(run, operation);
     // Audiences are worked out now and then, as by a worker that has more to do.
     const isThorough = step % 3 === 2 || step === list.length - 1;
+    if (cutAfter !== undefined) await product.settleCutOff(isThorough, cutAfter);
+    cutAfter = undefined;
     await product.settle(isThorough);
     const fault = await compare(run, isThorough);
     if (fault === undefined) continue;
@@ -189,6 +210,17 @@ async function carryOut(run: Run, operation: Operation): Promise<void> {
     }
     case "sendAgain":
       return accept(sent.slice(operation.which % Math.max(sent.length, 1)).slice(0, 1));
+    case "cut":
+      return undefined;
+    case "flag": {
+      const atoms = await readAtoms(product.clickhouse, site);
+      const event = sent.filter((one) => atoms.has(one.id)).at(operation.which % Math.max(atoms.size, 1));
+      if (event === undefined) return undefined;
+      const { flag, isSet } = operation;
+      await product.flag(site, atoms.get(event.id)!, flag, isSet);
+      history.push({ what: "flag", of: event.id, flag, isSet });
+      return undefined;
+    }
     case "restart":
       return operation.part === "loader" ? product.restartLoader() : product.restartWorker();
     case "passTime":

@@ -7,7 +7,7 @@ import { startProduct, type Product } from "./product.test-support.ts";
 const { POLDER_TORTURE_MINUTES, POLDER_TORTURE_SEED, POLDER_TORTURE_OPERATIONS } = process.env;
 const longMs = Number(POLDER_TORTURE_MINUTES ?? 0) * 60_000;
 const isLong = longMs > 0;
-const sequences = isLong ? Infinity : 4;
+const sequences = isLong ? Infinity : 3;
 const maxLength = isLong ? 24 : 8;
 const firstSeed = Number(POLDER_TORTURE_SEED ?? seedOfTheSuite);
 const given = POLDER_TORTURE_OPERATIONS && (JSON.parse(POLDER_TORTURE_OPERATIONS) as Operation[]);

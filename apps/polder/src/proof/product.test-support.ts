@@ -6,6 +6,7 @@ import {
   createErasureStore,
   createEventStore,
   createIdentityStore,
+  createPersonFlagStore,
   migrate,
   type ClickHouse,
 } from "@polder/clickhouse";
@@ -36,6 +37,10 @@ export interface Product {
   purge(): Promise<void>;
   /** The worker looks at all that is new, and works out audiences where it is asked to. */
   settle(withAudiences: boolean): Promise<void>;
+  /** The same by a worker that ends at its so many-th call of the store, wherever that is. Another one is there afterwards. */
+  settleCutOff(withAudiences: boolean, afterCalls: number): Promise<void>;
+  /** What the person of this identity may not be used for, or may again. */
+  flag(site: string, atom: number, flag: "restrict" | "object", isSet: boolean): Promise<void>;
   restartLoader(): Promise<void>;
   /** A worker that remembers nothing. */
   restartWorker(): void;
@@ -67,9 +72,9 @@ export async function startProduct(startsAt: number): Promise<Product> {
     });
     return { loader, running: loader.run() };
   };
-  const newWorker = (): Worker =>
+  const newWorker = (reached = clickhouse): Worker =>
     createWorker({
-      store: createIdentityStore(clickhouse),
+      store: createIdentityStore(reached),
       identityRules: () => rules,
       logger: silent,
       registry: new Registry(),
@@ -77,12 +82,15 @@ export async function startProduct(startsAt: number): Promise<Product> {
     });
   const erasures = createErasureStore({ clickhouse, rules: () => rules });
   const newEraser = (): Eraser => createEraser({ store: erasures, now, everyMs: 0, graceMs: 0 });
-  const newAudiences = () => createAudiences({ clickhouse, sites: () => sites, now, logger: silent, everyMs: 0 });
+  const newAudiences = (reached = clickhouse) =>
+    createAudiences({ clickhouse: reached, sites: () => sites, now, logger: silent, everyMs: 0 });
   let sites: { id: string; timezone: string }[] = [];
   let audiences = newAudiences();
   let eraser = newEraser();
   let loading = startLoader();
   let worker = newWorker();
+
+  const flags = createPersonFlagStore({ clickhouse, blockedAt: (site) => rules.get(site)?.blocked ?? [] });
 
   const stopLoader = async (): Promise<void> => {
     await loading.loader.stop();
@@ -94,6 +102,12 @@ export async function startProduct(startsAt: number): Promise<Product> {
       if ([...lag.values()].every((count) => count === 0)) return;
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
+  };
+
+  const restartWorker = (): void => {
+    worker = newWorker();
+    eraser = newEraser();
+    audiences = newAudiences();
   };
 
   return {
@@ -133,15 +147,30 @@ export async function startProduct(startsAt: number): Promise<Product> {
       await worker.tick();
       if (withAudiences) await audiences.tick();
     },
+    async settleCutOff(withAudiences, afterCalls) {
+      const reached = cutOffAfter(clickhouse, afterCalls);
+      const ticker = newAudiences(reached);
+      try {
+        await newWorker(reached).tick();
+        if (withAudiences) await ticker.tick();
+      } catch (error) {
+        if (error !== cutOff) throw error;
+      }
+      await ticker.stop();
+      restartWorker();
+    },
+    async flag(site, atom, flag, isSet) {
+      const [row] = await clickhouse.query<{ person: number }>("SELECT person({atom:UInt32}) AS person", {
+        params: { atom },
+      });
+      const by = { actor: "proof", reason: "to see", at: now() };
+      await flags.decide({ site, person: row!.person, flag, purposes: ["personalisation"], isSet, ...by });
+    },
     async restartLoader() {
       await stopLoader();
       loading = startLoader();
     },
-    restartWorker() {
-      worker = newWorker();
-      eraser = newEraser();
-      audiences = newAudiences();
-    },
+    restartWorker,
     passTime: (ms) => void (time += ms),
     now: () => time,
     async stop() {
@@ -150,6 +179,35 @@ export async function startProduct(startsAt: number): Promise<Product> {
       await clickhouse.close();
       await engine.stop();
       await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+const cutOff = new Error("cut off");
+
+/** The store, which ends at its so many-th call. */
+function cutOffAfter(clickhouse: ClickHouse, calls: number): ClickHouse {
+  let left = calls;
+  const count = (): void => {
+    if (left-- <= 0) throw cutOff;
+  };
+  return {
+    ...clickhouse,
+    async query(sql, options) {
+      count();
+      return clickhouse.query(sql, options);
+    },
+    async command(sql, options) {
+      count();
+      await clickhouse.command(sql, options);
+    },
+    async insertRows(table, rows, options) {
+      count();
+      await clickhouse.insertRows(table, rows, options);
+    },
+    async insertBytes(table, chunks, options) {
+      count();
+      await clickhouse.insertBytes(table, chunks, options);
     },
   };
 }

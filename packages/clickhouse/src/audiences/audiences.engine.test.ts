@@ -391,14 +391,66 @@ describe("a window to the millisecond", () => {
     expect(await of(people)).toEqual(atomsOf("afterStart", "end"));
   });
 
-  it("has no end for who was seen", async () => {
-    expect(await of({ seen: { within } })).toEqual(atomsOf("afterStart", "end", "afterEnd"));
+  it("ends at the same moment for who was seen", async () => {
+    expect(await of({ seen: { within } })).toEqual(atomsOf("afterStart", "end"));
     expect(await of({ notSeen: { for: within } })).toEqual(atomsOf("start"));
   });
 
   it("is closed on both sides between the steps of a sequence", async () => {
     const sequence = [{ event: "Product Added" }, { event: "page" }];
     expect(await of({ sequence, within: { hours: 1 } }, "edges of a sequence")).toEqual([70_011]);
+  });
+});
+
+describe("what is still to come, by a clock that is ahead or by an import,", () => {
+  const site = "to come";
+  const later = -2 * hour;
+  const stated = (ago: number, plan: string): Story => ({
+    type: "identify",
+    name: "identify",
+    ago,
+    "traits.name": ["plan"],
+    "traits.value": [plan],
+    "traits.class": ["descriptive"],
+    "traits.purpose": ["profile"],
+    "traits.personal": [0],
+  });
+  beforeAll(() =>
+    insert(site, [
+      { ...stated(day, "free"), atom: 71_001 },
+      { ...track("Looked", day, { country: "NL", channel: "mail" }), atom: 71_001 },
+      { ...stated(later, "gold"), atom: 71_001 },
+      { ...track("Looked", later, { country: "BE", channel: "search" }), atom: 71_001 },
+      { ...ordered(day, "10", { order_id: "o" }), atom: 71_001 },
+      { ...ordered(later, "30", { order_id: "o", country: "BE" }), atom: 71_001 },
+      { ...track("Looked", later, { user_id: "u" }), atom: 71_002 },
+    ]),
+  );
+  const of = (people: unknown, at = now): Promise<number[]> =>
+    membersOf(definitionOf(people), contextOf(site, { now: at }));
+  const afterwards = new Date(now.getTime() + 3 * 3_600_000);
+  const conditions: [unknown, number[], number[]][] = [
+    [{ event: "Looked" }, [71_001], [71_001, 71_002]],
+    [{ event: "Looked", count: { is: 1 } }, [71_001], [71_002]],
+    [{ event: "Looked", within: { to: "2027-01-01" }, count: { is: 1 } }, [71_001], [71_002]],
+    [{ event: "Order Completed", sum: { of: "amount", currency: "EUR", is: 10 } }, [71_001], []],
+    [{ event: "Looked", last: { where: [{ column: "country", is: "NL" }] } }, [71_001], [71_002]],
+    [{ sequence: [{ event: "Looked" }, { event: "Looked" }], within: { days: 2 } }, [], [71_001]],
+    [{ trait: "plan", is: "free" }, [71_001], []],
+    [{ trait: "plan", exists: true }, [71_001], [71_001]],
+    [{ country: { is: "NL" } }, [71_001], [71_002]],
+    [{ touch: "last", channel: { is: "mail" } }, [71_001], []],
+    [{ touch: "any", channel: { is: "search" } }, [], [71_001]],
+    [{ known: true }, [], [71_002]],
+    [{ seen: { within: { hours: 20 } } }, [], [71_001, 71_002]],
+    [{ notSeen: { for: { hours: 20 } } }, [71_001], []],
+    [{ firstSeen: { within: { from: "2026-01-01" } } }, [71_001], [71_001, 71_002]],
+    [{ not: { event: "Nothing" } }, [71_001], [71_001, 71_002]],
+  ];
+
+  it.each(conditions)("has not happened before its time: %j", async (people, before, after) => {
+    expect(await of(people)).toEqual(before);
+    expect(await of(people, afterwards)).toEqual(after);
   });
 });
 

@@ -4,8 +4,14 @@ import type { Parameters } from "./parameters.ts";
 // As JSON writes numbers. What has another form is a text: "12a", "0x10" and "inf" are no numbers.
 const numberForm = "'^-?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?$'";
 
-/** @returns an expression of type Nullable(Float64): a text that is no number has none. */
-export const numberOf = (text: string): string => `toFloat64OrNull(if(match(${text}, ${numberForm}), ${text}, ''))`;
+/**
+ * @returns an expression of type Nullable(Float64): a text that is no number has none, and neither has one beyond 10^15, so that whatever a visitor
+ * sends no sum overflows: millionths of a billion such numbers fit into Int128.
+ */
+export function numberOf(text: string): string {
+  const number = `toFloat64OrNull(if(match(${text}, ${numberForm}), ${text}, ''))`;
+  return `if(abs(${number}) <= 1e15, ${number}, NULL)`;
+}
 
 const operators = { greaterThan: ">", atLeast: ">=", lessThan: "<", atMost: "<=" } as const;
 

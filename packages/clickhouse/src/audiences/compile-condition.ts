@@ -18,7 +18,7 @@ import {
   holdsForZero,
 } from "./compile-comparison.ts";
 import { compileDays, compileTime, compileWindow, momentSql } from "./compile-window.ts";
-import { eventRows, momentOf, type EventSource } from "./event-rows.ts";
+import { eventRows, hasHappened, momentOf, type EventSource } from "./event-rows.ts";
 import type { Parameters } from "./parameters.ts";
 import type { PeopleSet, PeopleSets, SharedEvents } from "./people-sets.ts";
 
@@ -41,15 +41,11 @@ export function compileCondition(condition: Condition, context: ConditionContext
   if ("any" in condition) return sets.or(condition.any.map(compile));
   if ("not" in condition) return sets.not(compile(condition.not));
   if ("trait" in condition)
-    return whereValue(condition, context, {
-      values: `SELECT person(atom) AS person_id, argMaxMerge(last).1 AS value FROM trait_state PREWHERE name = ${parameters.bind(condition.trait, "String")} WHERE site = {site:String} GROUP BY person_id`,
-      isStored: true,
-    });
+    return whereValue(condition, context, { peopleOf: (fits) => statedLast(condition.trait, fits, context) });
   if ("computedTrait" in condition) {
     const { values, isList } = context.computedTrait(condition.computedTrait);
     return whereValue(condition, context, {
-      values,
-      isSeen: true,
+      peopleOf: (fits) => `SELECT person_id FROM (${values}) WHERE ${fits}`,
       ...(isList && { compile: compileListComparison, texts: itemsOf }),
     });
   }
@@ -62,7 +58,10 @@ export function compileCondition(condition: Condition, context: ConditionContext
   if ("firstSeen" in condition) return compileFirstSeen(condition.firstSeen.within, context);
   if ("touch" in condition) return compileTouch(condition, context);
   if ("known" in condition) {
-    const known = sets.ofAtoms("profile_state WHERE site = {site:String} AND is_known = 1", { isStored: true });
+    const known = sets.ofAtoms(
+      `profile_state WHERE site = {site:String} AND is_known = 1 AND first_seen <= ${momentSql(now, parameters)}`,
+      { isStored: true },
+    );
     return condition.known ? known : sets.not(known);
   }
   if ("consent" in condition) {
@@ -73,13 +72,23 @@ export function compileCondition(condition: Condition, context: ConditionContext
 }
 
 interface ValueSource {
-  /** A subquery with `person_id` and `value`: a text, empty when there is none. */
-  values: string;
+  /** A subquery with `person_id`: whoever has a `value`, a text, that fulfils a condition. */
+  peopleOf: (fits: string) => string;
   /** How the value is compared; as one text when absent. */
   compile?: typeof compileComparison;
   texts?: (value: string) => string;
-  isStored?: true;
-  isSeen?: true;
+}
+
+/** Out of the events: what a state of traits keeps may be what is still to come. */
+function statedLast(trait: string, fits: string, { parameters, now }: ConditionContext): string {
+  const name = parameters.bind(trait, "String");
+  return `SELECT person_id FROM (
+  SELECT person(atom) AS person_id, argMax(toUInt8(${fits}), ${momentOf("time", "place")}) AS is_it
+  FROM (
+    SELECT events.atom AS atom, events.time AS time, events._offset AS place, \`traits.value\`[indexOf(\`traits.name\`, ${name})] AS value
+    FROM events WHERE events.site = {site:String} AND events.bot = '' AND events.atom != 0 AND ${hasHappened(now, parameters)} AND has(\`traits.name\`, ${name}))
+  GROUP BY person_id
+) WHERE is_it = 1`;
 }
 
 const itemsOf = (value: string): string => `JSONExtract(${value}, 'Array(String)')`;
@@ -87,11 +96,11 @@ const itemsOf = (value: string): string => `JSONExtract(${value}, 'Array(String)
 function whereValue(
   comparison: Comparison,
   { sets, parameters }: ConditionContext,
-  { values, compile = compileComparison, texts = (value) => value, ...given }: ValueSource,
+  { peopleOf, compile = compileComparison, texts = (value) => value }: ValueSource,
 ): PeopleSet {
   const { exists, ...others } = comparison;
   const having = (wanted: Comparison): PeopleSet =>
-    sets.of(`SELECT person_id FROM (${values}) WHERE ${compile(texts("value"), wanted, parameters)}`, given);
+    sets.of(peopleOf(compile(texts("value"), wanted, parameters)), { isSeen: true });
   const isCompared = comparisonNames.some((name) => name !== "exists" && name in others);
   // Whoever has no value has no row either.
   const parts = [
@@ -103,41 +112,44 @@ function whereValue(
 }
 
 /**
- * Of the country or the device seen last. Most people have one only: who was ever seen with a value that fulfils it is told from the bitmaps of
- * days, and the last event is looked up for those who were seen with another one, too.
+ * Of the country or the device seen last, out of the copy of events that is in the order of identities. By time alone, which costs a quarter of the whole
+ * moment; of the few who were seen with another one in the same millisecond the events are looked up.
  */
 function compileLastSeen(column: "country" | "device", comparison: Comparison, context: ConditionContext): PeopleSet {
-  const { sets, parameters } = context;
+  const { sets, parameters, now } = context;
   const { exists, ...others } = comparison;
-  const days = `audience_day AS a WHERE a.site = {site:String} AND a.dimension = '${column}'`;
-  const seenWith = (condition: string): PeopleSet =>
-    sets.ofBitmap(`SELECT groupBitmapMergeState(a.atoms) AS atoms FROM ${days} AND ${condition}`, { isSeen: true });
+  const seen = `atom_event AS events WHERE events.site = {site:String} AND events.${column} != '' AND ${hasHappened(now, parameters)}`;
   const parts: PeopleSet[] = [];
   if (comparisonNames.some((name) => name !== "exists" && name in others)) {
-    const fits = compileComparison("a.value", others, parameters);
-    const fitsEvent = compileComparison(`toString(events.${column})`, others, parameters);
-    // In one row and not by names that stand for a bitmap: as constants of a statement they would be written out at each place.
-    const seenWithBoth = `SELECT arrayJoin(arrayFilter(atom -> bitmapContains(both, person(atom)), bitmapToArray(bitmapOr(fitting, other))))
-    FROM (SELECT fitting, other, bitmapAnd(${peopleOf("fitting")}, ${peopleOf("other")}) AS both
-      FROM (SELECT groupBitmapMergeStateIf(a.atoms, ${fits}) AS fitting, groupBitmapMergeStateIf(a.atoms, NOT ${fits}) AS other FROM ${days}))`;
-    const lastWithAnother = sets.of(
-      `SELECT person_id FROM (
-  SELECT person(events.atom) AS person_id, argMax(toUInt8(${fitsEvent}), ${momentOf("events.time", "events._offset")}) AS is_it
-  FROM events WHERE events.site = {site:String} AND events.bot = '' AND events.${column} != '' AND events.atom IN (${seenWithBoth})
+    const fits = compileComparison(`toString(events.${column})`, others, parameters);
+    const lastOf = (condition: string): string =>
+      `max(if(${condition}, toUnixTimestamp64Milli(events.time), -1000000000000000))`;
+    const tied = `SELECT arrayJoin(bitmapToArray(last_${column}.2))`;
+    parts.push(
+      sets.of(
+        `WITH (
+  SELECT (groupBitmapStateIf(person_id, fitting > other), groupBitmapStateIf(person_id, fitting = other)) FROM (
+    SELECT person(atom) AS person_id, max(fits_at) AS fitting, max(other_at) AS other
+    FROM (SELECT events.atom AS atom, ${lastOf(fits)} AS fits_at, ${lastOf(`NOT ${fits}`)} AS other_at FROM ${seen} GROUP BY atom)
+    GROUP BY person_id)
+) AS last_${column}
+SELECT arrayJoin(bitmapToArray(last_${column}.1)) AS person_id
+UNION ALL
+SELECT person_id FROM (
+  SELECT person(events.atom) AS person_id, argMax(toUInt8(${fits}), ${momentOf("events.time", "events._offset")}) AS is_it
+  FROM ${seen} AND events.atom IN (${tied} UNION DISTINCT SELECT atom FROM person_atom WHERE person IN (${tied}))
   GROUP BY person_id
-) WHERE is_it = 0`,
-      { isSeen: true },
+) WHERE is_it = 1 AND bitmapContains(last_${column}.2, person_id)`,
+        { isSeen: true },
+      ),
     );
-    parts.push(sets.and([seenWith(fits), sets.not(lastWithAnother)]));
   }
-  if (exists === true) parts.push(seenWith("a.value != ''"));
-  if (exists === false) parts.push(sets.not(seenWith("a.value != ''")));
+  if (exists !== undefined) {
+    const anySeen = sets.ofAtoms(seen, { isSeen: true });
+    parts.push(exists ? anySeen : sets.not(anySeen));
+  }
   return sets.and(parts);
 }
-
-/** A bitmap of the people whose atoms are in a bitmap. */
-const peopleOf = (atoms: string): string =>
-  `arrayReduce('groupBitmapState', arrayMap(atom -> person(atom), bitmapToArray(${atoms})))`;
 
 function compileEvent(condition: EventCondition, context: ConditionContext): PeopleSet {
   const { sets, parameters, now } = context;
@@ -203,9 +215,7 @@ function whereNumber(
 ): PeopleSet {
   const holds = compileNumberComparison(number, comparison, parameters);
   // Whoever has no such event has no row: where zero counts, those are left out whose number does not.
-  return holdsForZero(comparison)
-    ? sets.not(sets.ofEvents(events, `NOT ${holds}`))
-    : sets.ofEvents(events, holds);
+  return holdsForZero(comparison) ? sets.not(sets.ofEvents(events, `NOT ${holds}`)) : sets.ofEvents(events, holds);
 }
 
 const sourceOf = (
@@ -237,16 +247,26 @@ function compileSequence(condition: SequenceCondition, { sets, parameters, now }
   );
 }
 
-/** Whose last event is later than that: any of their rows says so. */
-const seenSince = (start: number, { sets, parameters }: ConditionContext): PeopleSet =>
-  sets.ofAtoms(`profile_state WHERE site = {site:String} AND last_seen > ${momentSql(start, parameters)}`, {
-    isStored: true,
-  });
+/** Whose last event is later than that: any of their rows says so. Where the last one is still to come, it is looked up. */
+function seenSince(start: number, { sets, parameters, now }: ConditionContext): PeopleSet {
+  const from = momentSql(start, parameters);
+  const end = momentSql(now, parameters);
+  const days = compileWindow({ minutes: (now - start) / 60_000 }, now, parameters);
+  return sets.ofAtoms(
+    `(SELECT atom FROM profile_state WHERE site = {site:String} AND last_seen > ${from} AND last_seen <= ${end}
+  UNION ALL SELECT events.atom AS atom FROM events WHERE events.site = {site:String} AND events.bot = '' AND ${days}
+    AND events.atom IN (SELECT atom FROM profile_state WHERE site = {site:String} AND last_seen > ${end}))`,
+    { isStored: true },
+  );
+}
 
 /** Some row has its first event in the window and none has it before: the states of a person need not be put together. */
 function compileFirstSeen(window: Window, { sets, parameters, now, timezone }: ConditionContext): PeopleSet {
   const people = (condition: string): PeopleSet =>
-    sets.ofAtoms(`profile_state WHERE site = {site:String} AND ${condition}`, { isStored: true });
+    sets.ofAtoms(
+      `profile_state WHERE site = {site:String} AND first_seen <= ${momentSql(now, parameters)} AND ${condition}`,
+      { isStored: true },
+    );
   const inWindow = people(compileTime(window, "first_seen", now, parameters, timezone));
   if (!isFixedWindow(window))
     return sets.and([inWindow, sets.not(people(`first_seen <= ${momentSql(now - durationMs(window), parameters)}`))]);
@@ -269,8 +289,7 @@ function compileTouch(condition: TouchCondition, { sets, parameters, now }: Cond
     return comparison === undefined ? [] : [compileComparison(`toString(events.${column})`, comparison, parameters)];
   });
   // A person who never came from outside has no touch, and then nothing can be said of it.
-  const touches =
-    "events WHERE events.site = {site:String} AND events.bot = '' AND events.atom != 0 AND events.channel NOT IN ('', 'internal')";
+  const touches = `events WHERE events.site = {site:String} AND events.bot = '' AND events.atom != 0 AND ${hasHappened(now, parameters)} AND events.channel NOT IN ('', 'internal')`;
   if (condition.touch === "any") {
     const terms = [
       ...(condition.within === undefined ? [] : [compileWindow(condition.within, now, parameters)]),

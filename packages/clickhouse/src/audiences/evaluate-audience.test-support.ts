@@ -45,7 +45,7 @@ export interface Happening {
  */
 export function evaluateAudience(definition: AudienceDefinition, world: World): number[] {
   const ofPeople = new Map<number, LoadedEventRow[]>();
-  for (const row of world.events) {
+  for (const row of world.events.filter((each) => hasHappened(each, world.now))) {
     const person = row.site === world.site && row.bot === "" && row.atom !== 0 ? world.personOf(row.atom) : 0;
     if (person !== 0) ofPeople.set(person, [...(ofPeople.get(person) ?? []), row]);
   }
@@ -56,12 +56,17 @@ export function evaluateAudience(definition: AudienceDefinition, world: World): 
     .toSorted((a, b) => a - b);
 }
 
+/** What is still to come has not happened, whatever a clock or an import says of it. */
+export const hasHappened = (row: LoadedEventRow, now: number): boolean => timeOf(row) <= now;
+
+const timeOf = ({ time }: LoadedEventRow): number => Date.parse(`${time.replace(" ", "T")}Z`);
+
 /** In their order. Copies of an order are the first of them, with the greatest amount. */
 export function happeningsOf(rows: readonly LoadedEventRow[]): Happening[] {
   const inOrder = rows
     .map((row) => ({
       row,
-      time: Date.parse(`${row.time.replace(" ", "T")}Z`),
+      time: timeOf(row),
       offset: row._offset,
       day: row.day,
       amount: Number(row.amount),
@@ -248,7 +253,7 @@ const comparesNumber = ({ is, isNot, greaterThan, atLeast, lessThan, atMost }: N
   (atMost === undefined || number <= atMost);
 
 export const numberOf = (text: string): number | undefined =>
-  /^-?\d+(?:\.\d+)?(?:e[+-]?\d+)?$/i.test(text) ? Number(text) : undefined;
+  /^-?\d+(?:\.\d+)?(?:e[+-]?\d+)?$/i.test(text) && Math.abs(Number(text)) <= 1e15 ? Number(text) : undefined;
 
 const lastOf = (happenings: readonly Happening[], column: "country" | "device"): string =>
   happenings.findLast(({ row }) => row[column] !== "")?.row[column] ?? "";

@@ -106,7 +106,9 @@ function orderRows(
     "events.currency AS currency",
     `${key} AS order_key`,
     "max(events.amount) AS amount",
-    ...(options.isUnordered !== true || window.length > 0 ? ["min(events.time) AS time", "min(events.day) AS day"] : []),
+    ...(options.isUnordered !== true || window.length > 0
+      ? ["min(events.time) AS time", "min(events.day) AS day"]
+      : []),
     ...(isOrdered(options) ? [first("events._offset", "place")] : []),
     ...(others.length === 0 ? [] : [first(`toUInt8(${and(...others)})`, "fits")]),
     ...marks
@@ -195,7 +197,7 @@ function addend(of: EventRowsOptions["addend"] & {}, parameters: Parameters): st
     return `if(events.currency = ${parameters.bind(of.amountIn, "String")}, events.amount, toDecimal64(0, 4))`;
   const text = propertyText(of.property, parameters);
   // Whole millionths add up to the same whatever the order; fractions of floating point do not.
-  return `ifNull(toInt128(round(${numberOf(text)} * 1000000)), toInt128(0))`;
+  return `toInt128(round(ifNull(${numberOf(text)}, 0) * 1000000))`;
 }
 
 const and = (...conditions: string[]): string => {

@@ -114,7 +114,9 @@ export function createPeopleSets(): PeopleSets {
     },
     not: inverse,
     select(all) {
-      const chosenOnes = all.map((set, index) => `bitmapAndnot(${chosen(set)}, bitmapBuild([toUInt32(0)])) AS a${index}`);
+      const chosenOnes = all.map(
+        (set, index) => `bitmapAndnot(${chosen(set)}, bitmapBuild([toUInt32(0)])) AS a${index}`,
+      );
       const found = [...names].map(
         ([people, name]) => `SELECT '${name}' AS n, groupBitmapState(person_id) AS people FROM (${people})`,
       );

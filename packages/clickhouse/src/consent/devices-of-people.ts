@@ -23,7 +23,7 @@ export function devicesOfPeople(atoms?: string): string {
       minIf(s.user, s.user > 0) AS first_user,
       max(s.user) AS last_user,
       minIf(toUInt64(toUnixTimestamp64Milli(s.since)), s.user > 0) AS since_ms,
-      ${each(askedPurposes, (purpose, n) => `max(if(s.device > 0 OR bitTest(s.${purpose}, 0), s.${purpose}, 0)) AS said${n + 1}`)},
+      ${each(askedPurposes, (purpose, n) => `if(any(s.device > 0) OR bitTest(max(s.${purpose}), 0), max(s.${purpose}), 0) AS said${n + 1}`)},
       ${each(masks, (name) => `maxIf(s.${name}, s.device > 0) AS ${name}`)}
     FROM consent_state AS s WHERE ${isAsked}
     GROUP BY person_id, device_id
@@ -31,14 +31,17 @@ export function devicesOfPeople(atoms?: string): string {
   ) AS own
   LEFT JOIN (
     SELECT s.device AS device, ${each(askedPurposes, (purpose, n) => `max(s.${purpose}) AS last${n + 1}`)}, max(s.by_choice) AS last_by_choice
-    FROM consent_state AS s WHERE ${ofSite} AND person(s.atom) != 0 AND s.device IN (${shared(atoms === undefined ? "s.user != 0" : isAsked)})
+    FROM consent_state AS s WHERE ${ofSite} AND person(s.atom) != 0 AND s.device + 0 IN (${shared(atoms === undefined ? "s.user != 0" : isAsked)})
     GROUP BY device
   ) AS shared ON shared.device = own.device_id
 )`;
 }
 
-/** Browsers that several people use: each speaks for all of them when it says no. Nobody shares one on which no user was ever seen. */
+/**
+ * Browsers that several people use: each speaks for all of them when it says no. Nobody shares one on which no user was ever seen.
+ * Looking for many in an index costs more than reading all there is: whatever is added to a column is not looked for in its index.
+ */
 const shared = (isMaybe: string): string => `
       SELECT s.device FROM consent_state AS s
-      WHERE ${ofSite} AND s.device != 0 AND person(s.atom) != 0 AND s.device IN (SELECT s.device FROM consent_state AS s WHERE ${ofSite} AND ${isMaybe})
+      WHERE ${ofSite} AND s.device != 0 AND person(s.atom) != 0 AND s.device + 0 IN (SELECT s.device FROM consent_state AS s WHERE ${ofSite} AND ${isMaybe})
       GROUP BY s.device HAVING min(person(s.atom)) != max(person(s.atom))`;

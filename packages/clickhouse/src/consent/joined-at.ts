@@ -7,18 +7,21 @@ export function joinedAt(atoms?: string): string {
   const isAsked = (column: string): string => (atoms === undefined ? "" : ` AND ${column} IN (${atoms})`);
   return `(
     SELECT person_id, max(at) AS joined_ms FROM (
-      SELECT person(atom) AS person_id, max(first) AS at
+      SELECT person_id, max(first) AS at
       FROM (
-        SELECT any(e.atom) AS atom, kind, other, toUInt64(toUnixTimestamp64Milli(min(e.time))) AS first FROM identity_edge AS e
+        -- By hashes, of eight bytes each: the texts are long, and there are as many as people who stated something.
+        SELECT person(e.atom) AS person_id, kind = 'alias' AS is_alias, cityHash64(kind, other) AS hub,
+          cityHash64(if(user_id = '', anonymous_id, ''), user_id) AS node, toUInt64(toUnixTimestamp64Milli(min(e.time))) AS first
+        FROM identity_edge AS e
         WHERE e.site = {site:String} AND kind NOT IN ('login', 'import')${isAsked("e.atom")}
-        GROUP BY kind, other, if(user_id = '', anonymous_id, ''), user_id)
-      GROUP BY person_id, kind, if(kind = 'alias', '', other)
-      HAVING kind = 'alias' OR count() > 1
+        GROUP BY person_id, is_alias, hub, node)
+      GROUP BY person_id, is_alias, if(is_alias, 0, hub)
+      HAVING is_alias OR count() > 1
       UNION ALL
       SELECT person(a.atom), max(toUInt64(toUnixTimestamp64Milli(d.at)))
       FROM (
-        SELECT site, at, arrayJoin([left, right]) AS node FROM identity_decision
-        WHERE site = {site:String} AND action = 'merge' AND id NOT IN (SELECT undoes FROM identity_decision WHERE site = {site:String})
+        SELECT at, arrayJoin([left, right]) AS node FROM identity_decision
+        WHERE site = {site:String} AND action = 'merge' AND NOT has(${undone}, id)
       ) AS d
       INNER JOIN (
         SELECT atom, if(user_id = '', concat('device:', anonymous_id), concat('user:', user_id)) AS node FROM atom
@@ -28,6 +31,15 @@ export function joinedAt(atoms?: string): string {
     )
     GROUP BY person_id)`;
 }
+
+/**
+ * Ids of the decisions of a site that are not in force, as `decisionsInForce` of the core finds them: from the newest undo to the oldest, since one that
+ * was itself undone takes nothing back. As a scalar it is worked out once for a whole query.
+ */
+const undone = `(
+  SELECT arrayFold((gone, undo) -> if(has(gone, undo.1), gone, arrayPushBack(gone, undo.2)),
+    arrayMap(undo -> (undo.2, undo.3), arrayReverseSort(groupArray((at, id, undoes)))), []::Array(String))
+  FROM identity_decision WHERE site = {site:String} AND action = 'undo')`;
 
 /** Ids of users or devices that somebody decided about. */
 const merged = (kind: "user:" | "device:"): string =>

@@ -1,7 +1,9 @@
 import {
   consentOfPerson,
+  decisionsInForce,
   type Choices,
   type DeviceConsent,
+  type IdentityDecision,
   type LastUse,
   type PersonFlags,
   type PurposeConsent,
@@ -9,10 +11,32 @@ import {
 import { purposes, type Purpose } from "@polder/protocol";
 import type { ClickHouse } from "../clickhouse.ts";
 import { askedPurposes } from "../migrations/0012-people-consent.ts";
-import { atomsOfPeople } from "./atoms-of-people.ts";
-import { devicesOfPeople } from "./devices-of-people.ts";
-import { flagsOfPeople } from "./flags-of-people.ts";
-import { joinedAt } from "./joined-at.ts";
+
+/** The ids of an identity; empty text means none. */
+export interface IdentityRow {
+  atom: number;
+  anonymousId: string;
+  userId: string;
+}
+/** What ties an identity of somebody, and since when (milliseconds since 1970). */
+export interface EdgeRow extends Omit<IdentityRow, "atom"> {
+  kind: string;
+  other: string;
+  rule: string;
+  time: number;
+}
+
+const ofPerson = "site = {site:String} AND atom IN {atoms:Array(UInt32)}";
+
+/** Take the parameters `site` and `atoms`. */
+export const edgesQuery = `SELECT kind, other, rule, anonymous_id AS anonymousId, user_id AS userId, toUnixTimestamp64Milli(min(e.time)) AS time
+FROM identity_edge AS e WHERE ${ofPerson} GROUP BY kind, other, rule, anonymousId, userId`;
+const identitiesQuery = `SELECT atom, any(anonymous_id) AS anonymousId, any(user_id) AS userId
+FROM atom_event AS e WHERE ${ofPerson} GROUP BY atom`;
+
+/** In days. */
+export const grantTermQuery =
+  "SELECT if(argMax(grant_days, n) = 0, 365, argMax(grant_days, n)) AS days FROM consent_setting WHERE site = {site:String}";
 
 /**
  * Every purpose of a person at a moment, whether it is allowed and why: which device decided it, and when (milliseconds since 1970). Devices are
@@ -24,88 +48,207 @@ export async function personConsentOf(
   person: number,
   now: number,
 ): Promise<PurposeConsent[]> {
-  const ofPerson = await clickhouse.query<{ atom: number }>(atomsOfPeople("SELECT {person:UInt32}"), {
-    params: { person },
-  });
-  const params = { site, now, person, atoms: ofPerson.map(({ atom }) => atom) };
-  const atoms = "{atoms:Array(UInt32)}";
-  const [devices, names, joins, flags, terms] = await Promise.all([
-    clickhouse.query<DeviceRow>(`SELECT ${deviceColumns} FROM ${devicesOfPeople(atoms)}`, {
-      params,
-    }),
-    clickhouse.query<{ device: string; name: string }>(namesOfDevices, { params }),
-    clickhouse.query<{ at: number }>(`SELECT joined_ms AS at FROM ${joinedAt(atoms)}`, { params }),
-    clickhouse.query<{ off: number }>(`SELECT off FROM ${flagsOfPeople(atoms)} WHERE person_id = {person:UInt32}`, {
-      params,
-    }),
-    clickhouse.query<{ days: number }>(
-      "SELECT if(argMax(grant_days, n) = 0, 365, argMax(grant_days, n)) AS days FROM consent_setting WHERE site = {site:String}",
-      { params },
-    ),
-  ]);
-  const nameOf = new Map(names.map(({ device, name }) => [device, name]));
-  return consentOfPerson({
-    devices: devices.map((row) => deviceOf(row, nameOf)),
-    joinedAt: joins[0]?.at,
-    flags: flagsOf(flags[0]?.off ?? 0),
+  // A number that was absorbed by another person has none.
+  const [found] = await clickhouse.query<{ atoms: number[] }>(
+    `SELECT arrayFilter(one -> person(one) = {person:UInt32}, arrayDistinct(arrayPushFront(groupArray(atom), {person:UInt32}))) AS atoms
+     FROM person_atom AS p WHERE p.person = {person:UInt32}`,
+    { params: { person } },
+  );
+  const params = { site, atoms: found?.atoms ?? [] };
+  const [term] = await clickhouse.query<{ days: number }>(grantTermQuery, { params });
+  return readConsentOf(clickhouse, {
+    ...params,
+    person,
     now,
-    grantLifetimeMs: (terms[0]?.days ?? 365) * 24 * 3_600_000,
+    grantDays: term?.days ?? 365,
+    identities: clickhouse.query<IdentityRow>(identitiesQuery, { params }),
+    edges: clickhouse.query<EdgeRow>(edgesQuery, { params }),
   });
 }
 
-interface DeviceRow {
+interface ConsentQuestion {
+  site: string;
+  person: number;
+  /** All identities of the person. */
+  atoms: readonly number[];
+  now: number;
+  grantDays: number;
+  /** Every one of them that has ids: more rows of one identity do no harm. */
+  identities: Promise<readonly IdentityRow[]>;
+  edges: Promise<readonly EdgeRow[]>;
+}
+
+/**
+ * {@link personConsentOf} for one whose identities are known. As plain questions at once, worked out by the rule itself: ClickHouse would take longer
+ * to understand one question for all of it than to answer these.
+ */
+export async function readConsentOf(clickhouse: ClickHouse, question: ConsentQuestion): Promise<PurposeConsent[]> {
+  const { site, person, atoms, now } = question;
+  const [{ own, others }, { identities, edges, merges, flags }] = await Promise.all([
+    readStates(clickhouse, { site, person, atoms }),
+    readJoins(clickhouse, question),
+  ]);
+  const names = namesOf(identities);
+  return consentOfPerson({
+    devices: devicesOf(own, others, names),
+    joinedAt: joinedAt(edges, merges),
+    flags: flagsOf(flags),
+    now,
+    grantLifetimeMs: question.grantDays * 24 * 3_600_000,
+  });
+}
+
+interface Said {
   device: string;
-  named: number;
-  firstUser: string;
-  lastUser: string;
-  since: number;
+  /** By purpose, as `consent_state` has them: twice the time, and 1 more for a no. */
   said: number[];
-  anywhere: number[];
   byChoice: number;
-  byChoiceAnywhere: number;
+}
+interface StateRow extends Said {
+  atom: number;
+  user: string;
+  since: number;
   byKey: number;
   byLaw: number;
 }
 
-const each = (name: string): string => `[${askedPurposes.map((_, index) => `${name}${index + 1}`).join(", ")}]`;
-const deviceColumns = `toString(device_id) AS device, named, toString(first_user) AS firstUser, toString(last_user) AS lastUser, since_ms AS since,
-  ${each("said")} AS said, ${each("anywhere")} AS anywhere, by_choice AS byChoice, by_choice_anywhere AS byChoiceAnywhere, by_key AS byKey, by_law AS byLaw`;
+const said = `[${askedPurposes.map((purpose) => `max(${purpose})`).join(", ")}] AS said, max(by_choice) AS byChoice`;
+const ownQuery = `SELECT atom, toString(s.device) AS device, toString(s.user) AS user, toUnixTimestamp64Milli(min(s.since)) AS since, ${said},
+  max(by_key) AS byKey, max(by_law) AS byLaw
+FROM consent_state AS s WHERE ${ofPerson} GROUP BY atom, s.device, s.user`;
+const othersQuery = `SELECT toString(s.device) AS device, ${said}
+FROM consent_state AS s WHERE site = {site:String} AND s.device IN {devices:Array(UInt64)} AND person(atom) NOT IN (0, {person:UInt32})
+GROUP BY s.device`;
 
-const namesOfDevices = `
-SELECT toString(cityHash64(anonymous_id, if(anonymous_id = '', user_id, ''))) AS device,
-  any(if(anonymous_id = '', concat('user:', user_id), concat('device:', anonymous_id))) AS name
-FROM atom WHERE site = {site:String} AND atom IN {atoms:Array(UInt32)} AND (anonymous_id != '' OR user_id != '')
-GROUP BY device`;
-
-function deviceOf(row: DeviceRow, nameOf: ReadonlyMap<string, string>): DeviceConsent {
-  const users = [...new Set([row.firstUser, row.lastUser])].filter((user) => user !== "0");
-  return {
-    id: nameOf.get(row.device) ?? `withdrawn:${row.device}`,
-    isNamed: row.named === 1,
-    users,
-    usedSince: users.length === 0 ? 0 : row.since,
-    said: choicesOf(row.said),
-    saidByAnybody: choicesOf(row.anywhere),
-    byChoice: useOf(row.byChoice),
-    byChoiceOfAnybody: useOf(row.byChoiceAnywhere),
-    byKey: useOf(row.byKey),
-    byLaw: useOf(row.byLaw),
-  };
+/** What the person said and what others said on the same devices. */
+async function readStates(
+  clickhouse: ClickHouse,
+  params: { site: string; person: number; atoms: readonly number[] },
+): Promise<{ own: StateRow[]; others: Said[] }> {
+  const own = await clickhouse.query<StateRow>(ownQuery, { params });
+  const devices = [...new Set(own.map(({ device }) => device))].filter((device) => device !== "0").map(BigInt);
+  if (devices.length === 0) return { own, others: [] };
+  const others = await clickhouse.query<Said>(othersQuery, {
+    params: { site: params.site, person: params.person, devices },
+  });
+  return { own, others };
 }
 
-/** As `consent_state` has them: twice the time, and 1 more for a no. */
-function choicesOf(words: readonly number[]): Choices {
-  const said: { [P in Purpose]?: { at: number; isYes: boolean } } = {};
-  for (const [index, word] of words.entries())
-    if (word > 0) said[askedPurposes[index]!] = { at: Math.floor(word / 2), isYes: word % 2 === 0 };
-  return said;
+type MergeRow = Pick<IdentityDecision, "id" | "action" | "left" | "right" | "undoes" | "at">;
+
+// Undoes are few, and what an undo takes back may be one.
+const mergesQuery = `SELECT id, action, left, right, undoes, toUnixTimestamp64Milli(d.at) AS at FROM identity_decision AS d
+WHERE site = {site:String} AND (action = 'undo' OR (action = 'merge' AND (left IN {nodes:Array(String)} OR right IN {nodes:Array(String)})))`;
+
+interface FlagRow extends Omit<IdentityRow, "atom"> {
+  flag: "restrict" | "object";
+  purpose: Purpose | "";
+}
+
+// Set and taken back in one moment is set.
+const flagsQuery = `SELECT user_id AS userId, anonymous_id AS anonymousId, flag, purpose FROM person_flag
+WHERE site = {site:String} AND (user_id IN {users:Array(String)} OR (user_id = '' AND anonymous_id IN {devices:Array(String)}))
+GROUP BY userId, anonymousId, flag, purpose HAVING argMax(is_set, (at, is_set)) = 1`;
+
+type Ids = Omit<IdentityRow, "atom">;
+
+async function readJoins(clickhouse: ClickHouse, { site, ...question }: ConsentQuestion) {
+  const [identities, edges] = await Promise.all([question.identities, question.edges]);
+  // Of an identity that only bots have used there are no events here, and there may be an edge.
+  const ids: Ids[] = [...identities, ...edges];
+  const users = [...new Set(ids.map(({ userId }) => userId).filter((id) => id !== ""))];
+  const devices = [...new Set(ids.map(({ anonymousId }) => anonymousId).filter((id) => id !== ""))];
+  if (users.length + devices.length === 0) return { identities, edges, merges: [], flags: [] };
+  const nodes = [...new Set(identities.filter(hasIds).map(nodeOf))];
+  const [decisions, flags] = await Promise.all([
+    clickhouse.query<MergeRow>(mergesQuery, { params: { site, nodes } }),
+    clickhouse.query<FlagRow>(flagsQuery, { params: { site, users, devices } }),
+  ]);
+  const made = decisions.map((row): IdentityDecision => ({ ...row, site, edges: [], actor: "", reason: "" }));
+  const merges = decisionsInForce(made).filter(({ action }) => action === "merge");
+  const pairs = new Set(ids.map(({ userId, anonymousId }) => JSON.stringify([userId, anonymousId])));
+  const areTheirs = flags.filter(
+    ({ userId, anonymousId }) =>
+      (userId !== "" && anonymousId === "") || pairs.has(JSON.stringify([userId, anonymousId])),
+  );
+  return { identities, edges, merges, flags: areTheirs };
+}
+
+const hasIds = ({ anonymousId, userId }: Ids): boolean => anonymousId !== "" || userId !== "";
+const nodeOf = ({ anonymousId, userId }: Ids): string => (userId === "" ? `device:${anonymousId}` : `user:${userId}`);
+
+const namesOf = (identities: readonly IdentityRow[]): ReadonlyMap<number, string> =>
+  new Map(
+    identities
+      .filter(hasIds)
+      .map(({ atom, anonymousId, userId }) => [atom, anonymousId === "" ? `user:${userId}` : `device:${anonymousId}`]),
+  );
+
+/** What a withdrawal has made nameless is a device by itself. */
+function devicesOf(
+  rows: readonly StateRow[],
+  others: readonly Said[],
+  names: ReadonlyMap<number, string>,
+): DeviceConsent[] {
+  const byDevice = new Map<string, StateRow[]>();
+  for (const row of rows) {
+    const key = row.device === "0" ? `withdrawn:${row.atom}` : row.device;
+    byDevice.set(key, [...(byDevice.get(key) ?? []), row]);
+  }
+  return [...byDevice].map(([key, own]): DeviceConsent => {
+    const isNamed = own[0]!.device !== "0";
+    const withUser = own.filter(({ user }) => user !== "0");
+    const anybodys = [...own, ...others.filter(({ device }) => device === key)];
+    const last = (of: (row: StateRow) => number): LastUse | undefined =>
+      isNamed ? useOf(Math.max(...own.map(of))) : undefined;
+    const named = own.map(({ atom }) => names.get(atom)).find((name) => name !== undefined);
+    return {
+      id: isNamed ? (named ?? `withdrawn:${own[0]!.atom}`) : key,
+      isNamed,
+      users: [...new Set(withUser.map(({ user }) => user))],
+      usedSince: withUser.length === 0 ? 0 : Math.min(...withUser.map(({ since }) => since)),
+      said: choicesOf(own, isNamed),
+      saidByAnybody: choicesOf(anybodys, isNamed),
+      byChoice: last(({ byChoice }) => byChoice),
+      byChoiceOfAnybody: isNamed ? useOf(Math.max(...anybodys.map(({ byChoice }) => byChoice))) : undefined,
+      byKey: last(({ byKey }) => byKey),
+      byLaw: last(({ byLaw }) => byLaw),
+    };
+  });
+}
+
+/** Where there is no name there can be a no, and no yes. */
+function choicesOf(rows: readonly Said[], isNamed: boolean): Choices {
+  const choices: { [P in Purpose]?: { at: number; isYes: boolean } } = {};
+  for (const [index, purpose] of askedPurposes.entries()) {
+    const word = Math.max(...rows.map((row) => row.said[index]!).map((one) => (isNamed || one % 2 === 1 ? one : 0)));
+    if (word > 0) choices[purpose] = { at: Math.floor(word / 2), isYes: word % 2 === 0 };
+  }
+  return choices;
 }
 
 /** As `consent_state` has it: 128 times the time, 64 for what rests on a yes, and the purposes that were not allowed. */
 const useOf = (use: number): LastUse | undefined =>
   use === 0 ? undefined : { at: Math.floor(use / 128), restsOnYes: ((use % 128) & 64) !== 0, mask: ~(use % 64) & 63 };
 
-const flagsOf = (off: number): PersonFlags => ({
-  isRestricted: (off & 64) !== 0,
-  objections: purposes.filter((_, bit) => (off & (1 << bit)) !== 0),
+/** Since when everything has been there that joins more than a user and their devices; undefined: nothing does. */
+function joinedAt(edges: readonly EdgeRow[], merges: readonly IdentityDecision[]): number | undefined {
+  const hubs = new Map<string, Map<string, number>>();
+  for (const edge of edges) {
+    if (edge.kind === "login" || edge.kind === "import") continue;
+    const hub = JSON.stringify([edge.kind, edge.other]);
+    const firsts = hubs.get(hub) ?? new Map<string, number>();
+    const node = nodeOf(edge);
+    hubs.set(hub, firsts.set(node, Math.min(edge.time, firsts.get(node) ?? Infinity)));
+  }
+  const joins = [...hubs].flatMap(([hub, firsts]) =>
+    firsts.size > 1 || hub.startsWith('["alias"') ? [...firsts.values()] : [],
+  );
+  const times = [...joins, ...merges.map(({ at }) => at)];
+  return times.length === 0 ? undefined : Math.max(...times);
+}
+
+const flagsOf = (flags: readonly FlagRow[]): PersonFlags => ({
+  isRestricted: flags.some(({ flag }) => flag === "restrict"),
+  objections: purposes.filter((purpose) => flags.some((row) => row.flag === "object" && row.purpose === purpose)),
 });

@@ -127,6 +127,17 @@ ORDER BY (site, atom)
 SETTINGS {dedup}
 COMMENT 'People of too many identities: each of these stands alone';
 
+CREATE TABLE IF NOT EXISTS {db}.identity_tie {on_cluster} (
+  site LowCardinality(String) COMMENT 'Id of the site',
+  atom UInt32 COMMENT 'An identity that a withdrawal has made nameless',
+  other UInt32 COMMENT 'An identity of the same person: the nameless one goes wherever it goes',
+  at DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When'
+)
+ENGINE = {engine_everywhere ReplacingMergeTree()}
+ORDER BY (site, atom)
+SETTINGS {dedup}, default_compression_codec = 'ZSTD(1)'
+COMMENT 'Whose the nameless are: what joined them is gone';
+
 ${retentionView(retainedUntil11)}
 `,
   // Log-ins from before: as those whose events are gone stay. All others, and what was never told of, are read from the events.

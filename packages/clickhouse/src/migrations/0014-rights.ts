@@ -462,15 +462,12 @@ FROM (
 GROUP BY site, hour
 COMMENT 'loss_ledger without the gaps, for which all events of the last days are read: what alerts ask';
 `,
-  // Visits from before are made anew from their events.
+  // Visits from before go first: else the server would merge them with the new ones meanwhile, for nothing.
   refill: {
     table: "session_state",
-    isMade: "of_atom != 0",
+    isMade: "1",
     week: "week",
     insert: (source) =>
       `(site, start_date, session_id, day, started_at, ended_at, events, page_views, clicks, orders, atom, entry_page, exit_page, touch, device, country, week, is_known, of_atom) ${viewSelects.session_state(visitKeys, source)}`,
-    after: `
-ALTER TABLE {local session_state} {on_cluster} DELETE WHERE of_atom = 0 SETTINGS mutations_sync = 2;
-`,
   },
 };

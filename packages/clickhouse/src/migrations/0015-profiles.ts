@@ -99,7 +99,7 @@ ${columns},
 )
 ENGINE = {engine ReplacingMergeTree()}
 ORDER BY (site, atom, time, _partition, _offset)
-SETTINGS {dedup}, default_compression_codec = 'ZSTD(1)', index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1
+SETTINGS {dedup}, default_compression_codec = 'ZSTD(1)', index_granularity = 1024, min_compress_block_size = 8192, max_compress_block_size = 16384, fsync_after_insert = 1, fsync_part_directory = 1
 COMMENT 'The events of people in the order of the person, for profiles: a copy of what a profile shows, without bots. Ask events for everything else';
 {distributed atom_event by cityHash64(site, atom)}
 

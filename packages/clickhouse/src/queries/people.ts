@@ -1,11 +1,10 @@
 import type { ClickHouse } from "../clickhouse.ts";
-import { personConsentOf } from "../consent/person-consent-of.ts";
 import { findPersonOf, type BlockedIds } from "./person-of.ts";
 import { readTimeline } from "./person-timeline.ts";
 import { readProfile, readSite, type KnownOfSite } from "./profile.ts";
 import type { PersonId, ReadQueries } from "./read-queries.ts";
 
-type PeopleQueries = Pick<ReadQueries, "findPerson" | "profile" | "purposesOf" | "timeline">;
+type PeopleQueries = Pick<ReadQueries, "findPerson" | "profile" | "timeline">;
 
 /** Definitions change seldom, and profiles are read one after another. */
 const siteAgeMs = 1_000;
@@ -25,7 +24,6 @@ export const createPeopleQueries = (clickhouse: ClickHouse, blocked: BlockedIds)
     findPerson: async (site, id) => (await find(site, id))?.person,
     profile: (site, id, limits) =>
       readProfile(clickhouse, { site, found: find(site, id), known: siteOf(site, limits.now.getTime()) }, limits),
-    purposesOf: (site, person, now) => personConsentOf(clickhouse, site, person, now.getTime()),
     timeline: async (site, id, question) => {
       const found = await find(site, id);
       if (found === undefined) return undefined;

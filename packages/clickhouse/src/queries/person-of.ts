@@ -51,6 +51,8 @@ function candidatesOf(id: PersonId, isBlockedId: (id: string) => boolean): Candi
       return ofSomebody(id.value, byDevice(id.value));
     case "email_hash":
       return [byEmailHash(id.value)];
+    case "id":
+      return ofSomebody(id.value, byAny(id.value));
     case "any":
       return [
         ...ofSomebody(id.value, byAny(id.value)),

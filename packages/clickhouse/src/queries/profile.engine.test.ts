@@ -299,6 +299,13 @@ describe("computed traits", () => {
       false,
     );
     expect(await shown(2)).toEqual([{ name: "views", version: 1, type: "number", value: "2" }]);
+    // After a week the server has forgotten that there was one.
+    const { clickhouse } = database;
+    const forgetful = createComputedTraitStore({
+      ...clickhouse,
+      insertRows: (table, rows) => clickhouse.insertRows(table, rows, { settings: { insert_deduplicate: 0 } }),
+    });
+    expect(await forgetful.save({ ...trait, version: 1, definition: views, actor: "bob" })).toBe(false);
     expect(
       await store.save({
         ...trait,
@@ -317,5 +324,24 @@ describe("computed traits", () => {
       [2, "unique_list", "ann"],
       [3, undefined, "ann"],
     ]);
+  });
+});
+
+describe("a value that stands for nobody", () => {
+  it("finds nobody, neither as a user nor as a device, whoever came with it", async () => {
+    const [nobody, till, number] = [9_001, 9_002, 9_003].map((n) => n * 64) as [number, number, number];
+    await insert(
+      event(nobody, 0, { anonymous_id: "null", user_id: "null" }),
+      event(till, 0, { anonymous_id: "till-phone", user_id: "Counter" }),
+      event(number, 0, { anonymous_id: "", user_id: "0" }),
+    );
+    const ofSite = createReadQueries(database.clickhouse, () => new Map([["shop", { blocked: ["counter"] }]]));
+    for (const by of ["any", "user", "anonymous"] as const)
+      for (const value of ["null", "0", "Counter", ""])
+        expect(await ofSite.findPerson("shop", { by, value })).toBeUndefined();
+    expect(await queries.findPerson("shop", { by: "user", value: "null" })).toBeUndefined();
+    expect(await queries.findPerson("shop", { by: "user", value: "Counter" })).toBe(till);
+    expect(await ofSite.findPerson("shop", { by: "any", value: "till-phone" })).toBe(till);
+    expect(await ofSite.findPerson("shop", { by: "person", value: nobody })).toBe(nobody);
   });
 });

@@ -1,5 +1,12 @@
 import { emailHash, phoneHash } from "@polder/core";
 import type { ClickHouse } from "../clickhouse.ts";
+import {
+  edgesQuery,
+  grantTermQuery,
+  readConsentOf,
+  type EdgeRow,
+  type IdentityRow,
+} from "../consent/person-consent-of.ts";
 import { createComputedTraitStore, type StoredComputedTrait } from "../traits/computed-trait-store.ts";
 import { readComputedTraits } from "../traits/read-computed-traits.ts";
 import type { FoundPerson } from "./person-of.ts";
@@ -27,19 +34,26 @@ export async function readProfile(
   limits: ProfileLimits,
 ): Promise<Profile | undefined> {
   const { site } = who;
-  const [found, { computedTraits, audienceNames }] = await Promise.all([who.found, who.known]);
+  const [found, { computedTraits, audienceNames, grantDays }] = await Promise.all([who.found, who.known]);
   if (found === undefined) return undefined;
   const { person, atoms } = found;
   const params = { site, atoms };
   const definitions = new Map(
     computedTraits.flatMap(({ name, definition }) => (definition === undefined ? [] : [[name, definition]])),
   );
-  const [rows, traits, contacts, audiences, computed] = await Promise.all([
-    clickhouse.query<ActivityRow>(eventQuery, {
-      params: { ...params, limit: Math.max(maxEvents, limits.timeline + 1) },
-    }),
+  const events = clickhouse.query<ActivityRow>(eventQuery, {
+    params: { ...params, limit: Math.max(maxEvents, limits.timeline + 1) },
+  });
+  const identities = events.then(async (rows) =>
+    rows.length < maxEvents ? rows : [...rows, ...(await readFirstOfIds(clickhouse, params))],
+  );
+  const edges = clickhouse.query<EdgeRow>(edgesQuery, { params });
+  const [rows, ids, ties, purposes, traits, audiences, computed] = await Promise.all([
+    events,
+    identities,
+    edges,
+    readConsentOf(clickhouse, { ...params, person, now: limits.now.getTime(), grantDays, identities, edges }),
     clickhouse.query<TraitRow>(traitQuery, { params }),
-    clickhouse.query<ContactRow>(contactQuery, { params }),
     audienceNames.size === 0 ? [] : clickhouse.query<MemberRow>(audienceQuery, { params }),
     readComputedTraits(clickhouse, site, atoms, definitions, limits.now),
   ]);
@@ -54,10 +68,8 @@ export async function readProfile(
     person,
     site,
     ...totals,
-    identifiers: [
-      ...idsOf(isAll ? rows : [...rows, ...(await readFirstOfIds(clickhouse, params))]),
-      ...contactsOf(contacts, stated),
-    ],
+    identifiers: [...idsOf(ids), ...contactsOf(ties, stated)],
+    purposes,
     traits: stated,
     computedTraits: computed.map((value) => ({
       ...value,
@@ -102,10 +114,10 @@ const choiceQuery = readEvents("e.type = 'consent'");
 const readChoices = (clickhouse: ClickHouse, params: Params, limit: number): Promise<ActivityRow[]> =>
   clickhouse.query<ActivityRow>(choiceQuery, { params: { ...params, limit } });
 
-const firstOfIdsQuery = `SELECT anonymous_id AS anonymousId, user_id AS userId, toUnixTimestamp64Milli(min(e.time)) AS time
-FROM atom_event AS e WHERE ${ofPerson} GROUP BY anonymousId, userId`;
+const firstOfIdsQuery = `SELECT atom, anonymous_id AS anonymousId, user_id AS userId, toUnixTimestamp64Milli(min(e.time)) AS time
+FROM atom_event AS e WHERE ${ofPerson} GROUP BY atom, anonymousId, userId`;
 
-type IdRow = Pick<ActivityRow, "anonymousId" | "userId" | "time">;
+type IdRow = IdentityRow & Pick<ActivityRow, "time">;
 
 const readFirstOfIds = (clickhouse: ClickHouse, params: Params): Promise<IdRow[]> =>
   clickhouse.query<IdRow>(firstOfIdsQuery, { params });
@@ -141,18 +153,8 @@ function idsOf(rows: readonly IdRow[]): Identifier[] {
     });
 }
 
-interface ContactRow {
-  kind: "email" | "phone";
-  hash: string;
-  rule: string;
-  time: number;
-}
-
-const contactQuery = `SELECT kind, other AS hash, rule, toUnixTimestamp64Milli(min(e.time)) AS time
-FROM identity_edge AS e WHERE ${ofPerson} AND kind IN ('email', 'phone') GROUP BY kind, hash, rule ORDER BY time, kind, hash`;
-
 /** Confirmed where a login or a server says it; what was typed into a form alone is not. */
-function contactsOf(rows: readonly ContactRow[], traits: Profile["traits"]): Identifier[] {
+function contactsOf(edges: readonly EdgeRow[], traits: Profile["traits"]): Identifier[] {
   // Only the value that was stated last is kept in clear; of others there is the hash that people are compared by.
   const clear = new Map<string, string>();
   for (const { name, value } of traits) {
@@ -161,7 +163,9 @@ function contactsOf(rows: readonly ContactRow[], traits: Profile["traits"]): Ide
     if (plain === "phone" || plain === "mobile") clear.set(`phone ${phoneHash(value)}`, value);
   }
   const found = new Map<string, Identifier>();
-  for (const { kind, hash, rule, time } of rows) {
+  const inOrder = edges.toSorted((a, b) => a.time - b.time || (a.kind + a.other < b.kind + b.other ? -1 : 1));
+  for (const { kind, other: hash, rule, time } of inOrder) {
+    if (kind !== "email" && kind !== "phone") continue;
     const key = `${kind} ${hash}`;
     const isConfirmed = rule !== "form";
     const known = found.get(key);
@@ -195,18 +199,25 @@ export interface KnownOfSite {
   computedTraits: readonly StoredComputedTrait[];
   /** By id, the names of audiences that name their members: of an anonymous one nobody is told who is in it. */
   audienceNames: ReadonlyMap<string, string>;
+  /** How long a yes holds. */
+  grantDays: number;
 }
 
 export async function readSite(clickhouse: ClickHouse, site: string): Promise<KnownOfSite> {
-  const [computedTraits, audiences] = await Promise.all([
+  const [computedTraits, audiences, [term]] = await Promise.all([
     createComputedTraitStore(clickhouse).list(site),
     clickhouse.query<{ id: string; name: string }>(
       `SELECT audience AS id, argMax(a.name, revision) AS name FROM audience AS a WHERE site = {site:String}
        GROUP BY id HAVING argMax(is_anonymous, revision) = 0`,
       { params: { site } },
     ),
+    clickhouse.query<{ days: number }>(grantTermQuery, { params: { site } }),
   ]);
-  return { computedTraits, audienceNames: new Map(audiences.map(({ id, name }) => [id, name])) };
+  return {
+    computedTraits,
+    audienceNames: new Map(audiences.map(({ id, name }) => [id, name])),
+    grantDays: term?.days ?? 365,
+  };
 }
 
 type MemberRow = Omit<Profile["audiences"][number], "name">;

@@ -18,8 +18,6 @@ export interface ReadQueries {
   findPerson(site: string, id: PersonId): Promise<number | undefined>;
   /** Undefined when nobody of the site has the id, nothing is stored of them, or they were erased. */
   profile(site: string, id: PersonId, limits: ProfileLimits): Promise<Profile | undefined>;
-  /** What may be done with a person at a moment, by purpose, and why. Takes longer than the profile. */
-  purposesOf(site: string, person: number, now: Date): Promise<PurposeConsent[]>;
   /** What somebody did, newest first, a page at a time. Undefined when nobody of the site has the id, or they were erased. */
   timeline(
     site: string,
@@ -32,10 +30,13 @@ export interface ReadQueries {
   summary(site: string, day: string, span: { now: number; since: number }): Promise<Summary>;
 }
 
-/** email_hash: SHA-256, in hex, of the address in small letters without space around it. any: a user id, else an anonymous id, else a person's number or such a hash. */
+/**
+ * email_hash: SHA-256, in hex, of the address in small letters without space around it. id: a user id, else an anonymous id: where something is done to
+ * a person, since a customer's number may be the number of somebody else here. any: such an id, else a person's number or such a hash.
+ */
 export type PersonId =
   | { by: "person"; value: number }
-  | { by: "user" | "anonymous" | "email_hash" | "any"; value: string };
+  | { by: "user" | "anonymous" | "email_hash" | "id" | "any"; value: string };
 
 export interface ProfileLimits {
   /** At most so many of each. */
@@ -43,7 +44,7 @@ export interface ProfileLimits {
   sessions: number;
   devices: number;
   choices: number;
-  /** The moment for which computed traits are worked out. */
+  /** The moment for which computed traits and consent are worked out. */
   now: Date;
 }
 
@@ -182,6 +183,8 @@ export interface Profile {
     notice: string;
     choices: { purpose: string; state: string }[];
   }[];
+  /** What may be done with the person now, by purpose, and why. */
+  purposes: PurposeConsent[];
   /** Those that name their members, and since when this one is in. */
   audiences: { audience: string; name: string; since: number }[];
   /** Newest first, without their properties. */

@@ -11,7 +11,7 @@ import { buildEventRow, rowBytes, type LoadedEventRow } from "@polder/core/contr
 
 import { createAudienceStore, type Audience } from "../audience-store.ts";
 import { createAudienceTickStore } from "../audience-tick-store.ts";
-import { compileAudience } from "../audiences/compile-audience.ts";
+import { compileAudiences } from "../audiences/compile-audience.ts";
 import { createClickHouse, type ClickHouse } from "../clickhouse.ts";
 import { createEventStore } from "../event-store.ts";
 import { reloadIdentities } from "../reload-identities.ts";
@@ -139,8 +139,12 @@ async function workOut(clickhouse: ClickHouse, input: unknown): Promise<void> {
       audiences: new Map(),
       computedTraits: new Map(),
     };
-    const compiled = compileAudience(definition, context);
-    const seq = await ticks.logChanges(turn, audience, { compiled, at, isNewVersion: false, hasMoved: false });
+    const compiled = compileAudiences([definition], context);
+    const seq = await ticks.logChanges(turn, [{ audience, by: "definition", isNewVersion: false }], {
+      compiled,
+      at,
+      hasMoved: false,
+    });
     await ticks.applyLog();
     if (seq > turn.seq) await ticks.writeSizes([audience], at);
     turn = { ...turn, seq };

@@ -64,7 +64,12 @@ export function createComputedTraitStore(clickhouse: ClickHouse): ComputedTraitS
         actor,
         reason,
       };
-      // Of two who make the same version one is heard: the token is the version's.
+      // The server forgets tokens after a while: they settle two at once, and not what was there before.
+      const later = await clickhouse.query(
+        "SELECT 1 FROM computed_trait WHERE site = {site:String} AND name = {name:String} AND version >= {version:UInt32} LIMIT 1",
+        { params: { site, name, version } },
+      );
+      if (later.length > 0) return false;
       const token = `computed_trait:${JSON.stringify([site, name, version])}`;
       await clickhouse.insertRows("computed_trait", [row], {
         settings: { insert_deduplicate: 1, deduplicate_insert: "enable", insert_deduplication_token: token },

@@ -2,6 +2,7 @@ import { computedTraitType, type ComputedTrait } from "@polder/core";
 import {
   fits,
   happeningsOf,
+  hasHappened,
   isIn,
   isNamed,
   numberOf,
@@ -18,7 +19,7 @@ export function evaluateComputedTrait(
   world: Pick<World, "site" | "now" | "events" | "personOf">,
 ): Map<number, string | number | string[]> {
   const ofPeople = new Map<number, (typeof world.events)[number][]>();
-  for (const row of world.events) {
+  for (const row of world.events.filter((each) => hasHappened(each, world.now))) {
     const person = row.site === world.site && row.bot === "" && row.atom !== 0 ? world.personOf(row.atom) : 0;
     if (person !== 0) ofPeople.set(person, [...(ofPeople.get(person) ?? []), row]);
   }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { AudienceDefinition } from "./audience-definition.ts";
-import { audiencesIn, findReferenceFaults } from "./references.ts";
+import { audiencesIn, computedTraitsIn, findReferenceFaults } from "./references.ts";
 
 const naming = (...ids: string[]): AudienceDefinition => ({
   people: { all: ids.map((audience, index) => (index % 2 === 0 ? { audience } : { not: { any: [{ audience }] } })) },
@@ -15,6 +15,8 @@ describe("what a definition names", () => {
   it("is found wherever it stands, once", () => {
     expect(audiencesIn(naming("a", "b", "a"))).toEqual(["a", "b"]);
     expect(audiencesIn(buyers)).toEqual([]);
+    const byTrait = { computedTrait: "ltv", atLeast: 1 };
+    expect(computedTraitsIn({ people: { any: [byTrait, { not: byTrait }, { audience: "a" }] } })).toEqual(["ltv"]);
   });
 
   it("has to be there, and a mistyped name is told the nearest", () => {
@@ -25,6 +27,13 @@ describe("what a definition names", () => {
       { path: "people.computedTrait", message: "is the name of no computed trait: there is none yet." },
     ]);
     expect(findReferenceFaults({ people: { computedTrait: "ltv", is: 1 } }, known({}, ["ltv"]))).toEqual([]);
+  });
+
+  it("is nothing anonymous, where that may not be named", () => {
+    const anonymous = new Set(["crowd"]);
+    expect(findReferenceFaults(naming("crowd"), { ...known({}), anonymous }, "a")).toEqual([
+      { path: "people.all[0].audience", message: expect.stringContaining("is an anonymous audience") },
+    ]);
   });
 
   it("is not itself, not through others either", () => {

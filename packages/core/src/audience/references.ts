@@ -7,6 +7,8 @@ export interface Known {
   audiences: ReadonlyMap<string, AudienceDefinition>;
   /** By name. */
   computedTraits: ReadonlyMap<string, unknown>;
+  /** Ids of those that are there and may not be named here, since they are anonymous. */
+  anonymous?: ReadonlySet<string>;
 }
 
 interface Reference {
@@ -18,14 +20,19 @@ interface Reference {
 /** How many audiences may stand on one another. */
 const maxChain = 10;
 
-/** Ids of the other audiences that a definition names itself, each once. */
-export const audiencesIn = (definition: AudienceDefinition): string[] => [
+const namesIn = (definition: AudienceDefinition, wanted: Reference["kind"]): string[] => [
   ...new Set(
     referencesIn(definition)
-      .filter(({ kind }) => kind === "audience")
+      .filter(({ kind }) => kind === wanted)
       .map(({ name }) => name),
   ),
 ];
+
+/** Ids of the other audiences that a definition names itself, each once. */
+export const audiencesIn = (definition: AudienceDefinition): string[] => namesIn(definition, "audience");
+
+/** Names of the computed traits that a definition names itself, each once. */
+export const computedTraitsIn = (definition: AudienceDefinition): string[] => namesIn(definition, "computedTrait");
 
 /**
  * What a definition names and is not there, or leads back to itself through others.
@@ -36,7 +43,13 @@ export function findReferenceFaults(definition: AudienceDefinition, known: Known
   for (const { kind, name, path } of referencesIn(definition)) {
     const there = kind === "audience" ? known.audiences : known.computedTraits;
     const isItself = kind === "audience" && name === id;
-    if (!there.has(name) && !isItself) {
+    if (kind === "audience" && known.anonymous?.has(name) === true && !isItself) {
+      faults.push({
+        path,
+        message:
+          "is an anonymous audience: only another anonymous one may stand on it, since this one names its people.",
+      });
+    } else if (!there.has(name) && !isItself) {
       const nearest = nearestName(name, [...there.keys()]);
       const noun = kind === "audience" ? "audience" : "computed trait";
       const hint =

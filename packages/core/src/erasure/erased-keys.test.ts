@@ -7,7 +7,6 @@ const identity = (over: Partial<ErasedIdentity>): ErasedIdentity => ({
   anonymousId: "",
   userId: "",
   isOnlyUserOfDevice: true,
-  isOwnUserId: true,
   isNobody: over.userId === undefined,
   isNobodysDevice: over.anonymousId === undefined,
   ...over,
@@ -36,7 +35,7 @@ it("leaves who else logs in on the device alone, and what nobody did there when 
 });
 
 it("takes an id that many send for nobody's: only the one device with it is known", () => {
-  const guest = [identity({ anonymousId: "phone", userId: "guest", isOwnUserId: false })];
+  const guest = [identity({ anonymousId: "phone", userId: "guest", isNobody: true })];
   expect(isRefused(guest, "phone", "guest")).toBe(true);
   expect(isRefused(guest, "tablet", "guest")).toBe(false);
 });
@@ -46,7 +45,7 @@ it("takes an event with a user id that stands for nobody for one of its device a
     const device = [identity({ anonymousId: "phone" })];
     expect(isRefused(device, "phone", nobody)).toBe(true);
     expect(isRefused(device, "tablet", nobody)).toBe(false);
-    const said = [identity({ anonymousId: "phone", userId: nobody, isOwnUserId: false, isNobody: true })];
+    const said = [identity({ anonymousId: "phone", userId: nobody, isNobody: true })];
     expect(isRefused(said, "phone", "")).toBe(true);
     expect(isRefused(said, "phone", "undefined")).toBe(true);
     expect(isRefused(said, "phone", "bo")).toBe(false);
@@ -57,13 +56,13 @@ it("takes an event with a user id that stands for nobody for one of its device a
 });
 
 it("knows of a site's own value for nobody where it was said before the erasure", () => {
-  const said = [identity({ anonymousId: "till", userId: "counter", isOwnUserId: false, isNobody: true })];
+  const said = [identity({ anonymousId: "till", userId: "counter", isNobody: true })];
   expect(isRefused(said, "till", "")).toBe(true);
   expect(isRefused(said, "till", "counter")).toBe(true);
 });
 
 it("takes an identity of which neither id stands for somebody for itself alone", () => {
-  const nobody = { isOnlyUserOfDevice: false, isOwnUserId: false, isNobodysDevice: true };
+  const nobody = { isOnlyUserOfDevice: false, isNobodysDevice: true };
   const alone = [
     identity({ anonymousId: "null", ...nobody }),
     identity({ anonymousId: "guest", userId: "none", isNobody: true, ...nobody }),

@@ -35,8 +35,6 @@ export interface ErasedIdentity {
   userId: string;
   /** Whether nobody else is seen with this device. */
   isOnlyUserOfDevice: boolean;
-  /** Whether every identity with this user id is theirs: not so where `guest` was sent as an id for many. */
-  isOwnUserId: boolean;
   /** Whether the user id is empty or stands for nobody by the rules of the site: it is then an identity of the device. */
   isNobody: boolean;
   /** Whether the device is empty or stands for nobody. */
@@ -48,10 +46,10 @@ const { isBlockedId } = createBlockedCheck({ blocked: [] });
 /** What has to be remembered of them, each once: under which ids something of theirs may come again. */
 export function keysToErase(identities: readonly ErasedIdentity[], keys: ErasedKeys): bigint[] {
   const found = new Set<bigint>();
-  for (const { site, anonymousId, userId, isOnlyUserOfDevice, isOwnUserId, isNobody, isNobodysDevice } of identities) {
+  for (const { site, anonymousId, userId, isOnlyUserOfDevice, isNobody, isNobodysDevice } of identities) {
     if (anonymousId === "" && userId === "") continue;
     const isOfDevice = !isNobodysDevice && (isOnlyUserOfDevice || isNobody);
-    const isOfUser = !isNobody && isOwnUserId;
+    const isOfUser = !isNobody;
     if (isOfDevice) found.add(keys.device(site, anonymousId));
     if (isOfUser) found.add(keys.user(site, userId));
     // Of one id alone its key says the same.

@@ -35,8 +35,8 @@ export async function openImport(options: {
   /** As it stands in its file; undefined: by the headers. */
   mapping: unknown;
   site: Pick<Site, "timezone" | "currency">;
-  /** Of when the file is. Milliseconds since 1970. */
-  asOf: number;
+  /** Of when the file is. Milliseconds since 1970. Undefined: nobody knows, and rows without a time are refused. */
+  asOf: number | undefined;
   now: () => number;
   separator?: string | undefined;
   encoding?: ImportEncoding | undefined;

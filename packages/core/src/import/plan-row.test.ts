@@ -9,12 +9,17 @@ const site = { timezone: "Europe/Amsterdam", currency: "EUR" };
 const asOf = Date.parse("2026-11-20T12:00:00Z");
 const now = Date.parse("2026-11-23T12:00:00Z");
 
-async function planAll(kind: ImportKind, text: string | Uint8Array, mapping?: unknown): Promise<PlannedRow[]> {
+async function planAll(
+  kind: ImportKind,
+  text: string | Uint8Array,
+  mapping?: unknown,
+  writtenAt: number | "unknown" = asOf,
+): Promise<PlannedRow[]> {
   const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
   async function* whole() {
     yield bytes;
   }
-  const opened = await openImport({ bytes: whole(), kind, mapping, site, asOf, now: () => now });
+  const opened = await openImport({ bytes: whole(), kind, mapping, site, asOf: writtenAt === "unknown" ? undefined : writtenAt, now: () => now });
   if (!opened.ok) throw new Error(JSON.stringify(opened.faults));
   const rows: PlannedRow[] = [];
   for await (const row of opened.file.rows) rows.push(opened.plan(row));
@@ -40,6 +45,15 @@ describe("a row of contacts", () => {
       time: asOf,
       event: { type: "identify", userId: "k-1", traits: { email: "a@b.nl", firstName: "An", newsletter: true } },
     });
+  });
+
+  it("without a time is refused where nobody knows when the file was written", async () => {
+    const file = "customer id,city,time\nk-1,Delft,2026-11-01\nk-2,Delft,\n";
+    expect(await faultsOf("contacts", file, undefined, "unknown")).toEqual(["3 time missing_cell"]);
+    expect(await faultsOf("contacts", "customer id,city\nk-1,Delft\n", undefined, "unknown")).toEqual([
+      "2  missing_cell",
+    ]);
+    expect(await faultsOf("contacts", file)).toEqual([]);
   });
 
   it("without an id is of whoever has its address, else its number, always the same", async () => {

@@ -84,8 +84,8 @@ export interface RowPlannerOptions {
   mapping: ImportMapping;
   headers: readonly string[];
   site: { timezone: string; currency: string };
-  /** As of when the file speaks, for rows without a time. Milliseconds since 1970. */
-  asOf: number;
+  /** As of when the file speaks, for rows without a time. Milliseconds since 1970. Undefined: nobody knows, and such a row is refused. */
+  asOf: number | undefined;
   now: () => number;
 }
 
@@ -250,7 +250,7 @@ function setOwn<V extends Json>(target: { [name: string]: V }, name: string, val
 interface PlanContext {
   mapping: ImportMapping;
   site: { currency: string };
-  asOf: number;
+  asOf: number | undefined;
   headerOf: (name: string) => string;
 }
 
@@ -265,6 +265,12 @@ function planOf(kind: ImportKind, line: number, cells: Cells, context: PlanConte
   const { userId, anonymousId } = whoOf(cells);
   const ids = { ...(userId !== "" && { userId }), ...(anonymousId !== "" && { anonymousId }) };
   const isTimed = own.has("time");
+  if (!isTimed && asOf === undefined)
+    return refuse(
+      context.headerOf("time"),
+      "missing_cell",
+      "Nothing says of when this is, so it would overrule what is newer: fill a time, or say of when the file is.",
+    );
   const time = Number(own.get("time") ?? asOf);
   const origin: JsonObject = { origin: mapping.origin, partner: mapping.partner?.name ?? "" };
   const person = `${userId}\n${anonymousId}`;

@@ -154,7 +154,11 @@ export function createIdentityDesk({
       if (action === "merge") return manual.get(edgeKeyText(manualKey(left, right)))?.decision.id === id;
       return action !== "unmerge" || edges.some((key) => revoked.get(edgeKeyText(key))?.id === id);
     };
-    const inForce = new Set(decisionsInForce(decisions).filter(isHeld).map(({ id }) => id));
+    const inForce = new Set(
+      decisionsInForce(decisions)
+        .filter(isHeld)
+        .map(({ id }) => id),
+    );
     return decisions.toSorted(byMoment).map((decision) => ({ ...decision, isInForce: inForce.has(decision.id) }));
   };
 

@@ -1,86 +1,79 @@
-import { decidedEdges, decidedNodes, type IdentityDecision } from "./identity-decision.ts";
 import type { IdentityRules } from "./identity-rules.ts";
-import { createNodeReader, deviceNode, userNode, type IdentityAtom, type IdentityEdge } from "./resolve-people.ts";
-
-type StatedEdge = Pick<IdentityEdge, "kind" | "anonymousId" | "userId" | "other">;
+import { createNumberMap } from "./number-map.ts";
 
 /** Of what no rule has to be asked, the person; of the rest, to whom it is tied. */
 export interface SortedPeople {
   /** Every identity whose person is certain, with its person. */
   certain(): Iterable<[atom: number, person: number]>;
-  hasRest: boolean;
-  /** By any number, the rest that one of these is part of; undefined where it is certain. Rests with different numbers have nothing to do with each other. */
-  restOfAtom(atom: IdentityAtom): number | undefined;
-  restOfEdge(edge: StatedEdge): number | undefined;
+  /** Whether it is an identity of some user id or device that stands for somebody. */
+  isKnown(atom: number): boolean;
+  /** By any number, the part of the rest that an identity is in; undefined where it is certain or not known. Different parts have nothing to do with each other. */
+  partOf(atom: number): number | undefined;
+  /** The rest, in lots of whole parts: of so many identities each, unless a part alone has more. */
+  lots: number;
+  /** From 0. */
+  lotOf(part: number): number;
 }
 
 export interface PeopleSorter {
-  addEdge(edge: StatedEdge): void;
-  /** When all edges are added. */
-  addAtom(atom: IdentityAtom): void;
-  sort(): SortedPeople;
+  /** Identities of one user id that stands for somebody. Users and devices come first. */
+  addUser(atoms: readonly number[]): void;
+  /** Identities of one device that stands for somebody, with or without a user id. */
+  addDevice(atoms: readonly number[]): void;
+  /** An identity of which some event tied the device to the user. */
+  addLogin(atom: number): void;
+  /** Identities that state one contact. */
+  addContact(atoms: readonly number[]): void;
+  /** Identities of ids that something else ties, or might: an alias, a decision. They are of the rest, in one part. */
+  addOdd(atoms: readonly number[]): void;
+  /** @param atomsOfLot how many identities are looked at together */
+  sort(atomsOfLot: number): SortedPeople;
 }
 
 const none = -1;
 const several = -2;
 
 /**
- * Looks at everything of one site once, in any order of edges: mostly a person is a device alone, or one user with devices on which nobody else logs
- * in, and nothing can part them. Whatever else might tie or part anybody is the rest, for `resolvePeople`. Some 150 bytes for each id and contact.
+ * Looks at everything of one site once, in numbers: mostly a person is a device alone, or one user with devices on which nobody else logs in, and
+ * nothing can part them. Whatever else might tie or part anybody is the rest, for `resolvePeople`. Some 60 bytes for each identity and id.
  */
-export function createPeopleSorter({
-  rules,
-  decisions,
-}: {
-  rules: IdentityRules;
-  decisions: readonly IdentityDecision[];
-}): PeopleSorter {
-  const reader = createNodeReader(rules);
-  const users = new Map<string, number>();
-  const devices = new Map<string, number>();
-  const contacts = new Map<string, number>();
+export function createPeopleSorter(rules: Pick<IdentityRules, "limits" | "maxAtoms">): PeopleSorter {
+  /** By atom, its place from 1 on in the lists of atoms. */
+  const placeOfAtom = createNumberMap();
+  const atoms = createNumbers(Uint32Array);
+  const userOfAtom = createNumbers();
+  const deviceOfAtom = createNumbers();
+  /** Of nodes: users and devices. */
   const parents = createNumbers();
   /** Of a device, the one user who logs in on it; of a user: itself. */
   const userOf = createNumbers();
   /** Of a user, on how many devices they log in. */
   const devicesOf = createNumbers();
-  const isOdd = createNumbers();
-  const atomNumbers = createNumbers();
-  const atomPlaces = createNumbers();
+  const oddNodes = createNumbers();
+  /** Two nodes that state the same contact, one after the other. */
+  const agreeing = createNumbers();
 
-  const add = (user: number): number => {
-    const place = parents.length();
-    parents.push(place);
-    userOf.push(user);
+  const placeOf = (atom: number): number => {
+    const known = placeOfAtom.get(atom);
+    if (known !== 0) return known - 1;
+    atoms.push(atom);
+    userOfAtom.push(none);
+    deviceOfAtom.push(none);
+    placeOfAtom.set(atom, atoms.length());
+    return atoms.length() - 1;
+  };
+  const addNode = (isUser: boolean): number => {
+    const node = parents.length();
+    parents.push(node);
+    userOf.push(isUser ? node : none);
     devicesOf.push(0);
-    isOdd.push(0);
-    return place;
+    return node;
   };
-  const placeOfUser = (id: string): number => {
-    const known = users.get(id);
-    if (known !== undefined) return known;
-    if (reader.user(id) === undefined) return none;
-    const place = add(parents.length());
-    users.set(id, place);
-    return place;
-  };
-  const placeOfDevice = (id: string): number => {
-    const known = devices.get(id);
-    if (known !== undefined) return known;
-    if (reader.device(id) === undefined) return none;
-    const place = add(none);
-    devices.set(id, place);
-    return place;
-  };
-  const placeOfContact = (contact: string): number => {
-    const known = contacts.get(contact);
-    if (known !== undefined) return known;
-    const place = add(several);
-    contacts.set(contact, place);
-    return place;
-  };
-  const find = (place: number): number => {
-    let root = place;
+  /** To whom an identity belongs before anything joins it. */
+  const ownNode = (place: number): number =>
+    userOfAtom.at(place) === none ? deviceOfAtom.at(place) : userOfAtom.at(place);
+  const find = (node: number): number => {
+    let root = node;
     for (let parent = parents.at(root); parent !== root; parent = parents.at(root)) {
       // Half of the way each time: chains of aliases are long.
       parents.set(root, parents.at(parent));
@@ -89,110 +82,108 @@ export function createPeopleSorter({
     return root;
   };
   const join = (a: number, b: number): void => {
-    if (a === none || b === none) return;
     const [left, right] = [find(a), find(b)];
     if (left !== right) parents.set(Math.max(left, right), Math.min(left, right));
   };
-  const placeOfNode = (node: string): number => {
-    const id = node.slice(node.indexOf(":") + 1);
-    return node === userNode(id) ? placeOfUser(id) : node === deviceNode(id) ? placeOfDevice(id) : none;
-  };
-  const setOdd = (place: number): void => {
-    if (place !== none) isOdd.set(place, 1);
-  };
-
-  const decided = decidedNodes(decisions);
-  for (const node of decided.nodes) setOdd(placeOfNode(node));
-  for (const contact of decided.contacts) setOdd(placeOfContact(contact));
-  for (const { key } of decidedEdges(decisions).manual.values()) join(placeOfNode(key.node), placeOfNode(key.other));
-
-  const placeOf = (anonymousId: string, userId: string): number => {
-    const user = placeOfUser(userId);
-    return user === none ? placeOfDevice(anonymousId) : user;
-  };
 
   return {
-    addEdge({ kind, anonymousId, userId, other }) {
-      const user = placeOfUser(userId);
-      if (kind === "email" || kind === "phone") {
-        const place = placeOf(anonymousId, userId);
-        if (place !== none && !reader.isBlockedContact(kind, other)) join(place, placeOfContact(`${kind}:${other}`));
-        return;
-      }
-      if (user === none) return;
-      if (kind === "alias") {
-        // What was the previous id, if anything, depends on what else is there.
-        for (const place of [user, placeOfUser(other), placeOfDevice(other)]) {
-          setOdd(place);
-          join(user, place);
-        }
-        return;
-      }
-      const device = placeOfDevice(anonymousId);
-      if (device === none) return;
+    addUser(some) {
+      const node = addNode(true);
+      for (const atom of some) userOfAtom.set(placeOf(atom), node);
+    },
+    addDevice(some) {
+      const node = addNode(false);
+      for (const atom of some) deviceOfAtom.set(placeOf(atom), node);
+    },
+    addLogin(atom) {
+      const place = placeOfAtom.get(atom) - 1;
+      if (place === none) return;
+      const [user, device] = [userOfAtom.at(place), deviceOfAtom.at(place)];
+      if (user === none || device === none) return;
       join(user, device);
       const known = userOf.at(device);
       if (known === user) return;
       userOf.set(device, known === none ? user : several);
       devicesOf.set(user, devicesOf.at(user) + 1);
     },
-    addAtom(atom) {
-      // Nameless after a withdrawal: it stays whose it was.
-      if (atom.anonymousId === "" && atom.userId === "") return;
-      atomNumbers.push(atom.atom);
-      atomPlaces.push(placeOf(atom.anonymousId, atom.userId));
+    addContact(some) {
+      let before = none;
+      for (const atom of some) {
+        const place = placeOfAtom.get(atom) - 1;
+        const node = place === none ? none : ownNode(place);
+        if (node === none || node === before) continue;
+        if (before !== none) {
+          join(before, node);
+          agreeing.push(before);
+          agreeing.push(node);
+        }
+        before = node;
+      }
     },
-    sort() {
-      const count = parents.length();
-      const isRest = new Uint8Array(count);
-      const usersIn = new Uint32Array(count);
-      const devicesIn = new Uint32Array(count);
-      const looseIn = new Uint32Array(count);
-      const atomsIn = new Uint32Array(count);
-      const smallest = new Uint32Array(count).fill(0xffff_ffff);
-      for (let place = 0; place < count; place++) {
-        const root = find(place);
-        const user = userOf.at(place);
-        if (isOdd.at(place) === 1) isRest[root] = 1;
-        if (user === place) {
-          usersIn[root]!++;
-          if (devicesOf.at(place) > rules.limits.user_id.max) isRest[root] = 1;
+    addOdd(some) {
+      let before = none;
+      for (const atom of some) {
+        const place = placeOfAtom.get(atom) - 1;
+        if (place === none) continue;
+        for (const node of [userOfAtom.at(place), deviceOfAtom.at(place)]) {
+          if (node === none) continue;
+          oddNodes.push(node);
+          if (before !== none) join(before, node);
+          before = node;
         }
       }
-      for (const place of devices.values()) {
-        const root = find(place);
-        devicesIn[root]!++;
-        if (userOf.at(place) < 0) looseIn[root]!++;
+    },
+    sort(atomsOfLot) {
+      const count = parents.length();
+      const isRest = new Uint8Array(count);
+      /** The user of a device that is theirs alone; else itself. */
+      const starOf = (node: number): number => (userOf.at(node) < 0 ? node : userOf.at(node));
+      for (let at = 0; at < oddNodes.length(); at++) isRest[find(oddNodes.at(at))] = 1;
+      for (let at = 0; at < agreeing.length(); at += 2)
+        if (starOf(agreeing.at(at)) !== starOf(agreeing.at(at + 1))) isRest[find(agreeing.at(at))] = 1;
+      for (let node = 0; node < count; node++)
+        if (devicesOf.at(node) > rules.limits.user_id.max) isRest[find(node)] = 1;
+      const smallest = new Uint32Array(count).fill(0xffff_ffff);
+      const atomsIn = new Uint32Array(count);
+      for (let place = 0; place < atoms.length(); place++) {
+        const star = starOf(ownNode(place));
+        smallest[star] = Math.min(smallest[star]!, atoms.at(place));
+        atomsIn[star]!++;
       }
-      for (let at = 0; at < atomNumbers.length(); at++) {
-        const place = atomPlaces.at(at);
-        if (place === none) continue;
-        const root = find(place);
-        atomsIn[root]!++;
-        smallest[root] = Math.min(smallest[root]!, atomNumbers.at(at));
+      for (let node = 0; node < count; node++) if (atomsIn[node]! > rules.maxAtoms) isRest[find(node)] = 1;
+
+      const atomsOfPart = atomsIn.fill(0);
+      for (let place = 0; place < atoms.length(); place++) {
+        const part = find(ownNode(place));
+        if (isRest[part] === 1) atomsOfPart[part]!++;
       }
-      let hasRest = false;
-      for (let place = 0; place < count; place++) {
-        if (find(place) !== place) continue;
-        const isStar = usersIn[place] === 1 && looseIn[place] === 0;
-        const isAlone = usersIn[place] === 0 && devicesIn[place]! <= 1;
-        if (!(isStar || isAlone) || atomsIn[place]! > rules.maxAtoms) isRest[place] = 1;
-        if (isRest[place] === 1) hasRest = true;
+      const lotOf = new Uint32Array(count);
+      let lots = 0;
+      let inLot = 0;
+      for (let node = 0; node < count; node++) {
+        if (atomsOfPart[node] === 0) continue;
+        if (lots === 0 || inLot + atomsOfPart[node]! > atomsOfLot) {
+          lots++;
+          inLot = 0;
+        }
+        lotOf[node] = lots - 1;
+        inLot += atomsOfPart[node]!;
       }
-      const restOf = (place: number): number | undefined =>
-        place !== none && place < count && isRest[find(place)] === 1 ? find(place) : undefined;
       return {
-        hasRest,
+        lots,
+        lotOf: (part) => lotOf[part]!,
+        isKnown: (atom) => placeOfAtom.get(atom) !== 0,
+        partOf(atom) {
+          const place = placeOfAtom.get(atom) - 1;
+          const part = place === none ? none : find(ownNode(place));
+          return part !== none && isRest[part] === 1 ? part : undefined;
+        },
         *certain() {
-          for (let at = 0; at < atomNumbers.length(); at++) {
-            const atom = atomNumbers.at(at);
-            const place = atomPlaces.at(at);
-            if (place === none) yield [atom, atom];
-            else if (isRest[find(place)] === 0) yield [atom, smallest[find(place)]!];
+          for (let place = 0; place < atoms.length(); place++) {
+            const node = ownNode(place);
+            if (isRest[find(node)] === 0) yield [atoms.at(place), smallest[starOf(node)]!];
           }
         },
-        restOfAtom: ({ anonymousId, userId }) => restOf(placeOf(anonymousId, userId)),
-        restOfEdge: ({ anonymousId, userId }) => restOf(placeOf(anonymousId, userId)),
       };
     },
   };
@@ -205,15 +196,15 @@ interface Numbers {
   set(index: number, value: number): void;
 }
 
-/** A list of numbers up to 2^32 and from -2 in eight bytes each, which grows. */
-function createNumbers(): Numbers {
-  let values = new Float64Array(1_024);
+/** A list that grows, in four bytes for each number. */
+function createNumbers(List: typeof Int32Array | typeof Uint32Array = Int32Array): Numbers {
+  let values = new List(1_024);
   let length = 0;
   return {
     length: () => length,
     push(value) {
       if (length === values.length) {
-        const longer = new Float64Array(2 * length);
+        const longer = new List(2 * length);
         longer.set(values);
         values = longer;
       }

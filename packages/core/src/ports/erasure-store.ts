@@ -1,6 +1,6 @@
 /** The part of the store that forgets people. */
 export interface ErasureStore {
-  /** People by what was given: a user id before an anonymous id before a number, unless `by` says which. Ids of nobody are not in the answer. */
+  /** People by what was given: a user id before an anonymous id, or what `by` says. Ids of nobody are not in the answer. */
   findPeople(
     site: string,
     ids: readonly string[],

@@ -11,7 +11,7 @@ export interface IdentityEnds {
 
 /** What the worker has settled, stored after the persons that came of it. */
 export interface IdentityPosition extends IdentityEnds {
-  /** By site, how many rows of edges there were up to here. Fewer later: some were removed, and who they joined is to be worked out anew. */
+  /** By site, how many rows of edges there were up to here, less the ties of the nameless. Other later: edges were removed or identities made nameless, and whose they are is to be worked out anew. */
   held: ReadonlyMap<string, number>;
   /** By site, the hash of the rules by which it was settled. */
   rules: ReadonlyMap<string, string>;
@@ -45,6 +45,9 @@ export interface IdentityView {
   /** Undefined: everything is known already. */
   before: IdentityEnds | undefined;
 }
+
+/** What identities have in common: a user id, a device; a contact that they state. login: one identity, whose device and user an event tied. alias: an identity that names another id, and those that have it. */
+export type TiedBy = "user" | "device" | "login" | "contact" | "alias";
 
 /** The part of the store that knows who is one person and why. */
 export interface IdentityStore {
@@ -83,9 +86,35 @@ export interface IdentityStore {
   }): Promise<SiteAtom[]>;
   /** Every site that has identities. */
   sites(): Promise<string[]>;
-  /** Everything of one site, some at a time and in no order: for a look at everything. Each edge once for its kind, ids and rule. */
-  allAtoms(site: string, upTo: IdentityEnds): AsyncIterable<readonly IdentityAtom[]>;
-  allEdges(site: string, upTo: IdentityEnds): AsyncIterable<readonly IdentityEdge[]>;
+  /** Everything of one site in numbers, some at a time and in no order: for a look at everything. Values that stand for nobody, `blocked` ones too, tie nothing. */
+  allTied(
+    site: string,
+    by: TiedBy,
+    options: { blocked: readonly string[]; upTo: IdentityEnds },
+  ): AsyncIterable<readonly (readonly number[])[]>;
+  /** The wanted ones of a site in full, some at a time and in no order. */
+  allAtoms(
+    site: string,
+    upTo: IdentityEnds,
+    isWanted: (atom: number) => boolean,
+  ): AsyncIterable<readonly IdentityAtom[]>;
+  /** Edges of wanted identities; one that was written down without its identity is given to another one of the same ids. Each at least once for its kind, ids and rule. */
+  allEdges(
+    site: string,
+    upTo: IdentityEnds,
+    isWanted: (atom: number) => boolean,
+  ): AsyncIterable<readonly (IdentityEdge & { atom: number })[]>;
+  /** Identities that have one of these ids, whatever else they have. */
+  atomsNaming(
+    site: string,
+    ids: { users: readonly string[]; devices: readonly string[] },
+    upTo: IdentityEnds,
+  ): Promise<IdentityAtom[]>;
+  /** Of these identities, those that are there and have an id. */
+  namedAtoms(site: string, atoms: readonly number[], upTo: IdentityEnds): Promise<number[]>;
+  /** Ties of what a withdrawal has made nameless, or is about to: of a site those of these identities and those to them; all of the site without `atoms`. */
+  tiesOf(site: string, atoms?: readonly number[]): Promise<IdentityTie[]>;
+
   /** What is stored of all identities of a site; those that are not among them: themselves. */
   allPersons(site: string): AsyncIterable<readonly { atom: number; person: number }[]>;
 
@@ -123,6 +152,12 @@ export interface IdentityStore {
   quarantined(): Promise<readonly QuarantinedPerson[]>;
   writeQuarantined(rows: readonly (QuarantinedPerson & { isReleased: boolean })[], version: number): Promise<void>;
   writePosition(position: IdentityPosition): Promise<void>;
+}
+
+/** A nameless identity, and the one whose person it has. */
+export interface IdentityTie {
+  atom: number;
+  other: number;
 }
 
 export interface EdgeSource {

@@ -7,7 +7,12 @@ export type HistoryEntry =
   | { what: "decision"; decision: PersonDecision }
   | { what: "rules"; rules: IdentityRules }
   /** Everything of the person whose event `of` is; asked for at a time in milliseconds. */
-  | { what: "erasure"; of: string; at: number };
+  | { what: "erasure"; of: string; at: number }
+  /** The person of event `of` may not be used, or not for what is asked; or may again. Holds for the ids that they have now. */
+  | { what: "flag"; flag: "restrict" | "object"; of: string; isSet: boolean };
+
+/** By identifier and flag. unsure: of ids of somebody who was erased, until their rows are removed. */
+export type Flags = ReadonlyMap<string, "set" | "unset" | "unsure">;
 
 export interface ReferenceModel {
   /** What is left of it, without copies, and without what was erased. */
@@ -20,6 +25,7 @@ export interface ReferenceModel {
   eventsOf: ReadonlyMap<string, readonly AtomEvent[]>;
   /** Message ids of events that had to be dropped, since they happened before an erasure of whom they are about. */
   refused: ReadonlySet<string>;
+  flags: Flags;
 }
 
 /** Goes through a history from its beginning. Nothing is carried from one call to the next, so nothing can drift. */
@@ -29,6 +35,7 @@ export function readHistory(history: readonly HistoryEntry[]): ReferenceModel {
   let rules = defaultRules;
   const seen = new Set<string>();
   const refused = new Set<string>();
+  const flags = new Map<string, "set" | "unset" | "unsure">();
   const ownOf = (event: PersonEvent): string => nodesOf(event, rules.blocked).own ?? keyOf(event);
   const erasures: { at: number; nodes: ReadonlySet<string>; keys: ReadonlySet<string> }[] = [];
 
@@ -45,6 +52,16 @@ export function readHistory(history: readonly HistoryEntry[]): ReferenceModel {
       seen.add(event.id);
       events.push({ ...event, atom: `${key}${erasures.filter(({ keys }) => keys.has(key)).length}` });
     }
+    if (entry.what === "flag") {
+      const people = resolvePeople(events, decisions, rules);
+      const person = people.get(events.find(({ id }) => id === entry.of)?.atom ?? "");
+      for (const { userId, anonymousId, atom } of events) {
+        // A user id that many send is nobody's by itself: with a device it is one identity.
+        const isOwn = nodesOf({ userId, anonymousId }, rules.blocked).user !== undefined;
+        const name = flagName(entry.flag, userId, isOwn ? "" : anonymousId);
+        if (people.get(atom) === person) flags.set(name, entry.isSet ? "set" : "unset");
+      }
+    }
     if (entry.what === "erasure") {
       const people = resolvePeople(events, decisions, rules);
       const person = people.get(events.find(({ id }) => id === entry.of)?.atom ?? "");
@@ -58,6 +75,7 @@ export function readHistory(history: readonly HistoryEntry[]): ReferenceModel {
         if (device && events.every((other) => other.anonymousId !== event.anonymousId || isErased(other)))
           nodes.add(device);
       }
+      for (const name of gone.flatMap(flagNames)) if (flags.get(name) === "set") flags.set(name, "unsure");
       erasures.push({ at: entry.at, nodes, keys });
       events = events.filter((event) => !isErased(event));
       decisions = decisions.filter((decision) => !namesOneOf(decision, nodes));
@@ -70,7 +88,18 @@ export function readHistory(history: readonly HistoryEntry[]): ReferenceModel {
     const person = people.get(event.atom)!;
     eventsOf.set(person, [...(eventsOf.get(person) ?? []), event]);
   }
-  return { events, decisions, rules, people, eventsOf, refused };
+  return { events, decisions, rules, people, eventsOf, refused, flags };
+}
+
+const flagName = (flag: string, userId: string, anonymousId: string): string =>
+  JSON.stringify([flag, userId, anonymousId]);
+const flagNames = ({ userId, anonymousId }: PersonEvent): string[] =>
+  ["restrict", "object"].flatMap((flag) => [flagName(flag, userId, anonymousId), flagName(flag, userId, "")]);
+
+/** Whether some flag holds for whoever these events are of. */
+export function isFlagged(events: readonly PersonEvent[], flags: Flags): "set" | "unsure" | undefined {
+  const found = events.flatMap((event) => flagNames(event).map((name) => flags.get(name)));
+  return found.includes("set") ? "set" : found.includes("unsure") ? "unsure" : undefined;
 }
 
 const keyOf = ({ anonymousId, userId }: PersonEvent): string => JSON.stringify([anonymousId, userId]);
