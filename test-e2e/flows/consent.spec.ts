@@ -435,6 +435,8 @@ test("after a withdrawal: the receipt on the visitor's page, nobody left in any 
   expect(lines.map(([, , remaining]) => remaining)).toEqual(lines.map(() => "0"));
   expect(lines.filter(([, rows]) => Number(rows) > 0).map(([table]) => table)).toEqual([
     "The number of this browser",
+    "Your visits once more, put in order by visitor",
+    "Your last choice for each purpose",
     "Your visits, click by click",
     "What joined this browser to a customer",
     "Your profile: counts, first and last visit",

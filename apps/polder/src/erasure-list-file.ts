@@ -8,7 +8,8 @@ import { CommandError, messageOf } from "./cli/exit-code.ts";
 /** In the data folder, beside the tables: who was erased, by hashes, for a restore of tables that do not know of it. */
 export const erasureListName = "erasures.json";
 
-const maxErasures = 100_000;
+/** All there are: who is left out would be seen. */
+const maxErasures = 2 ** 32 - 1;
 
 export interface ErasureList {
   /** Writes down every erasure that the tables have by now: as a whole or not at all. */

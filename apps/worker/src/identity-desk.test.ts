@@ -1,4 +1,11 @@
-import { createIdentityDesk, createNodeReader, resolvePeople, type IdentityRules, type SiteAtom } from "@polder/core";
+import {
+  createIdentityDesk,
+  createNodeReader,
+  defaultIdentityRules,
+  resolvePeople,
+  type IdentityRules,
+  type SiteAtom,
+} from "@polder/core";
 import { checkAsyncProperty } from "@polder/testing";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -96,6 +103,69 @@ describe("an unmerge", () => {
         await world.settler.tick();
         expect(persons(world)).toBe(before);
       }),
+      600,
+    ));
+});
+
+describe("a merge", () => {
+  const seen = (atom: number, anonymousId: string, userId = ""): SiteAtom => ({ site: "shop", atom, anonymousId, userId });
+  /** Device b, user w and device e, of whom somebody said that the last two are one. */
+  async function tieTwo() {
+    const world = play([], defaultIdentityRules);
+    world.memory.atoms.push(seen(3, "b"), seen(5, "", "w"), seen(8, "e"));
+    const first = await world.desk.merge("shop", { left: 8, right: 5 }, signed);
+    if (!first.ok) throw new Error(first.fault);
+    return { ...world, first: first.decision };
+  }
+
+  it("is about the one that was named, and not about whom somebody tied to it", async () => {
+    for (const pair of [
+      { left: 8, right: 3 },
+      { left: 5, right: 3, named: ["user:e", "device:e", "e"] },
+      { left: 5, right: 3, named: ["8"] },
+    ]) {
+      const { desk, people, first } = await tieTwo();
+      expect(await desk.merge("shop", pair, signed)).toMatchObject({
+        decision: { left: "device:e", right: "device:b" },
+      });
+      await desk.undo("shop", first.id, signed);
+      expect([...people()].toSorted()).toEqual([
+        ["device:b", 3],
+        ["device:e", 3],
+        ["user:w", 5],
+      ]);
+    }
+    // A name of somebody else is none of theirs.
+    const { desk } = await tieTwo();
+    expect(await desk.merge("shop", { left: 5, right: 3, named: ["device:b"] }, signed)).toMatchObject({
+      decision: { left: "user:w" },
+    });
+  });
+
+  it("that is undone leaves later ones as if it had never been made", () =>
+    checkAsyncProperty(
+      fc.asyncProperty(
+        someRules,
+        someSteps,
+        fc.array(fc.nat(), { minLength: 4, maxLength: 4 }),
+        async (rules, steps, picks) => {
+          const said = steps.filter((step) => step.do === "say");
+          const [world, other] = [play(said, rules), play(said, rules)];
+          const atoms = world.ofSite();
+          const [a, b, c, d] = picks.map((n) => atoms[n % Math.max(1, atoms.length)]?.atom ?? 0) as [
+            number,
+            number,
+            number,
+            number,
+          ];
+          const undone = await world.desk.merge("shop", { left: a, right: b }, signed);
+          const later = await world.desk.merge("shop", { left: c, right: d }, signed);
+          if (!undone.ok || !later.ok) return;
+          await world.desk.undo("shop", undone.decision.id, signed);
+          await other.desk.merge("shop", { left: c, right: d }, signed);
+          expect([...world.people()].toSorted()).toEqual([...other.people()].toSorted());
+        },
+      ),
       600,
     ));
 });

@@ -47,7 +47,12 @@ async function know(identities: {
   await clickhouse.insertRows(
     "atom",
     rows.map(({ atom, device, user }) => ({
-      ...{ site: "shop", key: atom, atom, anonymous_id: device, user_id: user, first_seen: before },
+      site: "shop",
+      key: atom,
+      atom,
+      anonymous_id: device,
+      user_id: user,
+      first_seen: before,
     })),
     { settings: { insert_deduplicate: 0 } },
   );
@@ -65,7 +70,12 @@ async function refuse(...bodies: string[]): Promise<void> {
   await clickhouse.insertRows(
     "rejected",
     bodies.map((body) => ({
-      ...{ site: "shop", received_at: before, reason: "refused_by_store", _partition: 0, _offset: offset++, body },
+      site: "shop",
+      received_at: before,
+      reason: "refused_by_store",
+      _partition: 0,
+      _offset: offset++,
+      body,
     })),
   );
 }
@@ -89,11 +99,25 @@ async function erase(people: readonly number[]): Promise<(string | undefined)[]>
   return receipts.map((receipt) => receipt?.state);
 }
 
-it("takes a number for that of a person only where it is said that it is one", async () => {
-  await know({ 1042: ["zoe-device", "zoe"], 64: ["an-device", "7"] });
-  expect(await store().findPeople("shop", ["1042", "7"], "any")).toEqual(new Map([["7", 64]]));
-  expect(await store().findPeople("shop", ["1042"], "user")).toEqual(new Map());
-  expect(await store().findPeople("shop", ["1042", "7"], "person")).toEqual(new Map([["1042", 1042]]));
+it("knows the device of somebody with more identities than are removed at a time for theirs alone", async () => {
+  const many = 5_002;
+  // The device without a user is the first of them, and with one the last.
+  await clickhouse.command(
+    `INSERT INTO atom (site, key, atom, anonymous_id, user_id, first_seen) SELECT 'shop' AS site, number AS key, 10000 + number AS atom, if(number IN (0, ${many - 1}), 'own-device', concat('d', toString(number))) AS anonymous_id,
+       if(number = 0, '', 'walt') AS user_id, '${before}' AS first_seen FROM numbers(${many})`,
+  );
+  await clickhouse.command(
+    `INSERT INTO identity (site, atom, person, version) SELECT 'shop' AS site, 10000 + number AS atom, 10000 AS person, 1 AS version FROM numbers(1, ${many - 1})`,
+  );
+  await know({ 20_000: ["shared", "bob"], 20_001: ["shared", "walt", 10_000] });
+  const decided = { site: "shop", at: before, actor: "desk", reason: "asked", action: "dismiss", undoes: "" };
+  await clickhouse.insertRows("identity_decision", [
+    { ...decided, id: "1", left: "device:own-device", right: "device:shared" },
+  ]);
+  expect(await erase([10_000])).toEqual(["done"]);
+  expect(await clickhouse.query("SELECT left LIKE 'user:erased-%' AS isGone, right FROM identity_decision")).toEqual([
+    { isGone: 1, right: "device:shared" },
+  ]);
 });
 
 describe("an event that was refused", () => {
@@ -179,7 +203,11 @@ describe("a wish not to be used", () => {
     const at = new Date("2026-11-22T20:30:00Z");
     for (const person of [64, 192, 320, 384, 448])
       await flags.decide({
-        ...{ site: "shop", person, flag: "restrict", purposes: [], isSet: true },
+        site: "shop",
+        person,
+        flag: "restrict",
+        purposes: [],
+        isSet: true,
         actor: "desk",
         reason: `of ${person}`,
         at,
@@ -223,4 +251,11 @@ describe("a wish not to be used", () => {
     expect(await reasonsOf(384)).toEqual(["of 384"]);
     expect(await reasonsOf(448)).toEqual(["of 448"]);
   });
+});
+
+it("exports whoever has the same user id, joined or not, as an erasure takes them", async () => {
+  await know({ 64: ["d1", "dave"], 128: ["d2", "dave"], 192: ["d2", ""], 256: ["d3", "guest"], 320: ["d4", "guest"] });
+  const idsOf = async (person: number) => (await exported(person, "identifiers")).map(({ value }) => value).toSorted();
+  expect(await idsOf(128)).toEqual(["d1", "d2", "dave"]);
+  expect(await idsOf(256)).toEqual(["d3", "guest"]);
 });

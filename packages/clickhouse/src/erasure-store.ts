@@ -1,4 +1,4 @@
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import {
   createBlockedCheck,
   createErasedKeys,
@@ -268,8 +268,17 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
     done: readonly Pick<Erasure, "id">[],
     now: () => Date,
   ): Promise<void> {
-    const ids = unique(late.map(({ id }) => id)).filter((id) => done.some((erasure) => erasure.id === id));
-    if (ids.length === 0) return;
+    const isDone = new Set(done.map(({ id }) => id));
+    const lateOf = new Map<string, LateIdentity[]>();
+    for (const one of late) if (isDone.has(one.id)) lateOf.set(one.id, [...(lateOf.get(one.id) ?? []), one]);
+    for (const ids of slices([...lateOf.keys()], 1_000)) await writeRoundsOf(ids, lateOf, now);
+  }
+
+  async function writeRoundsOf(
+    ids: readonly string[],
+    lateOf: ReadonlyMap<string, readonly LateIdentity[]>,
+    now: () => Date,
+  ): Promise<void> {
     const before = await clickhouse.query<{ id: string; round: number }>(
       "SELECT id, max(round) AS round FROM erasure WHERE id IN {ids: Array(String)} GROUP BY id",
       { params: { ids } },
@@ -278,19 +287,23 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
       `SELECT site, id, kind, person, traits, toString(requested_at) AS requested_at, actor, reason FROM erasure WHERE round = 1 AND id IN {ids: Array(String)}`,
       { params: { ids } },
     );
-    const rows = first.map((row) => ({
-      ...row,
-      round: (before.find(({ id }) => id === row.id)?.round ?? 1) + 1,
-      atoms: unique(late.filter(({ id }) => id === row.id).map(({ atom }) => atom)),
-      kept_atoms: unique(late.filter(({ id, isKept }) => id === row.id && isKept).map(({ atom }) => atom)),
-      keys: [],
-      at: timeText(now()),
-    }));
+    const rows = first.map((row) => {
+      const found = lateOf.get(row.id)!;
+      return {
+        ...row,
+        round: (before.find(({ id }) => id === row.id)?.round ?? 1) + 1,
+        atoms: unique(found.map(({ atom }) => atom)),
+        kept_atoms: unique(found.filter(({ isKept }) => isKept).map(({ atom }) => atom)),
+        keys: [],
+        at: timeText(now()),
+      };
+    });
+    const rounds = rows.map(({ id, round }) => `${id}/${round}`).toSorted();
     await clickhouse.insertRows("erasure", rows, {
       settings: {
         insert_deduplicate: 1,
         deduplicate_insert: "enable",
-        insert_deduplication_token: rows.map(({ id, round }) => `${id}/${round}`).join(),
+        insert_deduplication_token: createHash("sha256").update(rounds.join()).digest("hex"),
       },
     });
   }

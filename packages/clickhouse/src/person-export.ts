@@ -2,7 +2,7 @@ import { purposesOf } from "@polder/protocol";
 
 import type { ClickHouse } from "./clickhouse.ts";
 import { flaggedIds, whoseBody, wordsOf } from "./erased-tables.ts";
-import { blockedValues, type BlockedOfSites } from "./stands-for-nobody.ts";
+import { blockedValues, isNobodyAt, type BlockedOfSites } from "./stands-for-nobody.ts";
 
 /** In the order in which they come. */
 export const exportSections = [
@@ -52,15 +52,34 @@ export function createPersonExport(
 ): PersonExport {
   return {
     async read(site, asked) {
-      const rows = await clickhouse.query<{ atom: number }>(
-        `SELECT DISTINCT atom FROM atom WHERE site = {site: String} AND person(atom) = person({asked: UInt32}) AND person(atom) != 0`,
-        { params: { site, asked } },
-      );
-      if (rows.length === 0) return undefined;
-      const atoms = rows.map(({ atom }) => atom);
-      return readAll(clickhouse, { site, atoms, blocked: blockedValues(rules()) });
+      const blocked = blockedValues(rules());
+      const atoms = await identitiesOf(clickhouse, { site, asked, blocked });
+      return atoms.length === 0 ? undefined : readAll(clickhouse, { site, atoms, blocked });
     },
   };
+}
+
+/** Theirs, and those of whoever has a user id of theirs, as an erasure takes them: who is not joined yet, or never will be, since there are too many. */
+async function identitiesOf(
+  clickhouse: ClickHouse,
+  { asked, ...params }: { site: string; asked: number; blocked: string[] },
+): Promise<number[]> {
+  const theirs = `site = {site: String} AND person(atom) IN {people: Array(UInt32)} AND person(atom) != 0`;
+  const [survivor] = await clickhouse.query<{ person: number }>("SELECT person({asked: UInt32}) AS person", {
+    params: { asked },
+  });
+  for (let people = [survivor!.person], known = 0; ;) {
+    const rows = await clickhouse.query<{ atom: number; person: number }>(
+      `SELECT DISTINCT atom, person(atom) AS person FROM atom WHERE ${theirs}
+       UNION DISTINCT
+       SELECT DISTINCT atom, person(atom) AS person FROM atom WHERE site = {site: String} AND person(atom) != 0 AND user_id IN (
+         SELECT user_id FROM atom WHERE ${theirs} AND NOT ${isNobodyAt("site", "user_id")})`,
+      { params: { ...params, people } },
+    );
+    if (rows.length === known) return rows.map(({ atom }) => atom);
+    known = rows.length;
+    people = [...new Set(rows.map(({ person }) => person))];
+  }
 }
 
 type Params = { site: string; atoms: number[]; blocked: string[] };

@@ -73,7 +73,10 @@ it("takes no contacts of which nobody knows of when they are: they would overrul
   const asOf = "2025-11-22T20:15:00Z";
   expect(await upload(file, `kind=contacts&dryRun=true&asOf=${asOf}`)).toMatchObject({
     status: 200,
-    report: { counts: { new: 1, refusedRows: 0 }, events: [{ line: 2, event: { timestamp: new Date(asOf).toISOString() } }] },
+    report: {
+      counts: { new: 1, refusedRows: 0 },
+      events: [{ line: 2, event: { timestamp: new Date(asOf).toISOString() } }],
+    },
   });
   const timed = "Customer ID,City,Time\nk-1,Delft,2025-11-22T20:15:00Z\nk-2,Delft,\n";
   expect(await upload(timed, "kind=contacts&dryRun=true")).toMatchObject({

@@ -1,3 +1,5 @@
+import { undoneDecisions } from "../undone-decisions.ts";
+
 /**
  * By person, since when everything has been there that joins more than a user and their devices: an alias, an address or a number that several state, a
  * decision. A subquery with the columns `person_id` and `joined_ms`; whoever is not in it is joined by nothing of the kind.
@@ -21,7 +23,7 @@ export function joinedAt(atoms?: string): string {
       SELECT person(a.atom), max(toUInt64(toUnixTimestamp64Milli(d.at)))
       FROM (
         SELECT at, arrayJoin([left, right]) AS node FROM identity_decision
-        WHERE site = {site:String} AND action = 'merge' AND NOT has(${undone}, id)
+        WHERE site = {site:String} AND action = 'merge' AND NOT has(${undoneDecisions}, id)
       ) AS d
       INNER JOIN (
         SELECT atom, if(user_id = '', concat('device:', anonymous_id), concat('user:', user_id)) AS node FROM atom
@@ -31,15 +33,6 @@ export function joinedAt(atoms?: string): string {
     )
     GROUP BY person_id)`;
 }
-
-/**
- * Ids of the decisions of a site that are not in force, as `decisionsInForce` of the core finds them: from the newest undo to the oldest, since one that
- * was itself undone takes nothing back. As a scalar it is worked out once for a whole query.
- */
-const undone = `(
-  SELECT arrayFold((gone, undo) -> if(has(gone, undo.1), gone, arrayPushBack(gone, undo.2)),
-    arrayMap(undo -> (undo.2, undo.3), arrayReverseSort(groupArray((at, id, undoes)))), []::Array(String))
-  FROM identity_decision WHERE site = {site:String} AND action = 'undo')`;
 
 /** Ids of users or devices that somebody decided about. */
 const merged = (kind: "user:" | "device:"): string =>

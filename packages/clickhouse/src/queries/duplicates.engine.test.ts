@@ -114,16 +114,15 @@ describe("duplicates", () => {
     await database.clickhouse.insertRows("identity", [{ ...merged, person: 384, version: 3 }]);
     await reloadIdentities(database.clickhouse);
 
-    const undo = {
-      ...decision,
-      left: "",
-      right: "",
-      id: "undo-1",
-      at: "2026-11-22 12:00:00",
-      action: "undo",
-      undoes: "no-1",
-    };
-    await database.clickhouse.insertRows("identity_decision", [undo]);
-    expect((await queries.duplicates("shop", all)).map(({ left }) => left)).toEqual([64, 320, 192]);
+    // An undo can be undone, and that too.
+    for (const [hour, undoes] of ["no-1", "undo-12", "undo-13", "undo-14"].entries()) {
+      const id = `undo-${12 + hour}`;
+      await database.clickhouse.insertRows("identity_decision", [
+        { ...decision, left: "", right: "", id, at: `2026-11-22 ${12 + hour}:00:00`, action: "undo", undoes },
+      ]);
+      expect((await queries.duplicates("shop", all)).map(({ left }) => left), id).toEqual(
+        hour % 2 === 0 ? [64, 320, 192] : [64, 192],
+      );
+    }
   });
 });

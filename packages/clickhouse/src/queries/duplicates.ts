@@ -1,5 +1,6 @@
 import type { ClickHouse } from "../clickhouse.ts";
 import { plainId } from "../stands-for-nobody.ts";
+import { undoneDecisions } from "../undone-decisions.ts";
 
 /** What two people have in common, in the order of its weight. */
 export const duplicateSigns = {
@@ -70,12 +71,9 @@ const values = `
     FROM (${stated}) GROUP BY who
   ) WHERE position(full_name, ' ') > 0 AND birth != ''`;
 
-// An undo takes a decision back, and an undo of that one brings it back.
 const dismissed = `
   SELECT d.left AS left, d.right AS right FROM identity_decision AS d
-  WHERE site = {site:String} AND action = 'dismiss' AND id NOT IN (
-    SELECT undoes FROM identity_decision WHERE site = {site:String} AND action = 'undo'
-      AND id NOT IN (SELECT undoes FROM identity_decision WHERE site = {site:String} AND action = 'undo'))`;
+  WHERE site = {site:String} AND action = 'dismiss' AND NOT has(${undoneDecisions}, id)`;
 // Whose the ids are now: the dismissal is about people, who may have got other numbers since.
 const people = `
   SELECT node, argMin(person(atom), (order_key, atom)) AS who FROM (

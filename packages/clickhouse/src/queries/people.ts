@@ -23,7 +23,16 @@ export const createPeopleQueries = (clickhouse: ClickHouse, blocked: BlockedIds)
   return {
     findPerson: async (site, id) => (await find(site, id))?.person,
     profile: (site, id, limits) =>
-      readProfile(clickhouse, { site, found: find(site, id), known: siteOf(site, limits.now.getTime()) }, limits),
+      readProfile(
+        clickhouse,
+        {
+          site,
+          found: find(site, id),
+          known: siteOf(site, limits.now.getTime()),
+          blocked: blocked().get(site)?.blocked ?? [],
+        },
+        limits,
+      ),
     timeline: async (site, id, question) => {
       const found = await find(site, id);
       if (found === undefined) return undefined;

@@ -1,5 +1,6 @@
 import { createBlockedCheck, type IdentityRules } from "@polder/core";
 import type { ClickHouse } from "../clickhouse.ts";
+import { plainId } from "../stands-for-nobody.ts";
 import type { PersonId } from "./read-queries.ts";
 
 export interface FoundPerson {
@@ -17,8 +18,8 @@ export async function findPersonOf(
   site: string,
   id: PersonId,
 ): Promise<FoundPerson | undefined> {
-  const { isBlockedId } = createBlockedCheck(blocked().get(site) ?? { blocked: [] });
-  for (const candidate of candidatesOf(id, isBlockedId)) {
+  const rules = blocked().get(site) ?? { blocked: [] };
+  for (const candidate of candidatesOf(id, rules.blocked)) {
     const [found] = await clickhouse.query<FoundPerson>(
       `WITH (${candidate.sql}) AS found, toUInt32(ifNull(found, 0)) AS who
        SELECT who AS person, arraySort(groupUniqArrayArray([atom, person])) AS atoms
@@ -34,13 +35,14 @@ export async function findPersonOf(
 interface Candidate {
   /** A question with one number, the person; 0 or no row: nobody. */
   sql: string;
-  params: { [name: string]: string | number };
+  params: { [name: string]: string | number | readonly string[] };
 }
 
 const isHash = (text: string): boolean => /^[0-9a-f]{64}$/i.test(text);
 const isPersonNumber = (text: string): boolean => /^[1-9]\d{0,9}$/.test(text) && Number(text) < 2 ** 32;
 
-function candidatesOf(id: PersonId, isBlockedId: (id: string) => boolean): Candidate[] {
+function candidatesOf(id: PersonId, blocked: readonly string[]): Candidate[] {
+  const { isBlockedId } = createBlockedCheck({ blocked });
   const ofSomebody = (value: string, candidate: Candidate): Candidate[] => (isBlockedId(value) ? [] : [candidate]);
   switch (id.by) {
     case "person":
@@ -50,14 +52,14 @@ function candidatesOf(id: PersonId, isBlockedId: (id: string) => boolean): Candi
     case "anonymous":
       return ofSomebody(id.value, byDevice(id.value));
     case "email_hash":
-      return [byEmailHash(id.value)];
+      return [byEmailHash(id.value, blocked)];
     case "id":
       return ofSomebody(id.value, byAny(id.value));
     case "any":
       return [
         ...ofSomebody(id.value, byAny(id.value)),
         ...(isPersonNumber(id.value) ? [byNumber(Number(id.value))] : []),
-        ...(isHash(id.value) ? [byEmailHash(id.value.toLowerCase())] : []),
+        ...(isHash(id.value) ? [byEmailHash(id.value.toLowerCase(), blocked)] : []),
       ];
   }
 }
@@ -86,9 +88,9 @@ const byAny = (value: string): Candidate => ({
   params: { value },
 });
 
-// Of several who state one address: whoever a login or a server says it of, then whoever stated it last.
-const byEmailHash = (value: string): Candidate => ({
-  sql: `SELECT argMax(person(atom), (rule IN ('server', 'login'), time, _offset)) FROM identity_edge
+// Of several who state one address: whoever a login or a server says it of, then whoever stated it last. A user id that stands for nobody is no login.
+const byEmailHash = (value: string, blocked: readonly string[]): Candidate => ({
+  sql: `SELECT argMax(person(atom), (rule = 'server' OR (rule = 'login' AND ${plainId("user_id")} NOT IN {nobody:Array(String)}), time, _offset)) FROM identity_edge
     WHERE site = {site:String} AND kind = 'email' AND other = {value:String} AND atom != 0 AND person(atom) != 0`,
-  params: { value },
+  params: { value, nobody: blocked.map((one) => one.trim().toLowerCase()) },
 });

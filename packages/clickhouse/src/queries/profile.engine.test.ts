@@ -3,6 +3,7 @@ import { buildEventRow, rowBytes, type LoadedEventRow } from "@polder/core/contr
 import { checkAsyncProperty } from "@polder/testing";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { personConsentOf } from "../consent/person-consent-of.ts";
 import { reloadIdentities } from "../reload-identities.ts";
 import { startTestDatabase, type TestDatabase } from "../test-support/start-test-database.ts";
 import { createComputedTraitStore } from "../traits/computed-trait-store.ts";
@@ -112,6 +113,43 @@ describe("an identifier", () => {
     expect(identifiers.filter(({ kind }) => kind === "email").map(({ hash }) => hash)).toEqual(
       ["typed@shop.example", "said@shop.example"].map(emailHash),
     );
+  });
+
+  it("that came with a value that stands for nobody at the site is as if typed in", async () => {
+    const address = "kim@shop.example";
+    const [kiosk, own] = [2_300 * 64, 2_301 * 64];
+    await insert(
+      event(kiosk, 90, stating({ email: address }, { user_id: " Counter" })),
+      event(own, 10, stating({ email: address }, { user_id: "kim" })),
+    );
+    const ofSite = createReadQueries(database.clickhouse, () => new Map([["shop", { blocked: ["counter"] }]]));
+    const found = await ofSite.profile("shop", byNumber(kiosk), limits);
+    expect(found?.identifiers.find(({ kind }) => kind === "email")?.verification).toEqual({
+      isConfirmed: false,
+      rule: "form",
+      time: start + 90 * 60_000,
+    });
+    const stated: PersonId = { by: "email_hash", value: emailHash(address) };
+    expect(await ofSite.findPerson("shop", stated)).toBe(own);
+    // At a site where it is a user as any other.
+    expect(await queries.findPerson("shop", stated)).toBe(kiosk);
+  });
+
+  it("that was imported with another is so by an import, until a login says so earlier", async () => {
+    const imported = 2_310 * 64;
+    const both = { anonymous_id: "device-i", user_id: "user-i" };
+    await insert(event(imported, 10, { ...both, library: "polder-import/1" }));
+    const rulesOf = async () =>
+      (await profileOf(imported)).identifiers.map(({ kind, verification }) => [kind, verification.rule]);
+    expect(await rulesOf()).toEqual([
+      ["user_id", "import"],
+      ["anonymous_id", "import"],
+    ]);
+    await insert(event(imported, 5, both));
+    expect(await rulesOf()).toEqual([
+      ["user_id", "login"],
+      ["anonymous_id", "login"],
+    ]);
   });
 
   it("that two people state finds the one for whom it is confirmed", async () => {
@@ -324,6 +362,36 @@ describe("computed traits", () => {
       [2, "unique_list", "ann"],
       [3, undefined, "ann"],
     ]);
+  });
+});
+
+describe("somebody of more identities than fit in one field of a question", () => {
+  it("has a profile, a timeline and purposes as anybody", async () => {
+    const [first, many] = [20_000_000, 16_000];
+    // Ids as long as those of browsers.
+    await database.clickhouse.command(
+      `INSERT INTO events (site, day, type, name, time, received_at, message_id, anonymous_id, user_id, basis, consent_mask, properties, _partition, _offset, atom)
+       SELECT 'shop', toDate('2026-11-22'), 'page', 'page', toDateTime64('${timeText(start)}', 3, 'UTC') + number, now64(3), concat('many-', toString(number)),
+         concat('device-', leftPad(toString(number), 36, '0')), 'crowd', 'consent', 63, '{}', 0, ${first} + number, ${first} + number FROM numbers(${many})`,
+    );
+    version += 1;
+    await database.clickhouse.command(
+      `INSERT INTO identity (site, atom, person, version) SELECT 'shop', ${first} + number, ${first}, ${version} FROM numbers(1, ${many - 1})`,
+    );
+    await reloadIdentities(database.clickhouse);
+    await createComputedTraitStore(database.clickhouse).save({
+      ...{ site: "shop", name: "crowd_views", at: start, actor: "ann", reason: "to see", version: 1 },
+      definition: { compute: "count", event: "page", where: [{ column: "group_id", exists: false }] },
+    });
+    const now = new Date(limits.now.getTime() + 3_600_000);
+    const found = await queries.profile("shop", byNumber(first), { ...limits, now });
+    expect(found?.counters.events).toBe(many);
+    expect(found?.identifiers).toHaveLength(many + 1);
+    expect(found?.purposes.filter(({ isAllowed }) => isAllowed)).toHaveLength(6);
+    expect(found?.computedTraits).toMatchObject([{ name: "crowd_views", value: String(many) }]);
+    const page = await queries.timeline("shop", { by: "user", value: "crowd" }, { limit: 3 });
+    expect(page?.events.map(({ atom }) => atom)).toEqual([1, 2, 3].map((n) => first + many - n));
+    expect(await personConsentOf(database.clickhouse, "shop", first, now.getTime())).toEqual(found?.purposes);
   });
 });
 

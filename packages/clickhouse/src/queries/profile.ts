@@ -1,4 +1,4 @@
-import { emailHash, phoneHash } from "@polder/core";
+import { createBlockedCheck, emailHash, phoneHash } from "@polder/core";
 import type { ClickHouse } from "../clickhouse.ts";
 import {
   edgesQuery,
@@ -30,7 +30,13 @@ const maxEvents = 1_000;
  */
 export async function readProfile(
   clickhouse: ClickHouse,
-  who: { site: string; found: Promise<FoundPerson | undefined>; known: Promise<KnownOfSite> },
+  who: {
+    site: string;
+    found: Promise<FoundPerson | undefined>;
+    known: Promise<KnownOfSite>;
+    /** What stands for nobody at the site besides the built-in values. */
+    blocked: readonly string[];
+  },
   limits: ProfileLimits,
 ): Promise<Profile | undefined> {
   const { site } = who;
@@ -68,7 +74,7 @@ export async function readProfile(
     person,
     site,
     ...totals,
-    identifiers: [...idsOf(ids), ...contactsOf(ties, stated)],
+    identifiers: [...idsOf(ids, ties), ...contactsOf(ties, stated, createBlockedCheck(who))],
     purposes,
     traits: stated,
     computedTraits: computed.map((value) => ({
@@ -128,8 +134,8 @@ interface Params {
   atoms: readonly number[];
 }
 
-/** Of a user id the log-in on a device says whose it is, and of a device the log-in on it. */
-function idsOf(rows: readonly IdRow[]): Identifier[] {
+/** Of a user id the log-in on a device says whose it is, and of a device the log-in on it; or an import, where that said so first. */
+function idsOf(rows: readonly IdRow[], edges: readonly EdgeRow[]): Identifier[] {
   const first = new Map<string, { kind: "user_id" | "anonymous_id"; value: string; seen: number; login: number }>();
   const see = (kind: "user_id" | "anonymous_id", value: string, { time, anonymousId, userId }: IdRow): void => {
     if (value === "") return;
@@ -142,19 +148,33 @@ function idsOf(rows: readonly IdRow[]): Identifier[] {
     see("user_id", row.userId, row);
     see("anonymous_id", row.anonymousId, row);
   }
+  const earliest = new Map<string, EdgeRow>();
+  for (const edge of edges) {
+    if (edge.kind !== "login" && edge.kind !== "import") continue;
+    for (const key of [`user_id ${edge.userId}`, `anonymous_id ${edge.anonymousId}`]) {
+      const known = earliest.get(key);
+      const isEarlier = known === undefined || edge.time < known.time;
+      if (isEarlier || (edge.time === known.time && edge.kind === "login")) earliest.set(key, edge);
+    }
+  }
   return [...first.values()]
     .toSorted((a, b) =>
       a.kind === b.kind ? a.seen - b.seen || (a.value < b.value ? -1 : 1) : a.kind < b.kind ? 1 : -1,
     )
     .map(({ kind, value, seen, login }) => {
       const own = kind === "user_id" ? "site" : "device";
-      const verification = login === Infinity ? { rule: own, time: seen } : { rule: "login", time: login };
+      const tie = earliest.get(`${kind} ${value}`)?.kind ?? "login";
+      const verification = login === Infinity ? { rule: own, time: seen } : { rule: tie, time: login };
       return { kind, value, hash: "", firstSeen: seen, verification: { isConfirmed: true, ...verification } };
     });
 }
 
-/** Confirmed where a login or a server says it; what was typed into a form alone is not. */
-function contactsOf(edges: readonly EdgeRow[], traits: Profile["traits"]): Identifier[] {
+/** Confirmed where a login or a server says it; what was typed into a form alone is not, nor what came with a user id that stands for nobody. */
+function contactsOf(
+  edges: readonly EdgeRow[],
+  traits: Profile["traits"],
+  { isBlockedId }: Pick<ReturnType<typeof createBlockedCheck>, "isBlockedId">,
+): Identifier[] {
   // Only the value that was stated last is kept in clear; of others there is the hash that people are compared by.
   const clear = new Map<string, string>();
   for (const { name, value } of traits) {
@@ -164,8 +184,9 @@ function contactsOf(edges: readonly EdgeRow[], traits: Profile["traits"]): Ident
   }
   const found = new Map<string, Identifier>();
   const inOrder = edges.toSorted((a, b) => a.time - b.time || (a.kind + a.other < b.kind + b.other ? -1 : 1));
-  for (const { kind, other: hash, rule, time } of inOrder) {
+  for (const { kind, other: hash, rule: stored, userId, time } of inOrder) {
     if (kind !== "email" && kind !== "phone") continue;
+    const rule = stored === "login" && isBlockedId(userId) ? "form" : stored;
     const key = `${kind} ${hash}`;
     const isConfirmed = rule !== "form";
     const known = found.get(key);

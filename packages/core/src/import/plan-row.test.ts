@@ -19,7 +19,14 @@ async function planAll(
   async function* whole() {
     yield bytes;
   }
-  const opened = await openImport({ bytes: whole(), kind, mapping, site, asOf: writtenAt === "unknown" ? undefined : writtenAt, now: () => now });
+  const opened = await openImport({
+    bytes: whole(),
+    kind,
+    mapping,
+    site,
+    asOf: writtenAt === "unknown" ? undefined : writtenAt,
+    now: () => now,
+  });
   if (!opened.ok) throw new Error(JSON.stringify(opened.faults));
   const rows: PlannedRow[] = [];
   for await (const row of opened.file.rows) rows.push(opened.plan(row));

@@ -58,6 +58,16 @@ export type DeskFault =
   | "decision_undone";
 export type Decided = { ok: true; decision: IdentityDecision } | { ok: false; fault: DeskFault };
 
+/**
+ * Two people by number. `named`: by which ids the left one was asked for, `user:U`, `device:A` or the number of an identity, the first that it has
+ * counts: what is written down is about that one, and not about whoever it is one with by another decision.
+ */
+export interface Pair {
+  left: number;
+  right: number;
+  named?: readonly string[];
+}
+
 /** What is to be taken out of a person: a number that was merged into it, or some of its ids. */
 export type Apart = { person: number } | { users: readonly string[]; devices: readonly string[] };
 
@@ -65,9 +75,9 @@ export interface IdentityDesk {
   /** What holds the person of this identity together, as of now: the worker may be a moment behind. */
   why(site: string, atom: number): Promise<Explanation | undefined>;
   /** From now on the two are one person, whatever events say. */
-  merge(site: string, pair: { left: number; right: number }, signed: Signed): Promise<Decided>;
+  merge(site: string, pair: Pair, signed: Signed): Promise<Decided>;
   /** The two look alike and are not one person: nobody is asked again. */
-  dismiss(site: string, pair: { left: number; right: number }, signed: Signed): Promise<Decided>;
+  dismiss(site: string, pair: Pair, signed: Signed): Promise<Decided>;
   /**
    * Takes a part out of a person. Merges by hand between the part and the rest are taken back; only where that leaves them one person, the edges that
    * events stated between them no longer hold, now and when they are stated again.
@@ -131,7 +141,7 @@ export function createIdentityDesk({
   async function decideOnPair(
     action: "merge" | "dismiss",
     site: string,
-    pair: { left: number; right: number },
+    pair: Pair,
     signed: Signed,
   ): Promise<Decided> {
     const seen = await look(site, [pair.left, pair.right]);
@@ -139,10 +149,11 @@ export function createIdentityDesk({
     const [left, right] = seen.nodes.map((node) => seen.found.nodes.get(node));
     if (left === undefined || right === undefined) return { ok: false, fault: "person_not_found" };
     if (left === right) return { ok: false, fault: "same_person" };
+    const nodeOf = createNamer(seen);
     return decide(site, seen.decisions, {
       action,
-      left: nodeFor(seen, left),
-      right: nodeFor(seen, right),
+      left: nodeOf(seen.nodes[0]!, pair.named ?? []),
+      right: nodeOf(seen.nodes[1]!, []),
       ...signed,
     });
   }
@@ -222,14 +233,25 @@ export function createIdentityDesk({
   };
 }
 
-/** By which a person is named in a decision: a user id where there is one, since a device may come to belong to somebody else. */
-function nodeFor({ atoms, found, rules }: Look, person: number): string {
+/**
+ * By which a person is named in a decision: a user id where there is one, since a device may come to belong to somebody else. Of what is one without
+ * other decisions: when those are taken back, this one is about the same people as if they had never been made.
+ */
+function createNamer(seen: Look): (node: string, named: readonly string[]) => string {
+  const { atoms, found, rules } = seen;
   const reader = createNodeReader(rules);
-  const own = atoms
-    .map(({ atom, anonymousId, userId }) => ({ atom, node: reader.ofAtom(anonymousId, userId) ?? "" }))
-    .filter(({ node }) => found.nodes.get(node) === person)
-    .toSorted((a, b) => a.atom - b.atom);
-  return (own.find(({ node }) => node.startsWith("user:")) ?? own[0]!).node;
+  const stated = resolveWithout(seen, manualEdges(seen));
+  const known = atoms
+    .toSorted((a, b) => a.atom - b.atom)
+    .map(({ atom, anonymousId, userId }) => ({ atom, node: reader.ofAtom(anonymousId, userId) ?? "" }));
+  return (node, named) => {
+    const nodes = named.map((name) => known.find(({ atom }) => String(atom) === name)?.node ?? name);
+    const isOfPerson = (one: string): boolean =>
+      found.nodes.get(one) === found.nodes.get(node) && stated.nodes.has(one);
+    const who = stated.nodes.get(nodes.find(isOfPerson) ?? node);
+    const own = known.filter((one) => stated.nodes.get(one.node) === who);
+    return (own.find((one) => one.node.startsWith("user:")) ?? own[0]!).node;
+  };
 }
 
 /** The nodes that are to be apart from the rest of the person. */
