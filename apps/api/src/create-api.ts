@@ -201,7 +201,7 @@ export function createApi(options: ApiOptions): Api {
       now,
     });
   if (options.duplicates !== undefined && options.identity !== undefined)
-    addDuplicateRoutes(app, { queries: options.duplicates, desk: options.identity.desk, guarded, findSite });
+    addDuplicateRoutes(app, { ...options.identity, queries: options.duplicates, guarded, findSite });
 
   app.get(
     "/v1/audiences/today",

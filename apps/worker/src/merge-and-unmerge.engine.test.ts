@@ -4,6 +4,7 @@ import { join } from "node:path";
 import {
   createClickHouse,
   createDecisionStore,
+  createErasureStore,
   createEventStore,
   createIdentityStore,
   migrate,
@@ -49,6 +50,8 @@ const tables = [
   "session_state",
   "identity_edge",
   "identity_decision",
+  "erasure",
+  "erasure_receipt",
 ];
 beforeEach(async () => {
   for (const table of [...tables, "identity", "identity_position"]) await clickhouse.command(`TRUNCATE TABLE ${table}`);
@@ -149,6 +152,86 @@ describe("two people that are merged by hand", () => {
       fault: "person_not_found",
     });
     expect(await desk.why("blog", 64)).toBeUndefined();
+  });
+});
+
+describe("somebody who is erased", () => {
+  const requestedAt = new Date(Date.UTC(2026, 10, 24));
+  const erase = (...persons: number[]) =>
+    createErasureStore({ clickhouse }).request({ site: "shop", people: persons, at: requestedAt, ...signed });
+  const carryOut = async (): Promise<void> => {
+    const store = createErasureStore({ clickhouse });
+    const now = (): Date => new Date(requestedAt.getTime() + 1_000_000);
+    const erasures = await store.openErasures(100, now);
+    await store.begin(erasures, now);
+    await store.carryOut(erasures, now);
+  };
+  /** Merged and taken apart again: only the second decision keeps them apart. */
+  async function tieAndUntie(left: number, right: number): Promise<void> {
+    expect(await desk.merge("shop", { left, right }, signed)).toMatchObject({ ok: true });
+    expect(await desk.unmerge("shop", left, { person: right }, signed)).toMatchObject({ ok: true });
+  }
+
+  it("is named by no decision about others from the moment in which it is asked for, and ties nobody when all is gone", async () => {
+    await loadTwo();
+    await load({ atom: 192, anonymous_id: "desktop", user_id: "cy" });
+    await settle();
+    await tieAndUntie(64, 128);
+    await tieAndUntie(128, 192);
+    await desk.dismiss("shop", { left: 64, right: 128 }, signed);
+    await settle();
+    const idsOf = async (): Promise<unknown> => [await desk.why("shop", 64), await desk.decisions("shop")];
+    expect(JSON.stringify(await idsOf())).toContain("user:bo");
+
+    await erase(128);
+    const hidden = await idsOf();
+    expect(JSON.stringify(hidden)).not.toMatch(/user:bo|tablet/);
+    expect((await desk.decisions("shop")).at(-1)).toMatchObject({
+      left: "user:an",
+      right: expect.stringMatching(/^user:erased-[0-9a-f]{16}$/) as unknown,
+    });
+    await carryOut();
+    expect(await idsOf()).toEqual(hidden);
+    await settle();
+    expect(await people()).toMatchObject([{ user_ids: ["an"] }, { user_ids: ["cy"] }]);
+  });
+
+  it("leaves decisions about others as they are: of another site, of whom they shared a device with, and of who comes back", async () => {
+    const shared = { atom: 192, anonymous_id: "tablet" };
+    await loadTwo();
+    await load(shared, { ...shared, atom: 256, user_id: "cy" });
+    await load(
+      { atom: 320, site: "blog", user_id: "bo" },
+      { atom: 384, site: "blog", user_id: "di", anonymous_id: "x" },
+    );
+    await desk.dismiss("shop", { left: 192, right: 64 }, signed);
+    const ofBlog = await desk.merge("blog", { left: 320, right: 384 }, signed);
+    await desk.unmerge("blog", 320, { person: 384 }, signed);
+    await settle();
+    await erase(128);
+    await clickhouse.insertRows("atom", [
+      { site: "shop", key: 1, atom: 448, user_id: "bo", first_seen: "2026-11-24 08:00:00" },
+    ]);
+    const later = createIdentityDesk({
+      identities: createIdentityStore(clickhouse),
+      decisions: createDecisionStore(clickhouse),
+      rules: () => new Map(),
+      now: () => requestedAt.getTime() + 1_000,
+      newId: () => `decision-${++ids}`,
+    });
+    await later.dismiss("shop", { left: 64, right: 448 }, signed);
+    const named = async (site: string) => (await desk.decisions(site)).map(({ left, right }) => [left, right]);
+    for (const isDone of [false, true]) {
+      if (isDone) await carryOut();
+      expect(await named("shop")).toEqual([
+        ["device:tablet", "user:an"],
+        ["user:an", "user:bo"],
+      ]);
+      expect(await desk.decisions("blog")).toMatchObject([
+        { id: ofBlog.ok ? ofBlog.decision.id : "", isInForce: false },
+        { edges: [{ kind: "manual", node: "user:bo", other: "user:di" }], isInForce: true },
+      ]);
+    }
   });
 });
 

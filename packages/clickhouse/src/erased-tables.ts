@@ -60,21 +60,40 @@ const pairs = `SELECT site, anonymous_id, user_id FROM atom WHERE ${mine} AND an
 
 const isSomebody = (id: string): string => `NOT ${isNobodyAt("site", id)}`;
 
-/** Ids that stand for them and nobody else: a device that somebody else logs in on is not among them, and no value that stands for nobody. */
+const untilMoment = "fromUnixTimestamp64Milli({until: Int64})";
+/** What somebody new has said since under the same id is theirs. */
+const untilAsked = `at <= ${untilMoment}`;
+
+/**
+ * Ids that stand for them and nobody else: a device that somebody else logged in on before they were to be erased is not among them, and no value
+ * that stands for nobody.
+ */
 const ownIds = (columns: string): string => `SELECT ${columns} FROM (
     SELECT atom, site, concat('user:', user_id) AS node, user_id AS own FROM atom WHERE ${mine} AND ${isSomebody("user_id")}
     UNION ALL
     SELECT atom, site, concat('device:', anonymous_id) AS node, anonymous_id AS own FROM atom
     WHERE ${mine} AND ${isSomebody("anonymous_id")} AND (site, anonymous_id) NOT IN (
-      SELECT site, anonymous_id FROM atom WHERE person(atom) != 0 AND NOT ${mine} AND (site, anonymous_id) IN (SELECT site, anonymous_id FROM atom WHERE ${mine})))`;
+      SELECT site, anonymous_id FROM atom WHERE person(atom) != 0 AND first_seen <= ${untilMoment} AND NOT ${mine} AND (site, anonymous_id) IN (SELECT site, anonymous_id FROM atom WHERE ${mine})))`;
 const hasNode = (node: string): string => `(site, ${node}) IN (${ownIds("site, node")})`;
 // A name of nobody in its place: what was decided about others stands.
-const nobody = (node: string): string =>
+export const nobody = (node: string): string =>
   `concat('user:erased-', lower(hex(sipHash64Keyed((SELECT (k0, k1) FROM erasure_key ORDER BY since, k0 LIMIT 1), concat(site, '\\0', ${node})))))`;
 const renamed = (node: string): string => `if(${hasNode(node)}, ${nobody(node)}, ${node})`;
 
-/** What somebody new has said since under the same id is theirs. */
-const untilAsked = "at <= fromUnixTimestamp64Milli({until: Int64})";
+/** Edges name nodes, those of aliases a previous id besides, which may be a user's or a device's. Of other sites they name others. */
+const erasedKeys = `(SELECT groupArray(concat(site, '\\0', node)) FROM (${ownIds("site, node")}))`;
+const erasedNames = `(SELECT groupArray((concat(site, '\\0', node), assumeNotNull(${nobody("node")}))) FROM (${ownIds("site, node")}))`;
+const nodesOfEdge = (edge: string): string =>
+  `arrayConcat([${edge}.node, ${edge}.other], if(${edge}.kind = 'alias', [concat('user:', ${edge}.other), concat('device:', ${edge}.other)], []))`;
+const hasEdge = `arrayExists(edge -> arrayExists(node -> has(${erasedKeys}, concat(site, '\\0', node)), ${nodesOfEdge("edge")}), edges)`;
+const nameIn = (nodes: string): string =>
+  `arrayFirst(pair -> has(arrayMap(node -> concat(site, '\\0', node), ${nodes}), pair.1), ${erasedNames}).2`;
+const orSame = (name: string, same: string): string => `if(${name} = '', ${same}, ${name})`;
+const renamedEdge = `(edge.kind, ${orSame(nameIn("[edge.node]"), "edge.node")}, if(edge.kind = 'alias',
+  ${orSame(`substring(${nameIn("[concat('user:', edge.other), concat('device:', edge.other)]")}, 6)`, "edge.other")}, ${orSame(nameIn("[edge.other]"), "edge.other")}))`;
+/** In place: an unmerge whose edges are gone takes nothing apart, and a merge with the one who was erased would tie others again. */
+const renamedEdges = `CAST(arrayMap(edge -> if(edge.1 = 'manual' AND edge.3 < edge.2, (edge.1, edge.3, edge.2), edge), arrayMap(edge -> ${renamedEdge}, edges)),
+  'Array(Tuple(kind String, node String, other String))')`;
 
 const idInBody = (name: string): string => `extract(body, '"${name}"\\\\s*:\\\\s*"?([^",}]*)')`;
 /**
@@ -130,30 +149,29 @@ export const erasedTables: { readonly [table: string]: ErasedTable } = {
         ON a.site = e.site AND a.anonymous_id = e.anonymous_id AND a.user_id = e.user_id WHERE e.atom = 0
       UNION ALL
       SELECT o.atom, e.site, e.anonymous_id, e.user_id, e.kind, e.other, e.rule FROM identity_edge AS e
-      JOIN (${ownIds("atom, site, own")}) AS o ON o.site = e.site AND o.own = e.other WHERE e.kind = 'alias'`,
+      JOIN (${ownIds("atom, site, own")}) AS o ON o.site = e.site AND o.own = e.other WHERE e.kind = 'alias' AND e.time <= ${untilMoment}`,
       "site, anonymous_id, user_id, kind, other, rule",
     ),
     remove: [
       { isMarked: true, rows: mine },
       {
-        by: "site, anonymous_id, user_id, kind, other",
+        by: "site, anonymous_id, user_id, kind, other, time",
         among: "(atom = 0 OR kind = 'alias')",
-        where: `(atom = 0 AND (site, anonymous_id, user_id) IN (${pairs})) OR (kind = 'alias' AND (site, other) IN (${ownIds("site, own")}))`,
+        where: `(atom = 0 AND (site, anonymous_id, user_id) IN (${pairs})) OR (kind = 'alias' AND time <= ${untilMoment} AND (site, other) IN (${ownIds("site, own")}))`,
       },
     ],
   },
   identity_decision: {
     isEverywhere: true,
     count: byRow(
-      `SELECT o.atom AS of_whom, d.id AS id FROM (SELECT id, site, arrayJoin(arrayConcat([left, right], edges.node, edges.other)) AS node FROM identity_decision) AS d
+      `SELECT o.atom AS of_whom, d.id AS id FROM (SELECT id, site, arrayJoin(arrayConcat([left, right], arrayFlatten(arrayMap(edge -> ${nodesOfEdge("edge")}, edges)))) AS node FROM identity_decision WHERE ${untilAsked}) AS d
       JOIN (${ownIds("atom, site, node")}) AS o ON o.site = d.site AND o.node = d.node`,
       "id",
     ),
     remove: [
       {
-        set: `left = ${renamed("left")}, right = ${renamed("right")}, edges = arrayFilter(edge -> NOT hasAny([edge.node, edge.other],
-          (SELECT groupArray(node) FROM (${ownIds("site, node")}))), edges)`,
-        where: `${hasNode("left")} OR ${hasNode("right")} OR hasAny(arrayConcat(edges.node, edges.other), (SELECT groupArray(node) FROM (${ownIds("site, node")})))`,
+        set: `left = ${renamed("left")}, right = ${renamed("right")}, edges = ${renamedEdges}`,
+        where: `${untilAsked} AND (${hasNode("left")} OR ${hasNode("right")} OR ${hasEdge})`,
       },
     ],
   },
@@ -174,10 +192,10 @@ export const erasedTables: { readonly [table: string]: ErasedTable } = {
     remove: [
       // What others said of their ids.
       {
-        by: "site, previous_id",
+        by: "site, previous_id, time",
         among: "type = 'alias' AND name = 'alias' AND previous_id != ''",
         set: "previous_id = ''",
-        where: `type = 'alias' AND name = 'alias' AND previous_id != '' AND NOT ${mine} AND (site, previous_id) IN (${ownIds("site, own")})`,
+        where: `type = 'alias' AND name = 'alias' AND previous_id != '' AND time <= ${untilMoment} AND NOT ${mine} AND (site, previous_id) IN (${ownIds("site, own")})`,
       },
       { rows: `${mine} AND {gone}`, isMarked: true },
     ],

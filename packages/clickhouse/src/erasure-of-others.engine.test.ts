@@ -40,9 +40,10 @@ beforeEach(async () => {
 const store = () => createErasureStore({ clickhouse, rules });
 
 /** By number: device and user; and of whom they are where that is another number. */
-async function know(identities: {
-  readonly [atom: number]: readonly [device: string, user: string, person?: number];
-}): Promise<void> {
+async function know(
+  identities: { readonly [atom: number]: readonly [device: string, user: string, person?: number] },
+  firstSeen = before,
+): Promise<void> {
   const rows = Object.entries(identities).map(([atom, [device, user, person]]) => ({ atom, device, user, person }));
   await clickhouse.insertRows(
     "atom",
@@ -52,7 +53,7 @@ async function know(identities: {
       atom,
       anonymous_id: device,
       user_id: user,
-      first_seen: before,
+      first_seen: firstSeen,
     })),
     { settings: { insert_deduplicate: 0 } },
   );
@@ -91,12 +92,16 @@ async function exported(person: number, section: ExportSection): Promise<Exporte
 
 async function erase(people: readonly number[]): Promise<(string | undefined)[]> {
   const requested = await store().request({ ...order, people });
+  await carryOut();
+  const receipts = await Promise.all(requested.map(({ id }) => store().receipt(id)));
+  return receipts.map((receipt) => receipt?.state);
+}
+
+async function carryOut(): Promise<void> {
   const now = (): Date => new Date(requestedAt.getTime() + 1_000_000);
   const erasures = await store().openErasures(100, now);
   await store().begin(erasures, now);
   await store().carryOut(erasures, now);
-  const receipts = await Promise.all(requested.map(({ id }) => store().receipt(id)));
-  return receipts.map((receipt) => receipt?.state);
 }
 
 it("knows the device of somebody with more identities than are removed at a time for theirs alone", async () => {
@@ -117,6 +122,50 @@ it("knows the device of somebody with more identities than are removed at a time
   expect(await erase([10_000])).toEqual(["done"]);
   expect(await clickhouse.query("SELECT left LIKE 'user:erased-%' AS isGone, right FROM identity_decision")).toEqual([
     { isGone: 1, right: "device:shared" },
+  ]);
+});
+
+it("takes what was said of a device of theirs, though somebody is seen on it again by then, and nothing that was said since", async () => {
+  await know({ 64: ["own-device", ""], 128: ["shared", "amy", 64], 192: ["shared", "bob"] });
+  const since = "2026-11-22 21:00:05.000";
+  const decided = { site: "shop", actor: "desk", reason: "asked", action: "merge", undoes: "" };
+  await clickhouse.insertRows("identity_decision", [
+    { ...decided, id: "1", at: before, left: "device:own-device", right: "user:bob" },
+    { ...decided, id: "2", at: before, left: "device:shared", right: "user:bob" },
+    { ...decided, id: "3", at: since, left: "device:own-device", right: "user:bob" },
+  ]);
+  const alias = {
+    type: "alias" as const,
+    name: "alias",
+    previous_id: "own-device",
+    user_id: "bob",
+    anonymous_id: "shared",
+  };
+  await clickhouse.insertRows("events", [
+    buildEventRow({ ...alias, atom: 192, message_id: "alias-1", time: before, _offset: 900 }),
+    buildEventRow({ ...alias, user_id: "cora", atom: 193, message_id: "alias-2", time: since, _offset: 901 }),
+  ]);
+  const [requested] = await store().request({ ...order, people: [64] });
+  await know({ 6_500: ["own-device", ""] }, since);
+  await carryOut();
+  expect((await store().receipt(requested!.id))?.state).toBe("done");
+  expect(
+    await clickhouse.query("SELECT id, left LIKE 'user:erased-%' AS isGone FROM identity_decision ORDER BY id"),
+  ).toEqual([
+    { id: "1", isGone: 1 },
+    { id: "2", isGone: 0 },
+    { id: "3", isGone: 0 },
+  ]);
+  expect(
+    await clickhouse.query(
+      "SELECT message_id AS id, previous_id AS previous FROM events WHERE type = 'alias' ORDER BY id",
+    ),
+  ).toEqual([
+    { id: "alias-1", previous: "" },
+    { id: "alias-2", previous: "own-device" },
+  ]);
+  expect(await clickhouse.query("SELECT user_id AS user FROM identity_edge WHERE kind = 'alias'")).toEqual([
+    { user: "cora" },
   ]);
 });
 
@@ -175,10 +224,7 @@ it("takes of refused events those that state what is to go, of the person or wit
   const bob = '{"userId":"bob","traits":{"email":"bob@shop.example"}}';
   await refuse(own, ownOrder, cutOff, typed, bob);
   const [requested] = await store().request({ ...order, people: [6_400], part: { class: "identity" } });
-  const now = (): Date => new Date(requestedAt.getTime() + 1_000_000);
-  const erasures = await store().openErasures(100, now);
-  await store().begin(erasures, now);
-  await store().carryOut(erasures, now);
+  await carryOut();
   expect(await refused()).toEqual([ownOrder, bob]);
   const receipt = await store().receipt(requested!.id);
   expect(receipt?.state).toBe("done");

@@ -551,6 +551,8 @@ describe("an erasure", () => {
         edges: [
           { kind: "login", node: "device:dora-device", other: "user:dora-user" },
           { kind: "login", node: "device:tablet", other: "user:eve-user" },
+          { kind: "alias", node: "user:eve-user", other: "dora-user" },
+          { kind: "alias", node: "user:eve-user", other: "tablet" },
         ],
       },
     ]);
@@ -563,8 +565,19 @@ describe("an erasure", () => {
     expect(
       await ask("SELECT startsWith(left, 'user:erased-') AS isGone, right FROM identity_decision WHERE id = 'd1'"),
     ).toEqual([{ isGone: 1, right: "user:eve-user" }]);
-    expect(await ask("SELECT edges.node AS nodes FROM identity_decision WHERE id = 'd2'")).toEqual([
-      { nodes: ["device:tablet"] },
+    expect(
+      await ask(
+        "SELECT arrayMap(edge -> (startsWith(edge.node, 'user:erased-') ? 'erased' : edge.node, match(edge.other, '^(user:)?erased-[0-9a-f]{16}$') ? 'erased' : edge.other), edges) AS ties FROM identity_decision WHERE id = 'd2'",
+      ),
+    ).toEqual([
+      {
+        ties: [
+          ["erased", "erased"],
+          ["device:tablet", "user:eve-user"],
+          ["user:eve-user", "erased"],
+          ["user:eve-user", "tablet"],
+        ],
+      },
     ]);
     expect(
       await ask(

@@ -3,6 +3,7 @@ import {
   phoneHash,
   type DecisionStore,
   type EdgeSource,
+  type ErasedNode,
   type IdentityAtom,
   type IdentityDecision,
   type IdentityEdge,
@@ -17,6 +18,7 @@ import {
   type TiedBy,
 } from "@polder/core";
 import type { ClickHouse, QueryOptions } from "./clickhouse.ts";
+import { nobody } from "./erased-tables.ts";
 import { readRowBinary } from "./read-row-binary.ts";
 import { reloadIdentities } from "./reload-identities.ts";
 import { plainId, standsForNobody } from "./stands-for-nobody.ts";
@@ -32,8 +34,9 @@ const maxFields = 24;
 
 /** Rows of erased people have the greatest version that there is, so that nothing is written over them. */
 const erasedVersion = "18446744073709551615";
+const erasedOfRow = "arrayJoin(arrayFilter(one -> NOT has(kept_atoms, one), atoms))";
 /** Identities of erased people: nobody's, from the moment in which it was written down. */
-const erasedAtoms = `SELECT arrayJoin(arrayFilter(one -> NOT has(kept_atoms, one), atoms)) FROM erasure WHERE kind = 'person'`;
+const erasedAtoms = `SELECT ${erasedOfRow} FROM erasure WHERE kind = 'person'`;
 const isThere = `atom NOT IN (${erasedAtoms})`;
 // An identity of its device, by the rules of the site.
 const isNoUser = `(${standsForNobody("user_id")} OR ${plainId("user_id")} IN {blocked:Array(String)})`;
@@ -90,22 +93,7 @@ export function createIdentityStore(clickhouse: ClickHouse): IdentityStore {
   /** What is in `identity_position`, so that only what moved is written. */
   let written = new Map<string, string>();
 
-  /** Asks once for as many ids as fit, and again for the rest. */
-  async function askInParts<Row>(lists: IdLists, sqlOf: (where: WhereIn) => string, params: Params): Promise<Row[]> {
-    const rows: Row[] = [];
-    for (const part of partsOf(lists)) {
-      const bound: { [name: string]: string[] } = {};
-      const where: WhereIn = (column, ...names) => {
-        const fields = names.flatMap((name) => (part.get(name) ?? []).map((_, index) => `${name}${index}`));
-        return fields.length === 0
-          ? "0"
-          : `(${fields.map((field) => `${column} IN {${field}:Array(String)}`).join(" OR ")})`;
-      };
-      for (const [name, fields] of part) fields.forEach((field, index) => (bound[`${name}${index}`] = field));
-      rows.push(...(await clickhouse.query<Row>(sqlOf(where), { params: { ...params, ...bound } })));
-    }
-    return rows;
-  }
+  const askInParts = createPartsReader(clickhouse);
 
   /** The same of identities. */
   async function askOfAtoms<Row>(
@@ -488,6 +476,30 @@ export function createIdentityStore(clickhouse: ClickHouse): IdentityStore {
   };
 }
 
+/** Asks once for as many ids as fit, and again for the rest. */
+const createPartsReader =
+  (clickhouse: ClickHouse) =>
+  async <Row>(lists: IdLists, sqlOf: (where: WhereIn) => string, params: Params): Promise<Row[]> => {
+    const rows: Row[] = [];
+    for (const part of partsOf(lists)) {
+      const bound: { [name: string]: string[] } = {};
+      const where: WhereIn = (column, ...names) => {
+        const fields = names.flatMap((name) => (part.get(name) ?? []).map((_, index) => `${name}${index}`));
+        return fields.length === 0
+          ? "0"
+          : `(${fields.map((field) => `${column} IN {${field}:Array(String)}`).join(" OR ")})`;
+      };
+      for (const [name, fields] of part) fields.forEach((field, index) => (bound[`${name}${index}`] = field));
+      rows.push(...(await clickhouse.query<Row>(sqlOf(where), { params: { ...params, ...bound } })));
+    }
+    return rows;
+  };
+
+const nodeColumns = [
+  { list: "users", prefix: "user:", id: "user_id" },
+  { list: "devices", prefix: "device:", id: "anonymous_id" },
+] as const;
+
 /** {@link DecisionStore} in SQL. */
 export const createDecisionStore = (clickhouse: ClickHouse): DecisionStore => ({
   decisionsOf: (site) =>
@@ -498,6 +510,33 @@ export const createDecisionStore = (clickhouse: ClickHouse): DecisionStore => ({
       [{ ...decision, at: new Date(at).toISOString().slice(0, -1).replace("T", " ") }],
       { settings: { insert_deduplicate: 0 } },
     ),
+  async erasedNodes(site, nodes) {
+    const lists = Object.fromEntries(
+      nodeColumns.map(({ list, prefix }) => [
+        list,
+        nodes.filter((node) => node.startsWith(prefix)).map((node) => node.slice(prefix.length)),
+      ]),
+    );
+    const rows = await createPartsReader(clickhouse)<ErasedNode & { node: string }>(
+      lists,
+      (isIn) => `
+        SELECT named.node AS node, ${nobody("named.node")} AS name, toUnixTimestamp64Milli(max(asked.at) AS asked_at) AS until
+        FROM (${nodeColumns
+          .map(
+            ({ list, prefix, id }) =>
+              `SELECT site, concat('${prefix}', ${id}) AS node, atom FROM atom WHERE site = {site:String} AND ${isIn(id, list)} AND NOT ${isThere}`,
+          )
+          .join(" UNION ALL ")}) AS named
+        GLOBAL INNER JOIN (SELECT ${erasedOfRow} AS atom, requested_at AS at FROM erasure WHERE kind = 'person' AND site = {site:String}) AS asked
+          ON asked.atom = named.atom
+        -- Whoever used the device before that, and is still there.
+        GLOBAL LEFT JOIN (SELECT concat('device:', anonymous_id) AS node, min(first_seen) AS since FROM atom
+          WHERE site = {site:String} AND ${isIn("anonymous_id", "devices")} AND ${isThere} GROUP BY node) AS others ON others.node = named.node
+        GROUP BY site, node HAVING countIf(others.node != '' AND others.since <= asked.at) = 0`,
+      { site },
+    );
+    return new Map(rows.map(({ node, name, until }) => [node, { name, until }]));
+  },
   async isSettled(id) {
     const rows = await clickhouse.query(
       "SELECT 1 FROM identity_position WHERE what = 'decision' AND key = {id:String} LIMIT 1",
@@ -528,7 +567,8 @@ function* partsOf(lists: IdLists): Generator<Part> {
   }
 }
 
-function* fieldsOf(ids: readonly string[]): Generator<string[]> {
+/** Cut where a server would find one field too long. */
+export function* fieldsOf(ids: readonly string[]): Generator<string[]> {
   let field: string[] = [];
   let bytes = 0;
   for (const id of ids) {

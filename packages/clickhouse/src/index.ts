@@ -115,6 +115,7 @@ export {
 } from "./audience-tick-store.ts";
 export {
   compileComputedTrait,
+  isComputedTraitTooLarge,
   type CompiledComputedTrait,
   type ComputedTraitContext,
 } from "./traits/compile-computed-trait.ts";

@@ -12,6 +12,19 @@ export const standsForNobody = (column: string): string => {
   return `(${plain} IN (${builtIn}) OR match(${plain}, '^[0-]*0[0-]*$') OR startsWith(${plain}, 'test@'))`;
 };
 
+const capital = (value: string): string => value.slice(0, 1).toUpperCase() + value.slice(1);
+const spellings = new Set(
+  [...builtInBlocked, "NaN", "[object Object]", "00000000-0000-0000-0000-000000000000"].flatMap((value) => [
+    value,
+    value.toUpperCase(),
+    capital(value),
+  ]),
+);
+
+/** As {@link standsForNobody} of a hash of a user id, where it alone is left: of the usual spellings. */
+export const isNobodysHash = (column: string): string =>
+  `${column} IN (${[...spellings].map((value) => `cityHash64('${value}')`).join(", ")})`;
+
 /** By site, the values that stand for nobody there besides the built-in ones. */
 export type BlockedOfSites = ReadonlyMap<string, { readonly blocked: readonly string[] }>;
 

@@ -37,6 +37,7 @@ export {
 export {
   type DecisionStore,
   type EdgeSource,
+  type ErasedNode,
   type IdentityEnds,
   type IdentityPosition,
   type IdentityStore,

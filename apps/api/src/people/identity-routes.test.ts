@@ -60,10 +60,11 @@ interface Asked {
   more: unknown[];
 }
 
-function build(outcome: Decided = { ok: true, decision }, settledAfter = 2) {
+function build(outcome: Decided = { ok: true, decision }, { settledAfter = 2, askMs = 0, decisions = 1 } = {}) {
   const asked: Asked[] = [];
   const waits: number[] = [];
   let looks = 0;
+  let elapsed = 0;
   const decide =
     (what: string) =>
     async (site: string, ...more: unknown[]) => {
@@ -76,8 +77,12 @@ function build(outcome: Decided = { ok: true, decision }, settledAfter = 2) {
     dismiss: decide("dismiss"),
     unmerge: decide("unmerge"),
     undo: decide("undo"),
-    decisions: async () => [{ ...decision, isInForce: true }],
-    isSettled: async () => ++looks > settledAfter,
+    decisions: async () =>
+      Array.from({ length: decisions }, (_, n) => ({ ...decision, id: `d-${n + 1}`, isInForce: true })),
+    async isSettled() {
+      elapsed += askMs;
+      return ++looks > settledAfter;
+    },
   };
   const { app } = createApi({
     queries: createSampleStore().queries,
@@ -86,7 +91,15 @@ function build(outcome: Decided = { ok: true, decision }, settledAfter = 2) {
     registry: new Registry(),
     isStoreReachable: async () => true,
     adminToken: "secret",
-    identity: { desk, waitMs: 200, pause: async (ms) => void waits.push(ms) },
+    identity: {
+      desk,
+      waitMs: 200,
+      async pause(ms) {
+        elapsed += ms;
+        waits.push(ms);
+      },
+      elapsedMs: () => elapsed,
+    },
   });
   const headers = { authorization: "Bearer secret" };
   const post = (path: string, body: unknown, more: { [name: string]: string } = {}) =>
@@ -116,12 +129,27 @@ it("answers a merge when every count follows it, and with 202 when that takes to
   const soon = build();
   const answer = await soon.post("/v1/people/device-1/merge", { person: 128, ...signed });
   expect([answer.status, await answer.json()]).toEqual([200, { decision: "d-1", isSettled: true }]);
-  expect(soon.asked).toEqual([{ what: "merge", site: "shop", more: [{ left: 64, right: 128 }, signed] }]);
+  const named = ["user:device-1", "device:device-1"];
+  expect(soon.asked).toEqual([{ what: "merge", site: "shop", more: [{ left: 64, right: 128, named }, signed] }]);
   expect(soon.waits).toEqual([50, 50]);
-  const late = build(undefined, 1_000);
+  const late = build(undefined, { settledAfter: 1_000 });
   const later = await late.post("/v1/people/device-1/merge", { person: 128, ...signed });
   expect([later.status, await later.json()]).toEqual([202, { decision: "d-1", isSettled: false }]);
   expect(late.waits).toEqual([50, 50, 50, 50]);
+  const slow = build(undefined, { settledAfter: 1_000, askMs: 60 });
+  expect((await slow.post("/v1/people/device-1/merge", { person: 128, ...signed })).status).toBe(202);
+  expect(slow.waits).toEqual([50, 50]);
+});
+
+it("says by which id somebody was named, since it is about that one of theirs", async () => {
+  const { post, asked } = build();
+  for (const who of ["device-1/merge?by=user", "device-1/merge?by=anonymous", "64/merge?by=person"])
+    expect((await post(`/v1/people/${who}`, { person: 128, ...signed })).status).toBe(200);
+  expect(asked.map(({ more }) => (more[0] as { named: string[] }).named)).toEqual([
+    ["user:device-1"],
+    ["device:device-1"],
+    ["64"],
+  ]);
 });
 
 it("unmerges a number, or ids, and not both or neither", async () => {
@@ -144,6 +172,28 @@ it("lists decisions, and undoes one", async () => {
   expect(listed.decisions.map(({ id, actor }) => [id, actor])).toEqual([["d-1", "ada"]]);
   expect((await post("/v1/identity/decisions/d-1/undo", signed)).status).toBe(200);
   expect(asked).toEqual([{ what: "undo", site: "shop", more: ["d-1", signed] }]);
+});
+
+it("lists decisions a page at a time, and each of them once", async () => {
+  const { get } = build(undefined, { decisions: 120 });
+  const pageOf = async (query: string) =>
+    v.parse(schemas.decisionsAnswer, await (await get(`/v1/identity/decisions?${query}`)).json());
+  expect((await pageOf("")).decisions).toHaveLength(50);
+  const seen: string[] = [];
+  let query = "limit=40";
+  for (let page = await pageOf(query); ; page = await pageOf(query)) {
+    expect(page.decisions).toHaveLength(40);
+    seen.push(...page.decisions.map(({ id }) => id));
+    if (page.next === null) break;
+    query = `limit=40&before=${page.next}`;
+  }
+  expect(seen).toEqual(Array.from({ length: 120 }, (_, n) => `d-${120 - n}`));
+  for (const [wrong, status] of [
+    ["limit=0", 400],
+    ["limit=501", 400],
+    ["before=d-0", 404],
+  ] as const)
+    expect((await get(`/v1/identity/decisions?${wrong}`)).status).toBe(status);
 });
 
 it.each([

@@ -1,7 +1,6 @@
 import type { ReadQueries } from "@polder/clickhouse";
 import {
   ruleOfEdge,
-  type Decided,
   type EdgeOutcome,
   type ExplainedEdge,
   type Explanation,
@@ -16,14 +15,11 @@ import { answerError } from "../errors.ts";
 import { answers, failures, private_, refuseForm } from "../route-answers.ts";
 import { siteQuery } from "../schemas.ts";
 import type { IdKind } from "../schemas.ts";
+import { createDecidedAnswer, type DecidedAnswerOptions } from "./answer-decided.ts";
 import * as schemas from "./identity-schemas.ts";
 
-export interface IdentityRoutesOptions {
+export interface IdentityRoutesOptions extends DecidedAnswerOptions {
   desk: IdentityDesk;
-  /** How long an answer waits for the worker, in milliseconds; then it is 202. */
-  waitMs?: number;
-  /** Resolves after so many milliseconds. */
-  pause: (ms: number) => Promise<void>;
 }
 
 export interface IdentityRoutesDeps extends IdentityRoutesOptions {
@@ -32,12 +28,12 @@ export interface IdentityRoutesDeps extends IdentityRoutesOptions {
   findSite: (context: Context, id: string | undefined) => { id: string } | Response;
 }
 
-const askEveryMs = 50;
-const maxEdges = 1_000;
+/** Of edges, of identities and of decisions about one person. */
+const maxShown = 1_000;
 
 /** Why somebody is one person, and what people decide about it. */
 export function addIdentityRoutes(app: Hono, options: IdentityRoutesDeps): void {
-  const { desk, waitMs = 5_000, pause, queries, guarded, findSite } = options;
+  const { desk, queries, guarded, findSite } = options;
 
   async function findPerson(site: string, id: string, by: IdKind): Promise<number | undefined> {
     if (by === "any") return queries.findPerson(site, { by: "id", value: id });
@@ -46,17 +42,7 @@ export function addIdentityRoutes(app: Hono, options: IdentityRoutesDeps): void 
     return isNumber ? queries.findPerson(site, { by, value: Number(id) }) : undefined;
   }
 
-  async function answerDecided(context: Context, decided: Decided): Promise<Response> {
-    if (!decided.ok) return answerError(context, decided.fault);
-    const { id } = decided.decision;
-    let isSettled = await desk.isSettled(id);
-    for (let waited = 0; !isSettled && waited < waitMs; waited += askEveryMs) {
-      await pause(askEveryMs);
-      isSettled = await desk.isSettled(id);
-    }
-    return context.json({ decision: id, isSettled }, isSettled ? 200 : 202, private_);
-  }
-
+  const answerDecided = createDecidedAnswer(options);
   const written = {
     200: answers("Written down, and every count follows it", schemas.decidedAnswer),
     202: answers("Written down; the worker follows it within seconds", schemas.decidedAnswer),
@@ -101,9 +87,10 @@ export function addIdentityRoutes(app: Hono, options: IdentityRoutesDeps): void 
       const site = findSite(context, siteId);
       if (site instanceof Response) return site;
       const { person: right, ...signed } = context.req.valid("json");
-      const left = await findPerson(site.id, context.req.valid("param").id, by);
+      const { id } = context.req.valid("param");
+      const left = await findPerson(site.id, id, by);
       if (left === undefined) return answerError(context, "person_not_found");
-      return answerDecided(context, await desk.merge(site.id, { left, right }, signed));
+      return answerDecided(context, await desk.merge(site.id, { left, right, named: namesOf(id, by) }, signed));
     },
   );
 
@@ -139,15 +126,21 @@ export function addIdentityRoutes(app: Hono, options: IdentityRoutesDeps): void 
     "/v1/identity/decisions",
     guarded,
     describeRoute({
-      description: "Everything that was decided about who is one person: who, when and why. The newest first.",
-      responses: { 200: answers("Decisions", schemas.decisionsAnswer), ...failures(400, 401, 404, 503) },
+      description: "What was decided about who is one person: who, when and why. The newest first, a page at a time.",
+      responses: { 200: answers("A page of decisions", schemas.decisionsAnswer), ...failures(400, 401, 404, 503) },
     }),
-    validator("query", siteQuery, refuseForm),
+    validator("query", schemas.decisionsQuery, refuseForm),
     async (context) => {
-      const site = findSite(context, context.req.valid("query").site);
+      const { site: siteId, limit, before } = context.req.valid("query");
+      const site = findSite(context, siteId);
       if (site instanceof Response) return site;
-      const decisions = await desk.decisions(site.id);
-      return context.json({ site: site.id, decisions: decisions.map(toDecision).toReversed() }, 200, private_);
+      const all = await desk.decisions(site.id);
+      // Whether one is in force depends on all that came later, so all are read; there are as many as people decided.
+      const end = before === undefined ? all.length : all.findIndex(({ id }) => id === before);
+      if (end < 0) return answerError(context, "decision_not_found");
+      const page = all.slice(Math.max(0, end - limit), end).toReversed();
+      const next = end > limit ? page.at(-1)!.id : null;
+      return context.json({ site: site.id, decisions: page.map(toDecision), next }, 200, private_);
     },
   );
 
@@ -167,6 +160,12 @@ export function addIdentityRoutes(app: Hono, options: IdentityRoutesDeps): void 
       return answerDecided(context, await desk.undo(site.id, id, context.req.valid("json")));
     },
   );
+}
+
+/** What an id may stand for, as decisions name it. */
+function namesOf(id: string, by: IdKind): string[] {
+  const names = { user: [`user:${id}`], anonymous: [`device:${id}`], person: [id] };
+  return by === "any" ? [...names.user, ...names.anonymous] : names[by];
 }
 
 const reasons: { readonly [outcome in EdgeOutcome]: string } = {
@@ -197,8 +196,9 @@ function toWhyAnswer(site: string, found: Explanation): v.InferInput<typeof sche
     site,
     person: found.person,
     isQuarantined: found.isQuarantined,
-    identities: found.atoms.map((atom) => ({ ...atom })),
-    edges: edges.slice(0, maxEdges).map(({ kind, left, right, outcome, edge, decision, messageId }) => ({
+    identities: found.atoms.slice(0, maxShown).map((atom) => ({ ...atom })),
+    identitiesInAll: found.atoms.length,
+    edges: edges.slice(0, maxShown).map(({ kind, left, right, outcome, edge, decision, messageId }) => ({
       kind,
       left,
       right,
@@ -210,6 +210,6 @@ function toWhyAnswer(site: string, found: Explanation): v.InferInput<typeof sche
       decision: decision?.id ?? null,
     })),
     edgesInAll: edges.length,
-    decisions: found.decisions.map(toDecision),
+    decisions: found.decisions.slice(-maxShown).map(toDecision),
   };
 }

@@ -69,7 +69,25 @@ const decision = v.object({
     v.description("False: it was taken back, or a later decision about the same ids holds instead"),
   ),
 });
-export const decisionsAnswer = v.object({ site: text, decisions: v.array(decision) });
+export const decisionsAnswer = v.object({
+  site: text,
+  decisions: v.pipe(v.array(decision), v.description("Newest first")),
+  next: v.pipe(
+    v.nullable(text),
+    v.description("Send it as `before` for those that were made earlier; null: that was all"),
+  ),
+});
+export const decisionsQuery = v.object({
+  site: siteQuery.entries.site,
+  limit: v.pipe(
+    v.optional(v.pipe(v.string(), v.regex(/^\d{1,4}$/), v.transform(Number), v.minValue(1), v.maxValue(500)), "50"),
+    v.description("Decisions of a page: 1 to 500"),
+  ),
+  before: v.pipe(
+    v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(64))),
+    v.description("Goes on from a page: its `next`"),
+  ),
+});
 
 export const decidedAnswer = v.object({
   decision: text,
@@ -80,7 +98,11 @@ export const whyAnswer = v.object({
   site: text,
   person: number,
   isQuarantined: v.pipe(v.boolean(), v.description("Too many identities: each of them is a person of its own")),
-  identities: v.array(v.object({ atom: number, anonymousId: text, userId: text })),
+  identities: v.pipe(
+    v.array(v.object({ atom: number, anonymousId: text, userId: text })),
+    v.description("The first thousand of them"),
+  ),
+  identitiesInAll: count,
   edges: v.array(
     v.object({
       kind: v.picklist(["login", "import", "alias", "email", "phone", "manual"]),
@@ -101,5 +123,5 @@ export const whyAnswer = v.object({
     count,
     v.description("How many there are: the first thousand are shown, those that join before all"),
   ),
-  decisions: v.pipe(v.array(decision), v.description("About these ids, oldest first")),
+  decisions: v.pipe(v.array(decision), v.description("About these ids, oldest first: the last thousand")),
 });

@@ -4,14 +4,15 @@ import type { Context, Hono, MiddlewareHandler } from "hono";
 import { describeRoute, validator } from "hono-openapi";
 import * as v from "valibot";
 import { limitBody, requireJson } from "../audiences/require-json.ts";
-import { answerError } from "../errors.ts";
+import { createDecidedAnswer, type DecidedAnswerOptions } from "../people/answer-decided.ts";
+import { decidedAnswer } from "../people/identity-schemas.ts";
 import { answers, failures, private_, refuseForm } from "../route-answers.ts";
 import { count, siteQuery, text } from "../schemas.ts";
 import { decidedBy } from "./trait-schemas.ts";
 
-export interface DuplicateRoutesDeps {
+export interface DuplicateRoutesDeps extends DecidedAnswerOptions {
   queries: DuplicateQueries;
-  desk: Pick<IdentityDesk, "merge" | "dismiss">;
+  desk: Pick<IdentityDesk, "merge" | "dismiss" | "isSettled">;
   guarded: MiddlewareHandler;
   findSite: (context: Context, id: string | undefined) => { id: string } | Response;
 }
@@ -55,7 +56,7 @@ const duplicatesQuery = v.object({
   ),
 });
 
-const pair = v.object(
+const pair = v.strictObject(
   { left: person, right: person, ...decidedBy.entries },
   "Send an object with left, right, actor and reason",
 );
@@ -64,7 +65,9 @@ const decisionAnswer = v.object({
 });
 
 /** People who look like one person: suggestions only. */
-export function addDuplicateRoutes(app: Hono, { queries, desk, guarded, findSite }: DuplicateRoutesDeps): void {
+export function addDuplicateRoutes(app: Hono, options: DuplicateRoutesDeps): void {
+  const { queries, desk, guarded, findSite } = options;
+  const answerDecided = createDecidedAnswer(options);
   app.get(
     "/v1/duplicates",
     guarded,
@@ -101,11 +104,20 @@ export function addDuplicateRoutes(app: Hono, { queries, desk, guarded, findSite
     {
       path: "accept",
       action: "merge",
-      description: "They are one person: they are joined within seconds, and the decision can be undone.",
+      description: "They are one person, whatever events say, as after a merge. The decision can be undone.",
+      responses: {
+        200: answers("Written down, and every count follows it", decidedAnswer),
+        202: answers("Written down; the worker follows it within seconds", decidedAnswer),
+      },
     },
-    { path: "dismiss", action: "dismiss", description: "They are two people: the pair is not suggested again." },
+    {
+      path: "dismiss",
+      action: "dismiss",
+      description: "They are two people: the pair is not suggested again. Said twice it is the same decision.",
+      responses: { 201: answers("The decision", decisionAnswer) },
+    },
   ] as const;
-  for (const { path, action, description } of decisions)
+  for (const { path, action, description, responses } of decisions)
     app.post(
       `/v1/duplicates/${path}`,
       guarded,
@@ -113,7 +125,7 @@ export function addDuplicateRoutes(app: Hono, { queries, desk, guarded, findSite
       limitBody,
       describeRoute({
         description,
-        responses: { 201: answers("The decision", decisionAnswer), ...failures(400, 401, 404, 409, 415, 503) },
+        responses: { ...responses, ...failures(400, 401, 404, 409, 415, 503) },
       }),
       validator("query", siteQuery, refuseForm),
       validator("json", pair, refuseForm),
@@ -122,9 +134,9 @@ export function addDuplicateRoutes(app: Hono, { queries, desk, guarded, findSite
         if (site instanceof Response) return site;
         const { actor, reason, ...sides } = context.req.valid("json");
         const decided = await desk[action](site.id, sides, { actor, reason });
-        return decided.ok
-          ? context.json({ decision: decided.decision.id }, 201, private_)
-          : answerError(context, decided.fault);
+        // No count depends on a dismissal, so there is nothing to wait for.
+        if (action === "merge" || !decided.ok) return answerDecided(context, decided);
+        return context.json({ decision: decided.decision.id }, 201, private_);
       },
     );
 }

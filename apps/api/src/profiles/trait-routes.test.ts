@@ -59,7 +59,7 @@ function build() {
       },
     },
     identity: {
-      desk: { merge: decide("merge"), dismiss: decide("dismiss") },
+      desk: { merge: decide("merge"), dismiss: decide("dismiss"), isSettled: async () => true },
       pause: async () => {},
     } as unknown as NonNullable<ApiOptions["identity"]>,
   });
@@ -107,6 +107,22 @@ describe("computed traits", () => {
     });
   });
 
+  it("that are too large to be asked are refused, and nothing is kept", async () => {
+    const { send, saved } = build();
+    const large = { is: 1, isNot: 2, in: [3, "x", "y", 4], notIn: [5, 6, "z"], atLeast: 1, atMost: 9, lessThan: 8 };
+    const where = Array.from({ length: 20 }, (_, n) => ({ property: `products[].p${n}`, ...large }));
+    const definition = { compute: "count", event: "*", where };
+    const answer = await send("PUT", "/v1/traits/spent", { definition, ...signed });
+    expect(answer.status).toBe(400);
+    expect(await answer.json()).toMatchObject({
+      code: "trait_invalid",
+      faults: [{ path: "where", message: expect.stringContaining("fewer") }],
+    });
+    expect(saved).toEqual([]);
+    const smaller = { ...definition, where: where.slice(0, 5) };
+    expect((await send("PUT", "/v1/traits/spent", { definition: smaller, ...signed })).status).toBe(200);
+  });
+
   it("that are wrong are refused with every fault and its place, and nothing is kept", async () => {
     const { send, saved } = build();
     const answer = await send("PUT", "/v1/traits/spent", {
@@ -131,6 +147,7 @@ describe("computed traits", () => {
     ["DELETE", "/v1/traits/nothing", signed, 404],
     ["POST", "/v1/duplicates/accept", { left: 64, right: 0, ...signed }, 400],
     ["POST", "/v1/duplicates/dismiss", { left: 64, right: 128, actor: "ann" }, 400],
+    ["POST", "/v1/duplicates/dismiss", { left: 64, right: 128, person: 192, ...signed }, 400],
     ["POST", "/v1/duplicates/dismiss", { left: 64, right: 404, ...signed }, 404],
   ])("%s %s %j is answered with %i", async (method, path, body, status) => {
     const { send, saved, decided } = build();
@@ -199,8 +216,9 @@ describe("duplicates", () => {
   it("are accepted and dismissed with a name and a reason", async () => {
     const { send, decided } = build();
     const accepted = await send("POST", "/v1/duplicates/accept", { left: 64, right: 128, ...signed });
-    expect([accepted.status, await accepted.json()]).toEqual([201, { decision: "decision-1" }]);
-    await send("POST", "/v1/duplicates/dismiss?site=other", { left: 64, right: 192, ...signed });
+    expect([accepted.status, await accepted.json()]).toEqual([200, { decision: "decision-1", isSettled: true }]);
+    const dismissed = await send("POST", "/v1/duplicates/dismiss?site=other", { left: 64, right: 192, ...signed });
+    expect([dismissed.status, await dismissed.json()]).toEqual([201, { decision: "decision-1" }]);
     expect(decided).toEqual([
       { action: "merge", site: "shop", left: 64, right: 128, ...signed },
       { action: "dismiss", site: "other", left: 64, right: 192, ...signed },

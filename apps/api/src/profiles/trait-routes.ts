@@ -1,4 +1,9 @@
-import type { AudienceStore, ComputedTraitStore, StoredComputedTrait } from "@polder/clickhouse";
+import {
+  isComputedTraitTooLarge,
+  type AudienceStore,
+  type ComputedTraitStore,
+  type StoredComputedTrait,
+} from "@polder/clickhouse";
 import { computedTraitsIn, computedTraitType, parseComputedTrait } from "@polder/core";
 import type { Context, Hono, MiddlewareHandler } from "hono";
 import { describeRoute, validator } from "hono-openapi";
@@ -105,6 +110,12 @@ export function addTraitRoutes(app: Hono, { store, audiences, guarded, findSite,
         const [first] = parsed.faults;
         return answerError(context, "trait_invalid", first && `definition.${first.path} ${first.message}`, {
           faults: parsed.faults,
+        });
+      }
+      if (isComputedTraitTooLarge(parsed.definition)) {
+        const message = "is too large to be asked for: use fewer filters, or fewer comparisons in them.";
+        return answerError(context, "trait_invalid", `definition.where ${message}`, {
+          faults: [{ path: "where", message }],
         });
       }
       const [versions, all] = await Promise.all([store.versions(site.id, name), store.list(site.id)]);

@@ -27,8 +27,8 @@ export interface EventRowsOptions {
   isUnordered?: boolean | "timed";
   /** A column or a property of each event as the column `text`; empty when it has none. */
   text?: { column: FilterColumn } | { property: string };
-  /** Only events of these identities, out of the copy that is in their order. It takes the parameter `{atoms:Array(UInt32)}`. */
-  isOfAtoms?: boolean;
+  /** Only events of some identities, mostly out of the copy that is in their order. It takes the parameter `{atoms:Array(UInt32)}`. */
+  ofAtoms?: "copied" | "uncopied";
 }
 
 /** An order that was sent again is the same order: of all copies that a person has, the first one happened, with the greatest amount. */
@@ -147,14 +147,16 @@ function orderRows(
 ) AS events WHERE ${and(others.length === 0 ? "" : "events.fits", ...filtersOf(source.where, "amount", parameters), ...window)}`;
 }
 
-const ofPeople = ({ isOfAtoms }: EventRowsOptions): string =>
-  isOfAtoms === true
-    ? "events.site = {site:String} AND events.atom IN {atoms:Array(UInt32)}"
-    : "events.site = {site:String} AND events.bot = '' AND events.atom != 0";
+const ofPeople = ({ ofAtoms }: EventRowsOptions): string =>
+  and(
+    "events.site = {site:String}",
+    ofAtoms === "copied" ? "" : "events.bot = '' AND events.atom != 0",
+    ofAtoms === undefined ? "" : "events.atom IN {atoms:Array(UInt32)}",
+  );
 
 // Without bots and nobody's, and FINAL for what recovery may have brought twice.
-const tableOf = ({ isOfAtoms }: EventRowsOptions): string =>
-  isOfAtoms === true ? "atom_event AS events FINAL" : "events";
+const tableOf = ({ ofAtoms }: EventRowsOptions): string =>
+  ofAtoms === "copied" ? "atom_event AS events FINAL" : "events";
 
 const isAmountText = (of: EventRowsOptions["text"] & {}): boolean => "column" in of && of.column === "amount";
 

@@ -1,8 +1,11 @@
 import { askedPurposes } from "../migrations/0012-people-consent.ts";
+import { isNobodysHash } from "../stands-for-nobody.ts";
 
 const masks = ["by_choice", "by_key", "by_law"];
 const each = <T>(values: readonly T[], of: (value: T, index: number) => string): string => values.map(of).join(", ");
 const ofSite = "s.site = {site:String}";
+/** A value that stands for nobody is no user of several devices. */
+const user = `if(${isNobodysHash("s.user")}, 0, s.user)`;
 
 /**
  * By device and person of a site, what their consent follows from: a subquery. A device is a browser, or a user without any; what a withdrawal has made
@@ -20,9 +23,9 @@ export function devicesOfPeople(atoms?: string): string {
       person(s.atom) AS person_id,
       if(s.device = 0, toUInt64(s.atom), s.device) AS device_id,
       any(s.device > 0) AS named,
-      minIf(s.user, s.user > 0) AS first_user,
-      max(s.user) AS last_user,
-      minIf(toUInt64(toUnixTimestamp64Milli(s.since)), s.user > 0) AS since_ms,
+      minIf(${user}, ${user} > 0) AS first_user,
+      max(${user}) AS last_user,
+      minIf(toUInt64(toUnixTimestamp64Milli(s.since)), ${user} > 0) AS since_ms,
       ${each(askedPurposes, (purpose, n) => `if(any(s.device > 0) OR bitTest(max(s.${purpose}), 0), max(s.${purpose}), 0) AS said${n + 1}`)},
       ${each(masks, (name) => `maxIf(s.${name}, s.device > 0) AS ${name}`)}
     FROM consent_state AS s WHERE ${isAsked}

@@ -1,3 +1,4 @@
+import { standsForNobody } from "../stands-for-nobody.ts";
 import { undoneDecisions } from "../undone-decisions.ts";
 
 /**
@@ -13,7 +14,7 @@ export function joinedAt(atoms?: string): string {
       FROM (
         -- By hashes, of eight bytes each: the texts are long, and there are as many as people who stated something.
         SELECT person(e.atom) AS person_id, kind = 'alias' AS is_alias, cityHash64(kind, other) AS hub,
-          cityHash64(if(user_id = '', anonymous_id, ''), user_id) AS node, toUInt64(toUnixTimestamp64Milli(min(e.time))) AS first
+          if(${isNobody}, cityHash64(anonymous_id, ''), cityHash64('', user_id)) AS node, toUInt64(toUnixTimestamp64Milli(min(e.time))) AS first
         FROM identity_edge AS e
         WHERE e.site = {site:String} AND kind NOT IN ('login', 'import')${isAsked("e.atom")}
         GROUP BY person_id, is_alias, hub, node)
@@ -26,13 +27,16 @@ export function joinedAt(atoms?: string): string {
         WHERE site = {site:String} AND action = 'merge' AND NOT has(${undoneDecisions}, id)
       ) AS d
       INNER JOIN (
-        SELECT atom, if(user_id = '', concat('device:', anonymous_id), concat('user:', user_id)) AS node FROM atom
-        WHERE site = {site:String} AND (user_id IN (${merged("user:")}) OR (user_id = '' AND anonymous_id IN (${merged("device:")})))${isAsked("atom")}
+        SELECT atom, if(${isNobody}, concat('device:', anonymous_id), concat('user:', user_id)) AS node FROM atom
+        WHERE site = {site:String} AND (user_id IN (${merged("user:")}) OR (anonymous_id IN (${merged("device:")}) AND ${isNobody}))${isAsked("atom")}
       ) AS a ON a.node = d.node
       GROUP BY person(a.atom)
     )
     GROUP BY person_id)`;
 }
+
+/** Then an identity is one of its device. */
+const isNobody = standsForNobody("user_id");
 
 /** Ids of users or devices that somebody decided about. */
 const merged = (kind: "user:" | "device:"): string =>

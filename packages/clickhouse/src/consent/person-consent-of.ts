@@ -1,5 +1,6 @@
 import {
   consentOfPerson,
+  createBlockedCheck,
   decisionsInForce,
   type Choices,
   type DeviceConsent,
@@ -9,8 +10,12 @@ import {
   type PurposeConsent,
 } from "@polder/core";
 import { purposes, type Purpose } from "@polder/protocol";
+import { askAbout } from "../ask-about.ts";
 import type { ClickHouse } from "../clickhouse.ts";
+import { fieldsOf } from "../identity-store.ts";
 import { askedPurposes } from "../migrations/0012-people-consent.ts";
+import { slices } from "../rewrite-tables.ts";
+import { isNobodysHash } from "../stands-for-nobody.ts";
 
 /** The ids of an identity; empty text means none. */
 export interface IdentityRow {
@@ -55,16 +60,19 @@ export async function personConsentOf(
     { params: { person } },
   );
   const params = { site, atoms: found?.atoms ?? [] };
-  const [term] = await clickhouse.query<{ days: number }>(grantTermQuery, { params });
-  return readConsentOf(clickhouse, {
+  const asked = askAbout(clickhouse, { person, atoms: params.atoms });
+  const [term] = await clickhouse.query<{ days: number }>(grantTermQuery, { params: { site } });
+  return readConsentOf(asked, {
     ...params,
     person,
     now,
     grantDays: term?.days ?? 365,
-    identities: clickhouse.query<IdentityRow>(identitiesQuery, { params }),
-    edges: clickhouse.query<EdgeRow>(edgesQuery, { params }),
+    identities: asked.query<IdentityRow>(identitiesQuery, { params }),
+    edges: asked.query<EdgeRow>(edgesQuery, { params }),
   });
 }
+
+type Asked = Pick<ClickHouse, "query">;
 
 interface ConsentQuestion {
   site: string;
@@ -80,9 +88,9 @@ interface ConsentQuestion {
 
 /**
  * {@link personConsentOf} for one whose identities are known. As plain questions at once, worked out by the rule itself: ClickHouse would take longer
- * to understand one question for all of it than to answer these.
+ * to understand one question for all of it than to answer these. They are put where {@link askAbout} says.
  */
-export async function readConsentOf(clickhouse: ClickHouse, question: ConsentQuestion): Promise<PurposeConsent[]> {
+export async function readConsentOf(clickhouse: Asked, question: ConsentQuestion): Promise<PurposeConsent[]> {
   const { site, person, atoms, now } = question;
   const [{ own, others }, { identities, edges, merges, flags }] = await Promise.all([
     readStates(clickhouse, { site, person, atoms }),
@@ -113,7 +121,7 @@ interface StateRow extends Said {
 }
 
 const said = `[${askedPurposes.map((purpose) => `max(${purpose})`).join(", ")}] AS said, max(by_choice) AS byChoice`;
-const ownQuery = `SELECT atom, toString(s.device) AS device, toString(s.user) AS user, toUnixTimestamp64Milli(min(s.since)) AS since, ${said},
+const ownQuery = `SELECT atom, toString(s.device) AS device, toString(if(${isNobodysHash("s.user")}, 0, s.user)) AS user, toUnixTimestamp64Milli(min(s.since)) AS since, ${said},
   max(by_key) AS byKey, max(by_law) AS byLaw
 FROM consent_state AS s WHERE ${ofPerson} GROUP BY atom, s.device, s.user`;
 const othersQuery = `SELECT toString(s.device) AS device, ${said}
@@ -122,16 +130,17 @@ GROUP BY s.device`;
 
 /** What the person said and what others said on the same devices. */
 async function readStates(
-  clickhouse: ClickHouse,
+  clickhouse: Asked,
   params: { site: string; person: number; atoms: readonly number[] },
 ): Promise<{ own: StateRow[]; others: Said[] }> {
   const own = await clickhouse.query<StateRow>(ownQuery, { params });
   const devices = [...new Set(own.map(({ device }) => device))].filter((device) => device !== "0").map(BigInt);
-  if (devices.length === 0) return { own, others: [] };
-  const others = await clickhouse.query<Said>(othersQuery, {
-    params: { site: params.site, person: params.person, devices },
-  });
-  return { own, others };
+  const others = await Promise.all(
+    [...slices(devices)].map((some) =>
+      clickhouse.query<Said>(othersQuery, { params: { site: params.site, person: params.person, devices: some } }),
+    ),
+  );
+  return { own, others: others.flat() };
 }
 
 type MergeRow = Pick<IdentityDecision, "id" | "action" | "left" | "right" | "undoes" | "at">;
@@ -152,30 +161,40 @@ GROUP BY userId, anonymousId, flag, purpose HAVING argMax(is_set, (at, is_set)) 
 
 type Ids = Omit<IdentityRow, "atom">;
 
-async function readJoins(clickhouse: ClickHouse, { site, ...question }: ConsentQuestion) {
+async function readJoins(clickhouse: Asked, { site, ...question }: ConsentQuestion) {
   const [identities, edges] = await Promise.all([question.identities, question.edges]);
   // Of an identity that only bots have used there are no events here, and there may be an edge.
   const ids: Ids[] = [...identities, ...edges];
-  const users = [...new Set(ids.map(({ userId }) => userId).filter((id) => id !== ""))];
-  const devices = [...new Set(ids.map(({ anonymousId }) => anonymousId).filter((id) => id !== ""))];
-  if (users.length + devices.length === 0) return { identities, edges, merges: [], flags: [] };
-  const nodes = [...new Set(identities.filter(hasIds).map(nodeOf))];
-  const [decisions, flags] = await Promise.all([
-    clickhouse.query<MergeRow>(mergesQuery, { params: { site, nodes } }),
-    clickhouse.query<FlagRow>(flagsQuery, { params: { site, users, devices } }),
+  // Of most people one field each.
+  const users = fieldsOfEach(ids.map(({ userId }) => userId));
+  const devices = fieldsOfEach(ids.map(({ anonymousId }) => anonymousId));
+  const nodes = fieldsOfEach(identities.filter(hasIds).map(nodeOf));
+  const [decisions, flagRows] = await Promise.all([
+    Promise.all(nodes.map((some) => clickhouse.query<MergeRow>(mergesQuery, { params: { site, nodes: some } }))),
+    Promise.all(
+      Array.from({ length: Math.max(users.length, devices.length) }, (_, n) =>
+        clickhouse.query<FlagRow>(flagsQuery, { params: { site, users: users[n] ?? [], devices: devices[n] ?? [] } }),
+      ),
+    ),
   ]);
-  const made = decisions.map((row): IdentityDecision => ({ ...row, site, edges: [], actor: "", reason: "" }));
+  const made = decisions.flat().map((row): IdentityDecision => ({ ...row, site, edges: [], actor: "", reason: "" }));
   const merges = decisionsInForce(made).filter(({ action }) => action === "merge");
   const pairs = new Set(ids.map(({ userId, anonymousId }) => JSON.stringify([userId, anonymousId])));
-  const areTheirs = flags.filter(
-    ({ userId, anonymousId }) =>
-      (userId !== "" && anonymousId === "") || pairs.has(JSON.stringify([userId, anonymousId])),
-  );
+  const areTheirs = flagRows
+    .flat()
+    .filter(
+      ({ userId, anonymousId }) =>
+        (userId !== "" && anonymousId === "") || pairs.has(JSON.stringify([userId, anonymousId])),
+    );
   return { identities, edges, merges, flags: areTheirs };
 }
 
+const fieldsOfEach = (ids: readonly string[]): string[][] => [...fieldsOf([...new Set(ids)].filter((id) => id !== ""))];
+
 const hasIds = ({ anonymousId, userId }: Ids): boolean => anonymousId !== "" || userId !== "";
-const nodeOf = ({ anonymousId, userId }: Ids): string => (userId === "" ? `device:${anonymousId}` : `user:${userId}`);
+const { isBlockedId } = createBlockedCheck({ blocked: [] });
+const nodeOf = ({ anonymousId, userId }: Ids): string =>
+  isBlockedId(userId) ? `device:${anonymousId}` : `user:${userId}`;
 
 const namesOf = (identities: readonly IdentityRow[]): ReadonlyMap<number, string> =>
   new Map(

@@ -445,3 +445,73 @@ it("allows a person, in SQL, exactly what the rule allows", async () => {
     );
   }
 });
+
+it("knows a merge of visitors who came with a value that stands for nobody, who are no user of several devices", async () => {
+  const { clickhouse } = database;
+  const site = "kiosks";
+  const said = (atom: number, user: string, on: number, state: "granted" | "denied" | undefined): LoadedEventRow => {
+    const time = timeText(start + on * day);
+    return buildEventRow({
+      site,
+      atom,
+      anonymous_id: `kiosk-${atom}`,
+      user_id: user,
+      time,
+      received_at: time,
+      _offset: atom * 100 + on,
+      message_id: `kiosk-${atom}-${on}`,
+      basis: "consent",
+      consent_mask: state === "denied" ? 63 & ~maskOf(["ads"]) : 63,
+      ...(state && { type: "consent", name: "consent", "choice.purpose": ["ads"], "choice.state": [state] }),
+    });
+  };
+  const first = 9_000_000;
+  // A no before the merge; a yes before it, and after it.
+  const pairs = [
+    { users: ["null", "null"], yes: 75, isAllowed: false },
+    { users: ["null", "Guest"], yes: 75, isAllowed: false },
+    { users: ["null", "null"], yes: 85, isAllowed: true },
+    { users: ["null", "Guest"], yes: 85, isAllowed: true },
+    { users: ["undefined", ""], yes: 85, isAllowed: true },
+  ].map((pair, n) => ({ ...pair, left: first + n * 2, right: first + n * 2 + 1 }));
+  await clickhouse.insertRows(
+    "events",
+    pairs.flatMap(({ users: [one, other], yes, left, right }) => [
+      said(left, one!, 70, "denied"),
+      said(right, other!, 71, undefined),
+      said(right, other!, yes, "granted"),
+    ]),
+  );
+  await clickhouse.insertRows(
+    "identity",
+    pairs.map(({ left, right }) => ({ site, atom: right, person: left, version: 2 })),
+  );
+  await clickhouse.command("SYSTEM RELOAD DICTIONARY identity_dict");
+  const at = timeText(start + 80 * day);
+  await clickhouse.insertRows(
+    "identity_decision",
+    pairs.map(({ left, right }) => ({
+      site,
+      at,
+      id: `kiosk-${left}`,
+      action: "merge",
+      left: `device:kiosk-${left}`,
+      right: `device:kiosk-${right}`,
+      edges: [],
+      actor: "a",
+      reason: "b",
+      undoes: "",
+    })),
+  );
+  const expected = pairs.map(({ left, isAllowed }) => ({ person: left, isAllowed }));
+  const masks = await clickhouse.query<{ person: number; mask: number }>(
+    `SELECT person_id AS person, mask FROM ${personConsent()} ORDER BY person`,
+    { params: { site, now } },
+  );
+  const ads = maskOf(["ads"]) & ~1;
+  expect(masks.map(({ person, mask }) => ({ person, isAllowed: (mask & ads) !== 0 }))).toEqual(expected);
+  for (const { person, isAllowed } of expected)
+    expect(await personConsentOf(clickhouse, site, person, now)).toContainEqual(
+      expect.objectContaining({ purpose: "ads", isAllowed }),
+    );
+});

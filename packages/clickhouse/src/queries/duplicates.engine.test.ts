@@ -120,9 +120,10 @@ describe("duplicates", () => {
       await database.clickhouse.insertRows("identity_decision", [
         { ...decision, left: "", right: "", id, at: `2026-11-22 ${12 + hour}:00:00`, action: "undo", undoes },
       ]);
-      expect((await queries.duplicates("shop", all)).map(({ left }) => left), id).toEqual(
-        hour % 2 === 0 ? [64, 320, 192] : [64, 192],
-      );
+      expect(
+        (await queries.duplicates("shop", all)).map(({ left }) => left),
+        id,
+      ).toEqual(hour % 2 === 0 ? [64, 320, 192] : [64, 192]);
     }
   });
 });

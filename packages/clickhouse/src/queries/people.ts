@@ -36,7 +36,7 @@ export const createPeopleQueries = (clickhouse: ClickHouse, blocked: BlockedIds)
     timeline: async (site, id, question) => {
       const found = await find(site, id);
       if (found === undefined) return undefined;
-      return { person: found.person, ...(await readTimeline(clickhouse, site, found.atoms, question)) };
+      return { person: found.person, ...(await readTimeline(clickhouse, site, found, question)) };
     },
   };
 };

@@ -1,4 +1,6 @@
+import { askAbout } from "../ask-about.ts";
 import type { ClickHouse } from "../clickhouse.ts";
+import type { FoundPerson } from "./person-of.ts";
 import type { TimelineEvent, TimelinePage, TimelineQuestion } from "./read-queries.ts";
 
 type Row = Omit<TimelineEvent, "choices" | "properties"> & {
@@ -12,7 +14,7 @@ type Row = Omit<TimelineEvent, "choices" | "properties"> & {
 export async function readTimeline(
   clickhouse: ClickHouse,
   site: string,
-  atoms: readonly number[],
+  found: FoundPerson,
   { before, limit, type, name }: TimelineQuestion,
 ): Promise<TimelinePage> {
   const conditions = [
@@ -27,7 +29,7 @@ export async function readTimeline(
     ...(type === undefined ? [] : ["e.type = {type:String}"]),
     ...(name === undefined ? [] : ["e.name = {name:String}"]),
   ];
-  const rows = await clickhouse.query<Row>(
+  const rows = await askAbout(clickhouse, found).query<Row>(
     `SELECT e._partition AS partition, e._offset AS offset, toUnixTimestamp64Milli(e.time) AS time, e.type AS type, e.name AS name, e.atom AS atom,
        session_id AS sessionId, url_host AS urlHost, url_path AS urlPath, page_title AS pageTitle, page_group AS pageGroup, channel, country, device, browser, os,
        origin, partner, consent_mask AS consentMask, basis, order_id AS orderId, toString(e.amount) AS amount, currency,
@@ -37,7 +39,7 @@ export async function readTimeline(
     {
       params: {
         site,
-        atoms,
+        atoms: found.atoms,
         limit: limit + 1,
         ...(before === undefined ? {} : { ...before }),
         ...(type === undefined ? {} : { type }),

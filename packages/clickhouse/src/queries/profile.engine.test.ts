@@ -367,7 +367,7 @@ describe("computed traits", () => {
 
 describe("somebody of more identities than fit in one field of a question", () => {
   it("has a profile, a timeline and purposes as anybody", async () => {
-    const [first, many] = [20_000_000, 16_000];
+    const [first, many] = [4_000_000_000, 12_000];
     // Ids as long as those of browsers.
     await database.clickhouse.command(
       `INSERT INTO events (site, day, type, name, time, received_at, message_id, anonymous_id, user_id, basis, consent_mask, properties, _partition, _offset, atom)
@@ -380,7 +380,12 @@ describe("somebody of more identities than fit in one field of a question", () =
     );
     await reloadIdentities(database.clickhouse);
     await createComputedTraitStore(database.clickhouse).save({
-      ...{ site: "shop", name: "crowd_views", at: start, actor: "ann", reason: "to see", version: 1 },
+      site: "shop",
+      name: "crowd_views",
+      version: 1,
+      at: start,
+      actor: "ann",
+      reason: "to see",
       definition: { compute: "count", event: "page", where: [{ column: "group_id", exists: false }] },
     });
     const now = new Date(limits.now.getTime() + 3_600_000);

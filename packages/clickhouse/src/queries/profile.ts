@@ -1,4 +1,5 @@
 import { createBlockedCheck, emailHash, phoneHash } from "@polder/core";
+import { askAbout } from "../ask-about.ts";
 import type { ClickHouse } from "../clickhouse.ts";
 import {
   edgesQuery,
@@ -43,28 +44,29 @@ export async function readProfile(
   const [found, { computedTraits, audienceNames, grantDays }] = await Promise.all([who.found, who.known]);
   if (found === undefined) return undefined;
   const { person, atoms } = found;
+  const asked = askAbout(clickhouse, found);
   const params = { site, atoms };
   const definitions = new Map(
     computedTraits.flatMap(({ name, definition }) => (definition === undefined ? [] : [[name, definition]])),
   );
-  const events = clickhouse.query<ActivityRow>(eventQuery, {
+  const events = asked.query<ActivityRow>(eventQuery, {
     params: { ...params, limit: Math.max(maxEvents, limits.timeline + 1) },
   });
   const identities = events.then(async (rows) =>
-    rows.length < maxEvents ? rows : [...rows, ...(await readFirstOfIds(clickhouse, params))],
+    rows.length < maxEvents ? rows : [...rows, ...(await readFirstOfIds(asked, params))],
   );
-  const edges = clickhouse.query<EdgeRow>(edgesQuery, { params });
+  const edges = asked.query<EdgeRow>(edgesQuery, { params });
   const [rows, ids, ties, purposes, traits, audiences, computed] = await Promise.all([
     events,
     identities,
     edges,
-    readConsentOf(clickhouse, { ...params, person, now: limits.now.getTime(), grantDays, identities, edges }),
-    clickhouse.query<TraitRow>(traitQuery, { params }),
-    audienceNames.size === 0 ? [] : clickhouse.query<MemberRow>(audienceQuery, { params }),
-    readComputedTraits(clickhouse, site, atoms, definitions, limits.now),
+    readConsentOf(asked, { ...params, person, now: limits.now.getTime(), grantDays, identities, edges }),
+    asked.query<TraitRow>(traitQuery, { params }),
+    audienceNames.size === 0 ? [] : asked.query<MemberRow>(audienceQuery, { params }),
+    readComputedTraits(asked, site, atoms, definitions, limits.now),
   ]);
   const isAll = rows.length < maxEvents;
-  const totals = isAll ? totalsOf(rows) : await readTotals(clickhouse, params);
+  const totals = isAll ? totalsOf(rows) : await readTotals(asked, params);
   if (totals === undefined) return undefined;
   const shown = rows.slice(0, limits.timeline);
   const last = shown.at(-1);
@@ -84,10 +86,7 @@ export async function readProfile(
     devices: devicesOf(rows).slice(0, limits.devices),
     // The oldest may have begun before the oldest event that is here.
     sessions: (isAll ? sessions : sessions.slice(0, -1)).slice(0, limits.sessions),
-    consent: (isAll
-      ? rows.filter(({ type }) => type === "consent")
-      : await readChoices(clickhouse, params, limits.choices)
-    )
+    consent: (isAll ? rows.filter(({ type }) => type === "consent") : await readChoices(asked, params, limits.choices))
       .slice(0, limits.choices)
       .map(({ time, consentId, regime, notice, choices }) => ({
         time,
@@ -108,6 +107,7 @@ export async function readProfile(
   };
 }
 
+type Asked = Pick<ClickHouse, "query">;
 const ofPerson = "site = {site:String} AND atom IN {atoms:Array(UInt32)}";
 
 const readEvents = (
@@ -117,7 +117,7 @@ ORDER BY e.time DESC, e._offset DESC, e._partition DESC LIMIT 1 BY e._partition,
 const eventQuery = readEvents("1");
 const choiceQuery = readEvents("e.type = 'consent'");
 
-const readChoices = (clickhouse: ClickHouse, params: Params, limit: number): Promise<ActivityRow[]> =>
+const readChoices = (clickhouse: Asked, params: Params, limit: number): Promise<ActivityRow[]> =>
   clickhouse.query<ActivityRow>(choiceQuery, { params: { ...params, limit } });
 
 const firstOfIdsQuery = `SELECT atom, anonymous_id AS anonymousId, user_id AS userId, toUnixTimestamp64Milli(min(e.time)) AS time
@@ -125,7 +125,7 @@ FROM atom_event AS e WHERE ${ofPerson} GROUP BY atom, anonymousId, userId`;
 
 type IdRow = IdentityRow & Pick<ActivityRow, "time">;
 
-const readFirstOfIds = (clickhouse: ClickHouse, params: Params): Promise<IdRow[]> =>
+const readFirstOfIds = (clickhouse: Asked, params: Params): Promise<IdRow[]> =>
   clickhouse.query<IdRow>(firstOfIdsQuery, { params });
 
 interface Params {
@@ -276,7 +276,7 @@ SELECT toUnixTimestamp64Milli(min(first_seen)) AS firstSeen, toUnixTimestamp64Mi
 FROM profile_state AS p WHERE ${ofPerson}`;
 
 /** Of somebody with more events than are read for a profile. */
-async function readTotals(clickhouse: ClickHouse, params: Params): Promise<Totals | undefined> {
+async function readTotals(clickhouse: Asked, params: Params): Promise<Totals | undefined> {
   const [state] = await clickhouse.query<StateRow>(stateQuery, { params });
   if (state === undefined || state.events === 0) return undefined;
   const { firstSeen, lastSeen, firstTouch, lastTouch, orders, refunds, ...counters } = state;

@@ -1,5 +1,5 @@
 import { computedTraitType, parseComputedTrait, type ComputedTrait } from "@polder/core";
-import { rowBytes } from "@polder/core/contracts";
+import { buildEventRow, rowBytes } from "@polder/core/contracts";
 import { checkAsyncProperty } from "@polder/testing";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -143,6 +143,35 @@ describe("random computed traits of random events", () => {
     expect(values).toBeGreaterThan(100);
     expect(missing).toBeGreaterThan(5);
   });
+});
+
+it("works out more traits than fit in one statement", async () => {
+  const site = "many-traits";
+  const where = Array.from({ length: 20 }, (_, n) => ({ property: `products[].p${n}`, is: 1 }));
+  const definitions = new Map(
+    Array.from({ length: 6 }, (_, n) => {
+      const trait = parseComputedTrait({ compute: "sum", event: "*", of: { property: `q${n}` }, where });
+      if (!trait.ok) throw new Error(JSON.stringify(trait.faults));
+      return [`t${5 - n}`, trait.definition];
+    }),
+  );
+  const product = Object.fromEntries(where.map((_, n) => [`p${n}`, 1]));
+  const properties = { products: [product], ...Object.fromEntries([...definitions].map((_, n) => [`q${n}`, n])) };
+  const row = buildEventRow({
+    site,
+    atom: 9_000_000,
+    name: "Bought",
+    type: "track",
+    time: "2026-01-01 00:00:00",
+    properties,
+  });
+  await database.clickhouse.insertBytes("events", rowBytes([row]));
+  // Beside many numbers a server takes less of a statement.
+  const atoms = Array.from({ length: 3_000 }, (_, n) => row.atom + n);
+  const shown = await readComputedTraits(database.clickhouse, site, atoms, definitions, new Date(randomNow));
+  expect(shown.map(({ name, value }) => [name, value])).toEqual(
+    Array.from({ length: 6 }, (_, n) => [`t${n}`, `${5 - n}`]),
+  );
 });
 
 it("takes whatever a definition says for a value, never for a part of the statement", async () => {

@@ -6,7 +6,7 @@ import { createParameters, type BoundParameters, type Parameters } from "../audi
 export interface ComputedTraitContext {
   site: string;
   now: Date;
-  /** Only of these identities, all of one person: read from the copy of events that is in their order. */
+  /** Only of these identities, all of one person. */
   atoms?: readonly number[];
 }
 export interface CompiledComputedTrait {
@@ -21,7 +21,7 @@ export interface CompiledComputedTrait {
 export function compileComputedTrait(definition: ComputedTrait, context: ComputedTraitContext): CompiledComputedTrait {
   const { atoms } = context;
   // The copy lacks them, since a withdrawal takes them out of events that stay.
-  const isOfAtoms = atoms !== undefined && !looksAt(definition, ["group_id", "click_id_kind"]);
+  const isCopied = !looksAt(definition, ["group_id", "click_id_kind"]);
   const parameters = createParameters({ site: context.site, ...(atoms === undefined ? {} : { atoms }) });
   const rows = eventRows(
     { names: namesOf(definition), where: filtersOf(definition), window: definition.within },
@@ -30,14 +30,20 @@ export function compileComputedTrait(definition: ComputedTrait, context: Compute
       ...(definition.compute === "lifetime_value"
         ? { text: { column: "amount" as const } }
         : definition.of !== undefined && { text: definition.of }),
-      ...(isOfAtoms && { isOfAtoms }),
+      ...(atoms !== undefined && { ofAtoms: isCopied ? ("copied" as const) : ("uncopied" as const) }),
     },
     parameters,
   );
-  const ofPerson = `person_id != 0${atoms === undefined || isOfAtoms ? "" : " AND person_id IN (SELECT person(arrayJoin({atoms:Array(UInt32)})))"}`;
-  const sql = valueOf(definition, `(${rows}) WHERE ${ofPerson}`, context.now, parameters);
+  const sql = valueOf(definition, `(${rows}) WHERE person_id != 0`, context.now, parameters);
   return { sql, params: parameters.all };
 }
+
+/** A server takes 128 KiB of a statement that has long parameters beside it, and something is put around this. */
+export const maxTraitLength = 90_000;
+
+/** Whether it is too large for one statement, so that nobody could ask for its value. */
+export const isComputedTraitTooLarge = (definition: ComputedTrait): boolean =>
+  compileComputedTrait(definition, { site: "", now: new Date(0), atoms: [] }).sql.length > maxTraitLength;
 
 const orderNames = ["Order Completed", "Order Refunded"];
 

@@ -1,4 +1,4 @@
-import type { DecisionStore, EdgeSource, IdentityStore, IdentityView } from "../ports/identity-store.ts";
+import type { DecisionStore, EdgeSource, ErasedNode, IdentityStore, IdentityView } from "../ports/identity-store.ts";
 import { fetchNeighbourhood } from "./fetch-neighbourhood.ts";
 import {
   byMoment,
@@ -76,7 +76,7 @@ export interface IdentityDesk {
   why(site: string, atom: number): Promise<Explanation | undefined>;
   /** From now on the two are one person, whatever events say. */
   merge(site: string, pair: Pair, signed: Signed): Promise<Decided>;
-  /** The two look alike and are not one person: nobody is asked again. */
+  /** The two look alike and are not one person: nobody is asked again. Said again while it holds it is the same decision. */
   dismiss(site: string, pair: Pair, signed: Signed): Promise<Decided>;
   /**
    * Takes a part out of a person. Merges by hand between the part and the rest are taken back; only where that leaves them one person, the edges that
@@ -138,24 +138,20 @@ export function createIdentityDesk({
     return { ok: true, decision: whole };
   }
 
-  async function decideOnPair(
-    action: "merge" | "dismiss",
-    site: string,
-    pair: Pair,
-    signed: Signed,
-  ): Promise<Decided> {
+  async function decideOnPair(action: "merge" | "dismiss", site: string, pair: Pair, signed: Signed): Promise<Decided> {
     const seen = await look(site, [pair.left, pair.right]);
     if (seen === undefined) return { ok: false, fault: "person_not_found" };
     const [left, right] = seen.nodes.map((node) => seen.found.nodes.get(node));
     if (left === undefined || right === undefined) return { ok: false, fault: "person_not_found" };
     if (left === right) return { ok: false, fault: "same_person" };
     const nodeOf = createNamer(seen);
-    return decide(site, seen.decisions, {
-      action,
-      left: nodeOf(seen.nodes[0]!, pair.named ?? []),
-      right: nodeOf(seen.nodes[1]!, []),
-      ...signed,
-    });
+    const nodes = { left: nodeOf(seen.nodes[0]!, pair.named ?? []), right: nodeOf(seen.nodes[1]!, []) };
+    // Somebody who says it again is answered with what holds: a second one would hold when the first is undone.
+    const already = decisionsInForce(seen.decisions).find(
+      (one) => one.action === action && action === "dismiss" && pairText(one) === pairText(nodes),
+    );
+    if (already !== undefined) return { ok: true, decision: already };
+    return decide(site, seen.decisions, { action, ...nodes, ...signed });
   }
 
   const withForce = (decisions: readonly IdentityDecision[]) => {
@@ -172,6 +168,28 @@ export function createIdentityDesk({
     );
     return decisions.toSorted(byMoment).map((decision) => ({ ...decision, isInForce: inForce.has(decision.id) }));
   };
+
+  /** Without the ids of people who are to be erased, as it will be afterwards. `others`: nodes that are shown besides. */
+  async function withoutErased(
+    site: string,
+    known: readonly (IdentityDecision & { isInForce: boolean })[],
+    others: readonly string[] = [],
+  ) {
+    const named = known.flatMap(({ left, right, edges }) => [left, right, ...edges.flatMap(nodesOfKey)]);
+    const nodes = [...new Set([...named, ...others])].filter((node) => node !== "");
+    const erased = nodes.length === 0 ? new Map<string, ErasedNode>() : await book.erasedNodes(site, nodes);
+    const isErased = (node: string, at: number): boolean => (erased.get(node)?.until ?? -Infinity) >= at;
+    const shown = (node: string, at: number): string => (isErased(node, at) ? erased.get(node)!.name : node);
+    return {
+      shown,
+      decisions: known.map((decision) => ({
+        ...decision,
+        left: shown(decision.left, decision.at),
+        right: shown(decision.right, decision.at),
+        edges: decision.edges.map((key) => shownKey(key, (node) => shown(node, decision.at))),
+      })),
+    };
+  }
 
   return {
     async why(site, atom) {
@@ -192,18 +210,30 @@ export function createIdentityDesk({
         await everything(),
       );
       const sourceOf = new Map(sources.map((source) => [edgeText(source), source]));
+      const about = withForce(seen.decisions).filter(
+        ({ left, right, edges: some }) =>
+          isOwn(left) || isOwn(right) || some.some(({ node, other }) => isOwn(node) || isOwn(other)),
+      );
+      const { shown, decisions } = await withoutErased(
+        site,
+        about,
+        edges.flatMap(({ left, right }) => [left, right]),
+      );
       return {
         person,
         isQuarantined: found.quarantined.some((one) => one.atom === person),
         atoms: seen.atoms.filter(({ anonymousId, userId }) => isOwn(reader.ofAtom(anonymousId, userId) ?? "")),
         edges: edges.map((resolved) => {
           const source = resolved.edge && sourceOf.get(edgeText(resolved.edge));
-          return { ...resolved, ...(source && { messageId: source.messageId, receivedAt: source.receivedAt }) };
+          const at = resolved.edge?.time ?? resolved.decision?.at ?? 0;
+          return {
+            ...resolved,
+            left: shown(resolved.left, at),
+            right: shown(resolved.right, at),
+            ...(source && { messageId: source.messageId, receivedAt: source.receivedAt }),
+          };
         }),
-        decisions: withForce(seen.decisions).filter(
-          ({ left, right, edges: some }) =>
-            isOwn(left) || isOwn(right) || some.some(({ node, other }) => isOwn(node) || isOwn(other)),
-        ),
+        decisions,
       };
     },
 
@@ -228,7 +258,7 @@ export function createIdentityDesk({
       return decide(site, decisions, { action: "undo", undoes: id, ...signed });
     },
 
-    decisions: async (site) => withForce(await book.decisionsOf(site)),
+    decisions: async (site) => (await withoutErased(site, withForce(await book.decisionsOf(site)))).decisions,
     isSettled: (id) => book.isSettled(id),
   };
 }
@@ -312,6 +342,24 @@ function edgesToRevoke(seen: Look, person: number, part: ReadonlySet<string>): E
     if (isApart([...keys.values()])) return [...keys.values()];
   }
   return [];
+}
+
+const pairText = ({ left, right }: { left: string; right: string }): string => edgeKeyText(manualKey(left, right));
+
+/** Nodes that a key names; the previous id of an alias may be that of either. */
+const nodesOfKey = ({ kind, node, other }: EdgeKey): string[] =>
+  kind === "email" || kind === "phone"
+    ? [node]
+    : kind === "alias"
+      ? [node, userNode(other), deviceNode(other)]
+      : [node, other];
+
+function shownKey({ kind, node, other }: EdgeKey, shown: (node: string) => string): EdgeKey {
+  if (kind === "email" || kind === "phone") return { kind, node: shown(node), other };
+  if (kind === "manual") return manualKey(shown(node), shown(other));
+  if (kind === "login") return { kind, node: shown(node), other: shown(other) };
+  const previous = [userNode(other), deviceNode(other)].find((one) => shown(one) !== one);
+  return { kind, node: shown(node), other: previous === undefined ? other : shown(previous).slice("user:".length) };
 }
 
 const isContact = ({ kind }: EdgeKey): boolean => kind === "email" || kind === "phone";

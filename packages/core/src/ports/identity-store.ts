@@ -172,8 +172,20 @@ export interface DecisionStore {
   /** Of a site, oldest first. */
   decisionsOf(site: string): Promise<IdentityDecision[]>;
   write(decision: IdentityDecision): Promise<void>;
+  /**
+   * Of these nodes (`user:U`, `device:A`), those of somebody whose erasure was asked for: nobody may see them any more, also where it is not carried out
+   * yet. Not a device that somebody else uses, too.
+   */
+  erasedNodes(site: string, nodes: readonly string[]): Promise<ReadonlyMap<string, ErasedNode>>;
   /** Whether persons are as this decision wants them. */
   isSettled(id: string): Promise<boolean>;
+}
+
+export interface ErasedNode {
+  /** What stands in its place once the erasure is carried out. */
+  name: string;
+  /** Milliseconds since 1970: what was decided later is about somebody new. */
+  until: number;
 }
 
 export interface QuarantinedPerson {
