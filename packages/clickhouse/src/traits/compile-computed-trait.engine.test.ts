@@ -147,15 +147,15 @@ describe("random computed traits of random events", () => {
 
 it("works out more traits than fit in one statement", async () => {
   const site = "many-traits";
-  const where = Array.from({ length: 20 }, (_, n) => ({ property: `products[].p${n}`, is: 1 }));
+  const filters = Array.from({ length: 20 }, (_, n) => ({ property: `products[].p${n}`, is: 1 }));
   const definitions = new Map(
     Array.from({ length: 6 }, (_, n) => {
-      const trait = parseComputedTrait({ compute: "sum", event: "*", of: { property: `q${n}` }, where });
+      const trait = parseComputedTrait({ compute: "sum", event: "*", of: { property: `q${n}` }, where: filters });
       if (!trait.ok) throw new Error(JSON.stringify(trait.faults));
       return [`t${5 - n}`, trait.definition];
     }),
   );
-  const product = Object.fromEntries(where.map((_, n) => [`p${n}`, 1]));
+  const product = Object.fromEntries(filters.map((_, n) => [`p${n}`, 1]));
   const properties = { products: [product], ...Object.fromEntries([...definitions].map((_, n) => [`q${n}`, n])) };
   const row = buildEventRow({
     site,
