@@ -194,7 +194,9 @@ describe("a flag", () => {
   it("of a device holds on for its person when a withdrawal takes the device's ids away", async () => {
     const [tv, ann, annAtWork] = [768, 832, 896];
     const order = { time: "2026-11-20 10:00:00.000", basis: "contract", consent_mask: 7 } as const;
-    await database.clickhouse.insertRows("events", [event(tv, "screen", "", choice("granted", "2026-11-02 10:00:00.000"))]);
+    await database.clickhouse.insertRows("events", [
+      event(tv, "screen", "", choice("granted", "2026-11-02 10:00:00.000")),
+    ]);
     await decide({ person: tv, flag: "restrict", purposes: [] });
     await decide({ person: tv, purposes: ["measurement"] });
     await decide({ person: tv, purposes: ["prediction"] });
