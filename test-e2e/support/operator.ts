@@ -11,7 +11,12 @@ const command = fileURLToPath(new URL("../../apps/polder/bin/polder.mjs", import
 export async function runPolder(stack: Stack, ...args: string[]): Promise<{ code: number | null; out: string }> {
   const child = spawn(process.execPath, [command, ...args], {
     cwd: stack.dataPath,
-    env: { ...process.env, CLICKHOUSE_URL: "", POLDER_SQL_PORT: new URL(stack.sqlUrl).port },
+    env: {
+      ...process.env,
+      CLICKHOUSE_URL: "",
+      POLDER_DATA: stack.dataPath,
+      POLDER_SQL_PORT: new URL(stack.sqlUrl).port,
+    },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let out = "";

@@ -1,9 +1,12 @@
 import { join } from "node:path";
-import { createClickHouse, type ClickHouse, type ClickHouseOptions } from "@polder/clickhouse";
+import { ClickHouseQueryError, createClickHouse, type ClickHouse, type ClickHouseOptions } from "@polder/clickhouse";
 import { findEngine } from "@polder/engine";
 import type { Settings } from "../settings.ts";
 import type { CommandContext } from "./command.ts";
 import { codeOf, CommandError, messageOf } from "./exit-code.ts";
+
+/** Number of ClickHouse's error. */
+const accessDenied = 497;
 
 /**
  * Where SQL is asked from outside: the server in CLICKHOUSE_URL, else a running Polder. Of that whoever may read its data folder sees all; everybody
@@ -28,6 +31,10 @@ export async function askClickHouse(
     return await work(clickhouse);
   } catch (error) {
     if (error instanceof CommandError) throw error;
+    if (server === undefined && error instanceof ClickHouseQueryError && error.code === accessDenied)
+      throw new CommandError(
+        `Analysts may not read that, and more than an analyst is only who may read the data folder, of which there is none of this Polder in ${dataPath}. Run it where the folder is, and name it in POLDER_DATA.`,
+      );
     const cause = codeOf(error) ?? messageOf(error);
     throw new CommandError(
       (await clickhouse.isReachable())

@@ -56,7 +56,11 @@ const choice = (n: number, fields: Partial<LoadedEventRow> = {}): LoadedEventRow
   });
 
 beforeAll(async () => {
-  engine = await startEngine({ dataPath: folder, logger, analyst: { databases: [analystAccess("polder")] } });
+  engine = await startEngine({
+    dataPath: join(folder, ".polder", "clickhouse"),
+    logger,
+    analyst: { databases: [analystAccess("polder")] },
+  });
   clickhouse = createClickHouse({ url: engine.url, ...engine.admin, database: "polder", logger });
   await migrate(clickhouse);
   proxy = createSqlProxy({ engineUrl: engine.url, admin: engine.admin, analyst: engine.analyst, logger });
@@ -158,6 +162,12 @@ describe("polder consent verify", () => {
     const context = createFakeContext({ cwd: folder, env });
     expect(await runCli(["consent", "verify"], context)).toBe(0);
     expect(context.printed()).toContain("shop: 5 records, whole");
+  });
+
+  it("says what is missing where the data folder is not at hand", async () => {
+    const context = createFakeContext({ cwd: folder, env: { POLDER_SQL_PORT: sqlPort, POLDER_DATA: "elsewhere" } });
+    expect(await runCli(["consent", "proof", "view-1"], context)).toBe(1);
+    expect(context.complained()).toMatch(/Analysts may not read that.*elsewhere.*POLDER_DATA/);
   });
 
   // Every column of the record, one byte each: what a text, a number, a list and a time become when they are touched.

@@ -313,6 +313,14 @@ describe("a profile", () => {
           ],
         },
       ],
+      purposes: [
+        { purpose: "necessary", isAllowed: true, why: "necessary" },
+        { purpose: "measurement", isAllowed: true, why: "granted", device: "device:phone-1", at: at("11:00:00") },
+        { purpose: "profile", isAllowed: true, why: "granted", device: "device:phone-1", at: at("11:00:00") },
+        { purpose: "personalisation", isAllowed: false, why: "no_consent" },
+        { purpose: "prediction", isAllowed: false, why: "no_consent" },
+        { purpose: "ads", isAllowed: false, why: "denied", device: "device:phone-1", at: at("11:00:00") },
+      ],
       timeline: [5, 4, 3].map((offset) => expect.objectContaining({ offset, atom: 256 })),
       next: { time: at("11:02:00"), partition: 0, offset: 3 },
     });
