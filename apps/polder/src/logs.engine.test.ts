@@ -210,7 +210,7 @@ it("say nothing of a visitor, whatever goes wrong in the collector, the loader, 
   expect(await said("choices could not be recorded")).toMatchObject({ name: "worker", level: "warn" });
 
   // What the api cannot answer.
-  await clickhouse.command("RENAME TABLE profile_state TO profile_state_away");
+  await clickhouse.command("RENAME TABLE person_atom TO person_atom_away");
   const id = encodeURIComponent(planted.userId);
   const trace = "4bf92f3577b34da6a3ce929d0e0e4736";
   const failed = await fetch(`${polder.live}/v1/people/${id}`, {
@@ -226,7 +226,7 @@ it("say nothing of a visitor, whatever goes wrong in the collector, the loader, 
     body: `SELECT toUInt8('${planted.email}'), nowhere FROM events WHERE user_id = '${planted.userId}'`,
   });
   await fetch(`${polder.sql}/?database=polder`, { method: "POST", body: `DROP TABLE "${planted.secret}"` });
-  await clickhouse.command("RENAME TABLE profile_state_away TO profile_state");
+  await clickhouse.command("RENAME TABLE person_atom_away TO person_atom");
   await clickhouse.close();
   await polder.stop();
 
