@@ -3,6 +3,8 @@ import { defineConfig } from "vitest/config";
 // Packages are read from source, so a test never sees a stale build.
 const resolve = { conditions: ["source"] };
 const ssr = { resolve: { conditions: ["source"], externalConditions: ["source"] } };
+// What hangs ends. A slow or loaded machine is not a fault: this is many times what the longest test takes on ours.
+const limitMs = 240_000;
 const skip = ["**/node_modules/**", "**/dist/**", "test-e2e/**"];
 
 export default defineConfig({
@@ -17,14 +19,20 @@ export default defineConfig({
           include: ["**/*.test.{ts,tsx}"],
           exclude: [...skip, "**/*.{isolated,engine,kafka}.test.{ts,tsx}"],
           isolate: false,
-          // A loaded machine is not a fault.
-          testTimeout: 30_000,
+          testTimeout: limitMs,
+          hookTimeout: limitMs,
         },
       },
       {
         resolve,
         ssr,
-        test: { name: "isolated", include: ["**/*.isolated.test.ts"], exclude: skip, testTimeout: 30_000 },
+        test: {
+          name: "isolated",
+          include: ["**/*.isolated.test.ts"],
+          exclude: skip,
+          testTimeout: limitMs,
+          hookTimeout: limitMs,
+        },
       },
       // The real database engine and the real broker: `npm test` prepares what they need.
       {
@@ -34,8 +42,8 @@ export default defineConfig({
           name: "engine",
           include: ["**/*.engine.test.ts"],
           exclude: skip,
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          testTimeout: limitMs,
+          hookTimeout: limitMs,
           fileParallelism: false,
         },
       },
@@ -46,8 +54,8 @@ export default defineConfig({
           name: "kafka",
           include: ["**/*.kafka.test.ts"],
           exclude: skip,
-          testTimeout: 90_000,
-          hookTimeout: 90_000,
+          testTimeout: limitMs,
+          hookTimeout: limitMs,
           fileParallelism: false,
         },
       },

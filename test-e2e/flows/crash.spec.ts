@@ -3,7 +3,6 @@ import { startLoad, type Load } from "../support/load.ts";
 import { eventually, startStack, type Stack } from "../support/stack.ts";
 
 test.describe.configure({ mode: "serial" });
-test.setTimeout(120_000);
 
 let stack: Stack;
 test.beforeEach(async () => {

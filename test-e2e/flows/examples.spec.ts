@@ -7,7 +7,7 @@ import { startCollector, type RecordingCollector, type SeenEvent } from "../supp
 let whyNot = "";
 test.beforeAll(async () => {
   // The first time it installs three frameworks.
-  test.setTimeout(300_000);
+  test.setTimeout(900_000);
   whyNot = await buildExamples();
 });
 
@@ -84,14 +84,19 @@ for (const [name, suffix] of [
       await button("Yes").click();
       await expect(button("Yes")).toBeHidden();
       await visitAll();
-      await collector.until(() => ofType("page").length === 4);
+      const added = (): SeenEvent[] => ofType("track").filter(({ event }) => event !== "Clicked");
+      // Pages send side by side: the last view says nothing of what was done before it.
+      await collector.until(
+        () =>
+          ofType("page").length === 4 &&
+          [added(), ofType("identify"), ofType("consent")].every((events) => events.length > 0),
+      );
 
       const view = ["", "bulbs", "account", ""].map((path) => `/${path && path + suffix}`);
       expect(ofType("page").map(({ context }) => [context.page.path, context.page.title])).toEqual(
         view.map((path, i) => [path, ["Home", "Bulbs", "Account", "Home"][i]]),
       );
-      const added = ofType("track").filter(({ event }) => event !== "Clicked");
-      expect(added.map(({ event, properties }) => [event, properties])).toEqual([
+      expect(added().map(({ event, properties }) => [event, properties])).toEqual([
         [
           name === "tag-manager" ? "add_to_cart" : "Product Added",
           { product_id: "tulip-25", price: 12.5, currency: "EUR" },

@@ -12,8 +12,6 @@ import { grantedConsent } from "../support/load.ts";
 import { answers, eventually, freePorts } from "../support/stack.ts";
 import { testConfig } from "../support/test-config.ts";
 
-test.setTimeout(120_000);
-
 const built = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "polder-rolling-"));
 const origin = "http://shop.test";
@@ -109,13 +107,13 @@ function post(collector: Collector, agent: Agent, body: string): Promise<Answer>
       method: "POST",
       agent,
       headers: { "content-type": "text/plain", origin },
-      timeout: 10_000,
+      timeout: 60_000,
     });
     const failed = (error: NodeJS.ErrnoException): void => {
       const what = error.code ?? error.message;
       resolve({ fault: what === "ECONNRESET" && collector.isStopping() ? "closed as it stops" : what });
     };
-    asked.on("timeout", () => asked.destroy(new Error("no answer within 10 s")));
+    asked.on("timeout", () => asked.destroy(new Error("no answer within a minute")));
     asked.on("error", failed);
     asked.on("response", (response) => void read(response).then(resolve, failed));
     asked.end(body);

@@ -1,6 +1,6 @@
 import { expect, test } from "@playwright/test";
 import { startPageServer, type PageServer } from "../support/page-server.ts";
-import { patientSecondMs } from "../support/patient-second.ts";
+import { patientSecondMs } from "../support/patience.ts";
 import { startCollector, startSite, type RecordingCollector, type Site } from "../support/recording-collector.ts";
 import { keptBy, sayNo, sayYes, visit } from "../support/visitor.ts";
 

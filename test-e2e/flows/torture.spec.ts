@@ -9,7 +9,7 @@ const { POLDER_TORTURE_MINUTES, POLDER_TORTURE_SEED } = process.env;
 const durationMs = Number(POLDER_TORTURE_MINUTES ?? 0.35) * 60_000;
 const seed = Number(POLDER_TORTURE_SEED ?? 20_261_123);
 
-test.setTimeout(durationMs + 600_000);
+test.setTimeout(durationMs + 1_200_000);
 
 let installation: Installation | undefined;
 test.afterEach(async () => {

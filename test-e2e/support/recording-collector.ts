@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http";
 import { listen, type Listening } from "./listen.ts";
+import { patienceMs } from "./patience.ts";
 
 const sdk = new URL("../../packages/sdk-browser/dist/", import.meta.url);
 const pages = new URL("../pages/", import.meta.url);
@@ -69,7 +70,7 @@ export interface RecordingCollector {
   regimeQuestions: IncomingHttpHeaders[];
   /** What it answers to those from now on, as soon as that is known: a regime, another body, or nothing (`cut`). `opt_in` to begin with. */
   answerRegime(regime: string | Promise<string>): void;
-  /** Waits until the condition holds, looking again after every request. */
+  /** Waits until the condition holds, looking again after every request; says what it has seen when that takes too long. */
   until(condition: () => boolean): Promise<void>;
   close(): Promise<void>;
 }
@@ -151,12 +152,21 @@ export async function startCollector(): Promise<RecordingCollector> {
       decide = answer;
     },
     until: (condition) =>
-      new Promise((resolve) => {
+      new Promise((resolve, reject) => {
+        const end = (): void => {
+          waiting.delete(check);
+          clearTimeout(late);
+        };
         const check = (): void => {
           if (!condition()) return;
-          waiting.delete(check);
+          end();
           resolve();
         };
+        const late = setTimeout(() => {
+          end();
+          const seen = requests.map(({ status, events }) => `${status}: ${events.map(nameOf).join(", ")}`);
+          reject(new Error(`not so after ${patienceMs / 1000} s: ${String(condition)}\nseen:\n${seen.join("\n")}`));
+        }, patienceMs);
         waiting.add(check);
         check();
       }),
@@ -167,6 +177,8 @@ export async function startCollector(): Promise<RecordingCollector> {
     close,
   };
 }
+
+const nameOf = ({ type, event }: SeenEvent): string => event ?? type;
 
 /** Going to its other origin leaves the first one. */
 export interface Site extends Listening {

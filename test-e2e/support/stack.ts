@@ -5,6 +5,9 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { inspect, isDeepStrictEqual } from "node:util";
+import { expect } from "@playwright/test";
+import { patienceMs } from "./patience.ts";
 
 /** Polder as a user runs it: the built command, in a process of its own, on free ports and a folder of its own. */
 export interface Stack {
@@ -122,13 +125,33 @@ export async function startStack(
   return stack;
 }
 
-/** Asks until the answer satisfies; the deadline is the test's own. */
+/**
+ * Asks until the answer satisfies, and says what it saw last when that takes longer than {@link patienceMs}. The condition is all of what is asserted
+ * of it afterwards: what another part of Polder brings comes a moment later.
+ */
 export async function eventually<T>(ask: () => Promise<T>, isEnough: (answer: T) => boolean): Promise<T> {
+  const from = performance.now();
   for (;;) {
     const answer = await ask().catch((error: unknown) => error as Error);
     if (!(answer instanceof Error) && isEnough(answer)) return answer;
+    if (performance.now() - from > patienceMs)
+      throw new Error(
+        `not so after ${patienceMs / 1000} s: ${String(isEnough)}\nlast seen: ${inspect(answer, { depth: 6 })}`,
+      );
     await new Promise((resolve) => setTimeout(resolve, 50)); // between two questions, not a wait for a result
   }
+}
+
+/** Asks until the answer is this one; shows how the last one differs. */
+export async function settlesTo<T>(ask: () => Promise<T>, expected: unknown): Promise<void> {
+  let last: T | undefined;
+  await eventually(
+    async () => (last = await ask()),
+    (answer) => isDeepStrictEqual(answer, expected),
+  ).catch((error: unknown) => {
+    if (last !== undefined) expect<unknown>(last).toEqual(expected);
+    throw error;
+  });
 }
 
 /** Resolves when the address answers 200. */

@@ -31,9 +31,9 @@ const measuredFrom = (durationMs: number): number => {
   const leastMs = memoryBounds.leastMinutes * 60_000 + warmUpMs;
   return durationMs / 2 >= leastMs ? durationMs / 2 : durationMs;
 };
-const progressWithinMs = 60_000;
+const progressWithinMs = 120_000;
 const drainWithinMs = 120_000;
-const stateWithinMs = 30_000;
+const stateWithinMs = 120_000;
 
 /** Load and faults for so long, then everything is put right, drained and judged. The installation is stopped with it. */
 export async function runTorture(installation: Installation, options: TortureOptions): Promise<Verdict[]> {

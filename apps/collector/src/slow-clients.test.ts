@@ -43,7 +43,7 @@ const head = (length: number): string =>
 /** Resolves when the metrics have it. */
 const shows = (built: TestCollector, text: RegExp): Promise<void> =>
   vi.waitFor(async () => expect(text.test(await built.registry.metrics()), String(text)).toBe(true), {
-    timeout: 4_000,
+    timeout: 60_000,
     interval: 2,
   });
 

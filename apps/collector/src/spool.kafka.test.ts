@@ -6,7 +6,7 @@ import { createKafkaLog } from "@polder/kafka";
 import { createSpooledLog, forwardWithinMs, spoolAfterMs, type SpooledLog } from "@polder/lmdb";
 import { buildEvent, buildSite } from "@polder/testing";
 import { Registry } from "prom-client";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 // @boundaries-ignore a broker to kill, to stop and to start again, as the test command starts its own
 import { startKafkaBroker } from "../../../scripts/kafka-broker.mjs";
 import { createCollector, type Collector } from "./create-collector.ts";
@@ -98,8 +98,11 @@ describe.skipIf(reason !== undefined)(
 
     async function untilWell(): Promise<void> {
       let status: number;
-      do ({ status } = await send());
-      while (status === 202);
+      do {
+        // What comes while others wait in the spool has to wait behind them.
+        await vi.waitFor(async () => expect((await log.spool()).records).toBe(0), { timeout: 120_000 });
+        ({ status } = await send());
+      } while (status === 202);
       expect(status).toBe(200);
     }
 

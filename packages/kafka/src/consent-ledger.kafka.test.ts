@@ -43,7 +43,7 @@ describe.skipIf(!brokers)(name, () => {
       // Nothing on this machine: all that a reopened ledger knows is out of the topic.
       open: () => openLedger(log),
       isDurable: true,
-      until: (isSeen) => vi.waitUntil(isSeen, { interval: 5, timeout: 10_000 }),
+      until: (isSeen) => vi.waitUntil(isSeen, { interval: 5, timeout: 60_000 }),
       dispose: () => log.close(),
     };
   });
@@ -74,7 +74,7 @@ describe.skipIf(!brokers)(name, () => {
       await Promise.all(opened.map((shared) => shared.close()));
       opened = [];
     };
-    const until = (isSeen: () => boolean) => vi.waitUntil(isSeen, { interval: 5, timeout: 30_000 });
+    const until = (isSeen: () => boolean) => vi.waitUntil(isSeen, { interval: 5, timeout: 60_000 });
     const at = Date.parse("2026-11-22T20:15:00Z");
     const chose = (granted: readonly Purpose[], ms: number): ChoiceTimes =>
       choiceTimesOf({
@@ -120,7 +120,7 @@ describe.skipIf(!brokers)(name, () => {
             () => true,
             () => false,
           ),
-        { interval: 50, timeout: 30_000 },
+        { interval: 50, timeout: 60_000 },
       );
       return after;
     };

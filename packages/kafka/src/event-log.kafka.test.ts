@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { describeEventLog } from "@polder/core/contracts";
 import kafkajs from "kafkajs";
-import { describe } from "vitest";
+import { describe, vi } from "vitest";
 import { createKafkaLog, producerNames } from "./event-log.ts";
 
 const brokers = process.env.KAFKA_BROKERS?.split(",");
@@ -30,6 +30,8 @@ describe.skipIf(!brokers)(brokers ? "on a real broker" : "skipped: KAFKA_BROKERS
               logger: silent,
             });
             await log.prepareTopics();
+            // A busy broker leads what was just made a moment later.
+            await vi.waitFor(() => log.lag("polder.events", "nobody"), { timeout: 60_000 });
             return log;
           },
           async removeBefore(topic, partition, offset) {

@@ -157,7 +157,7 @@ describe.skipIf(reason !== undefined)(
       } finally {
         await own.resume();
       }
-      expect(await vi.waitUntil(() => brokers().catch(() => 0), { interval: 5, timeout: 30_000 })).toBe(1);
+      expect(await vi.waitUntil(() => brokers().catch(() => 0), { interval: 5, timeout: 60_000 })).toBe(1);
       await admin.close();
     });
   },

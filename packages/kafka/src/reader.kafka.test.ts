@@ -224,7 +224,7 @@ describe.skipIf(!brokers)(
           () => true,
           () => false,
         );
-      await vi.waitUntil(isAppended, { interval: 50, timeout: 30_000 });
+      await vi.waitUntil(isAppended, { interval: 50, timeout: 60_000 });
       await consumer.until(() => consumer.ids().includes("id-40"));
       expect(new Set(consumer.ids()).size).toBe(41);
     });
