@@ -2,7 +2,6 @@ import { randomUUID } from "node:crypto";
 import { gzipSync } from "node:zlib";
 import { expect, test } from "@playwright/test";
 import { grantedConsent } from "../support/load.ts";
-import { rowsOfEngine } from "../support/operator.ts";
 import { eventually, startStack, type Stack } from "../support/stack.ts";
 
 let stack: Stack;
@@ -119,8 +118,7 @@ test("one bad event among 99 good ones: the good ones are stored, the bad one is
   );
   const rejected = await eventually(
     () =>
-      rowsOfEngine<{ reason: string; body: string }>(
-        stack,
+      stack.sql<{ reason: string; body: string }>(
         `SELECT reason, body FROM polder.rejected WHERE message_id = '${bad.messageId}'`,
       ),
     (rows) => rows.length > 0,
@@ -152,8 +150,7 @@ test("an event without consent is refused and nothing of it is kept", async () =
   await settle();
   expect(await storedIds([one.messageId])).toEqual([]);
   expect(
-    await rowsOfEngine(
-      stack,
+    await stack.sql(
       `SELECT 1 FROM polder.rejected WHERE message_id = '${one.messageId}' OR position(body, '${secret}') > 0`,
     ),
   ).toEqual([]);

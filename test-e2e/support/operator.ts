@@ -36,18 +36,6 @@ export async function askEngine(stack: Stack, statement: string): Promise<string
   return text;
 }
 
-/** The same, as rows. */
-export async function rowsOfEngine<Row>(stack: Stack, query: string): Promise<Row[]> {
-  const text = await askEngine(
-    stack,
-    `${query} SETTINGS output_format_json_quote_64bit_integers = 0 FORMAT JSONEachRow`,
-  );
-  return text
-    .split("\n")
-    .filter(Boolean)
-    .map((line) => JSON.parse(line) as Row);
-}
-
 /** The value of a metric with all of these labels, 0 when it has not been counted yet. */
 export async function metricOf(stack: Stack, name: string, labels: { [label: string]: string }): Promise<number> {
   const text = await (await fetch(`${stack.apiUrl}/metrics`)).text();

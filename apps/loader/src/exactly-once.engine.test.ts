@@ -252,7 +252,7 @@ describe("the loader", () => {
         expect(await totals()).toEqual(exactly(sent.length, visitorsOf(sent)));
         await log.close();
       }),
-      { seed: 20261122, numRuns: 6 },
+      { seed: 20261122, numRuns: 10 },
     );
   });
 });

@@ -153,7 +153,7 @@ describe("after the tables have lost rows", () => {
         expect(await totals()).toMatchObject({ events: sent.length, ids: sent.length });
         await log.close();
       }),
-      { seed, numRuns: 4 },
+      { seed, numRuns: 8 },
     );
   });
 
