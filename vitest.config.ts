@@ -4,7 +4,7 @@ import { defineConfig } from "vitest/config";
 const resolve = { conditions: ["source"] };
 const ssr = { resolve: { conditions: ["source"], externalConditions: ["source"] } };
 // What hangs ends. A slow or loaded machine is not a fault: this is many times what the longest test takes on ours.
-const limitMs = 240_000;
+const limits = { testTimeout: 240_000, hookTimeout: 240_000 };
 const skip = ["**/node_modules/**", "**/dist/**", "test-e2e/**"];
 
 export default defineConfig({
@@ -19,8 +19,7 @@ export default defineConfig({
           include: ["**/*.test.{ts,tsx}"],
           exclude: [...skip, "**/*.{isolated,engine,kafka}.test.{ts,tsx}"],
           isolate: false,
-          testTimeout: limitMs,
-          hookTimeout: limitMs,
+          ...limits,
         },
       },
       {
@@ -30,8 +29,7 @@ export default defineConfig({
           name: "isolated",
           include: ["**/*.isolated.test.ts"],
           exclude: skip,
-          testTimeout: limitMs,
-          hookTimeout: limitMs,
+          ...limits,
         },
       },
       // The real database engine and the real broker: `npm test` prepares what they need.
@@ -42,8 +40,7 @@ export default defineConfig({
           name: "engine",
           include: ["**/*.engine.test.ts"],
           exclude: skip,
-          testTimeout: limitMs,
-          hookTimeout: limitMs,
+          ...limits,
           fileParallelism: false,
         },
       },
@@ -54,8 +51,7 @@ export default defineConfig({
           name: "kafka",
           include: ["**/*.kafka.test.ts"],
           exclude: skip,
-          testTimeout: limitMs,
-          hookTimeout: limitMs,
+          ...limits,
           fileParallelism: false,
         },
       },

@@ -1,4 +1,5 @@
 import { expect, test, type BrowserContext, type Page } from "@playwright/test";
+import { createDeviceRows } from "../support/device-rows.ts";
 import { eventually, settlesTo, startStack, type Stack } from "../support/stack.ts";
 import { accept, banner, openShop, refuse, reopen, settledDevice } from "../support/shop-visitor.ts";
 import { keptBy } from "../support/visitor.ts";
@@ -24,16 +25,11 @@ interface Row {
   traits: Record<string, string>;
 }
 
-const atomsOf = new Map<string, readonly number[]>();
-/** By their atoms, too: soon after a withdrawal nothing says any more whose rows they were. */
-async function rowsOf(anonymousId: string): Promise<Row[]> {
-  const rows = await stack.sql<Row>(`
+const rowsOf = createDeviceRows((where) =>
+  stack.sql<Row>(`
     SELECT atom, type, name, url_path, anonymous_id, user_id, session_id, session_seq, person_id, origin, properties, mapFromArrays(traits.name, traits.value) AS traits
-    FROM polder.events_v WHERE anonymous_id = '${anonymousId}' OR has([${(atomsOf.get(anonymousId) ?? []).join()}], atom)
-    ORDER BY session_start, session_seq, _offset`);
-  atomsOf.set(anonymousId, [...new Set(rows.map(({ atom }) => atom).filter((atom) => atom !== 0))]);
-  return rows;
-}
+    FROM polder.events_v WHERE ${where} ORDER BY session_start, session_seq, _offset`),
+);
 
 /** Devices with an event, "" among them; refusals carry none. Of those from before, events may still be on their way. */
 const devicesSeen = async (): Promise<string[]> =>

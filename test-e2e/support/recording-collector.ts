@@ -100,7 +100,12 @@ export async function startCollector(): Promise<RecordingCollector> {
 
   const takeBatch = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk as Buffer);
+    try {
+      for await (const chunk of request) chunks.push(chunk as Buffer);
+    } catch {
+      // The page went away in the middle of a request, as it may at the end of any test: nothing was received.
+      return;
+    }
     const body = JSON.parse(Buffer.concat(chunks).toString()) as SeenRequest["body"] & {
       context?: object;
       batch: SeenEvent[];
