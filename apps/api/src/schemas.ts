@@ -153,6 +153,24 @@ export const personBy = v.pipe(
   ),
 );
 
+/** Of a decision about people. */
+export const signed = {
+  actor: v.pipe(
+    v.string(),
+    v.trim(),
+    v.minLength(1, "Say in actor who decides"),
+    v.maxLength(200),
+    v.description("Who decides: a name or an office. It is kept"),
+  ),
+  reason: v.pipe(
+    v.string(),
+    v.trim(),
+    v.minLength(1, "Say in reason why"),
+    v.maxLength(500),
+    v.description("Why. It is kept"),
+  ),
+};
+
 export const siteQuery = v.object({
   site: v.pipe(v.optional(siteId), v.description("The first configured site when left out")),
 });

@@ -1,23 +1,7 @@
 import * as v from "valibot";
-import { personBy, siteQuery, text } from "../schemas.ts";
+import { personBy, signed, siteQuery, text } from "../schemas.ts";
 
 const asked = v.picklist(["measurement", "profile", "personalisation", "prediction", "ads"]);
-const signed = {
-  actor: v.pipe(
-    v.string(),
-    v.trim(),
-    v.minLength(1, "Say in actor who decides"),
-    v.maxLength(200),
-    v.description("Who decides: a name or an office. It is kept"),
-  ),
-  reason: v.pipe(
-    v.string(),
-    v.trim(),
-    v.minLength(1, "Say in reason why"),
-    v.maxLength(500),
-    v.description("Why. It is kept"),
-  ),
-};
 
 export const personParameter = v.object({ id: v.pipe(v.string(), v.minLength(1), v.maxLength(500)) });
 export const personQuery = v.object({ ...siteQuery.entries, by: personBy });

@@ -1,25 +1,9 @@
 import * as v from "valibot";
-import { count, personBy, siteQuery, text } from "../schemas.ts";
+import { count, personBy, signed, siteQuery, text } from "../schemas.ts";
 
 const id = v.pipe(v.string(), v.minLength(1), v.maxLength(500));
 const number = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(2 ** 32 - 1));
 const time = v.pipe(v.number(), v.integer(), v.description("Milliseconds since 1970"));
-const signed = {
-  actor: v.pipe(
-    v.string(),
-    v.trim(),
-    v.minLength(1, "Say in actor who decides"),
-    v.maxLength(200),
-    v.description("Who decides: a name or an office. It is kept"),
-  ),
-  reason: v.pipe(
-    v.string(),
-    v.trim(),
-    v.minLength(1, "Say in reason why"),
-    v.maxLength(500),
-    v.description("Why. It is kept"),
-  ),
-};
 
 export const personParameter = v.object({ id });
 export const personQuery = v.object({ ...siteQuery.entries, by: personBy });

@@ -1,12 +1,6 @@
-const quarterMs = 15 * 60_000;
-const maxQuartersPerZone = 20_000;
+import { byQuarter } from "../pipeline/by-quarter.ts";
 
-interface ZoneOffsets {
-  formatter: Intl.DateTimeFormat;
-  /** By quarter of an hour since 1970: every zone in use is a multiple of that away from UTC. */
-  offsets: Map<number, number>;
-}
-const zones = new Map<string, ZoneOffsets>();
+const dayMs = 86_400_000;
 
 /**
  * The instant at which clocks in an IANA zone show this time, in milliseconds; given as if it were UTC. What they show twice, in autumn, is the first
@@ -21,34 +15,12 @@ export function instantOf(shownMs: number, timezone: string): number {
   return shownMs - (found ?? before);
 }
 
-const dayMs = 86_400_000;
-
-function offsetAt(ms: number, timezone: string): number {
-  let zone = zones.get(timezone);
-  if (zone === undefined) {
-    const formatter = new Intl.DateTimeFormat("en", {
-      timeZone: timezone,
-      calendar: "gregory",
-      numberingSystem: "latn",
-      hourCycle: "h23",
-      year: "numeric",
-      month: "2-digit",
-      day: "2-digit",
-      hour: "2-digit",
-      minute: "2-digit",
-    });
-    zone = { formatter, offsets: new Map() };
-    zones.set(timezone, zone);
-  }
-  const quarter = Math.floor(ms / quarterMs);
-  let offset = zone.offsets.get(quarter);
-  if (offset === undefined) {
-    const parts = zone.formatter.formatToParts(quarter * quarterMs);
-    const read = (wanted: string): number => Number(parts.find(({ type }) => type === wanted)?.value);
-    const shown = Date.UTC(read("year"), read("month") - 1, read("day"), read("hour"), read("minute"));
-    offset = shown - quarter * quarterMs;
-    if (zone.offsets.size >= maxQuartersPerZone) zone.offsets.clear();
-    zone.offsets.set(quarter, offset);
-  }
-  return offset;
-}
+const offsetAt = byQuarter(
+  { hourCycle: "h23", year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit" },
+  (shown, quarterStart) => {
+    const [year, month, day, hour, minute] = ["year", "month", "day", "hour", "minute"].map((part) =>
+      Number(shown[part]),
+    );
+    return Date.UTC(year!, month! - 1, day, hour, minute) - quarterStart;
+  },
+);
