@@ -80,6 +80,7 @@ export const withheldTables: { readonly [table: string]: string } = {
   erasure: "who was erased, by hashes, and who asked for it",
   erasure_key: "with it an id can be tried on the hashes",
   erasure_receipt: "of whom how much there was",
+  erasure_turn: "of the worker",
   identity: "who belongs to whom: person(atom) says it",
   identity_decision: "ids, who decided about them and why",
   identity_edge: "plain hashes of addresses and telephone numbers",

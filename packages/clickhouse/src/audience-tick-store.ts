@@ -3,7 +3,9 @@ import { purposes } from "@polder/protocol";
 import { timeText, type Audience } from "./audience-store.ts";
 import type { CompiledAudience } from "./audiences/compile-audience.ts";
 import { quoteName, quoteText, type ClickHouse } from "./clickhouse.ts";
+import { endsOfConsent, nextEndOfArrived } from "./consent/ends-of-consent.ts";
 import { personConsent } from "./consent/person-consent.ts";
+import { grantTermQuery } from "./consent/person-consent-of.ts";
 
 export interface AudienceTickStoreOptions {
   clickhouse: ClickHouse;
@@ -81,8 +83,8 @@ export interface AudienceTickStore {
   /** @param seen the signature up to which {@link rememberIdentities} was told, undefined when never. */
   identityMoves(seen: string | undefined): Promise<IdentityMoves>;
   /**
-   * Works out who of a site may be used for what at a moment, of those of whom something happened since the turn before and every ten minutes of all:
-   * what {@link logChanges} and {@link countAnonymous} go by. On every turn, after {@link identityMoves} and before {@link rememberIdentities}.
+   * Works out who of a site may be used for what at a moment, of those of whom something happened or came of age since the turn before and every few
+   * hours of all: what {@link logChanges} and {@link countAnonymous} go by. On every turn, after {@link identityMoves} and before {@link rememberIdentities}.
    */
   workOutConsent(turn: AudienceTurn, site: string, at: number): Promise<void>;
   /**
@@ -131,11 +133,8 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
   // The server gives up before the client does, so that it is known what became of a statement.
   const settings = { ...freely, log_comment: comment, max_execution_time: 45 };
 
-  /** By site: what `audience_permit` says, and up to where it has seen. */
-  const permits = new Map<
-    string,
-    { n: number; positions: Positions; from: Positions; others: string; settled: [string, string]; fullAt: number }
-  >();
+  /** By site: what `audience_permit` says. */
+  const permits = new Map<string, Permit>();
   /** As {@link AudienceTickStore.identityMoves} saw them last: the signature, and of the last version its number and how many rows it has. */
   let identities: { signature: string; settled: [string, string] } = { signature: "", settled: ["0", "0"] };
 
@@ -219,23 +218,25 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
     },
 
     async workOutConsent({ n, isAnew }, site, at) {
-      const [now] = await clickhouse.query<{ positions: [number, number][]; others: string }>(
-        `SELECT (SELECT arraySort(groupArray((p, o))) FROM (
-             SELECT _partition AS p, max(l._offset) AS o FROM log_position AS l WHERE table_name = 'events' GROUP BY p)) AS positions,
-           concat(toString((SELECT count() FROM person_flag)), ' ', toString((SELECT count() FROM consent_receipt)), ' ',
-             toString((SELECT count() FROM erasure_receipt)), ' ', {identities:String}) AS others`,
-        { params: { identities: identities.signature } },
+      const [now] = await clickhouse.query<Pick<Permit, "positions" | "flags" | "decisions" | "others" | "term">>(
+        consentSources,
+        { params: { site } },
       );
-      const { positions, others } = now!;
-      const { settled } = identities;
+      const seen = { ...now!, identities: identities.signature, settled: identities.settled };
       const before = isAnew ? undefined : permits.get(site);
       permits.delete(site);
-      const isKnown = before !== undefined && at >= before.fullAt && at - before.fullAt < fullConsentEveryMs;
-      const [flags, receipts, erasures] = others.split(" ");
-      const isOnlyOfSome = isKnown && before.others.startsWith(`${flags} ${receipts} ${erasures} `);
-      const isStill = JSON.stringify([before?.positions, before?.from]) === JSON.stringify([positions, positions]);
-      if (isOnlyOfSome && before.others === others && isStill) {
-        permits.set(site, before);
+      const isOnlyOfSome =
+        before !== undefined &&
+        at >= before.at &&
+        at - before.fullAt < fullConsentEveryMs &&
+        before.others === seen.others &&
+        before.flags <= seen.flags;
+      const has = (...keys: (keyof typeof seen)[]): boolean =>
+        isOnlyOfSome && JSON.stringify(keys.map((key) => before[key])) === JSON.stringify(keys.map((key) => seen[key]));
+      const isOver = !isOnlyOfSome || at >= before.nextEnd;
+      const hasArrived = !has("positions") || String(before?.from) !== String(seen.positions);
+      if (has("flags", "decisions", "identities") && !isOver && !hasArrived) {
+        permits.set(site, { ...before!, at });
         return;
       }
       const bitmaps = (old: (purpose: string) => string): string =>
@@ -249,33 +250,44 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
       const insert =
         "INSERT INTO audience_permit (site, purpose, n, people) SELECT {site:String}, tupleElement(each, 1), {tick_turn:UInt64}, tupleElement(each, 2)";
       const params = { site, now: at, tick_turn: n };
+      const { term } = seen;
+      const ends = isOver
+        ? await endsOfConsent(clickhouse, { site, after: isOnlyOfSome ? before.at : at, at, term })
+        : undefined;
       if (isOnlyOfSome) {
         // From the run before that one: a position can be seen a moment before the rows.
-        const ends = new Map(before.from);
+        const from = new Map(before.from);
+        const arrived = seen.positions
+          .map(([partition, offset]) => `(_partition = ${partition} AND _offset > ${from.get(partition) ?? -1} AND _offset <= ${offset})`)
+          .join(" OR ");
         // A settling writes several times under one version: where anything came, all of the version that was the last one counts.
         const [version] = before.settled;
-        const settledSince = String(before.settled) === String(settled) ? "0" : `version >= ${version}`;
-        const arrived = positions.map(
-          ([partition, offset]) =>
-            `(_partition = ${partition} AND _offset > ${ends.get(partition) ?? -1} AND _offset <= ${offset})`,
-        );
+        const what: Concerned = {
+          arrived: hasArrived ? arrived : "",
+          settledSince: has("settled") ? "" : `version >= ${version}`,
+          hasFlags: !has("flags"),
+          hasDecisions: !has("decisions"),
+        };
         await clickhouse.command(
           `${insert} FROM (
-             WITH (SELECT groupBitmapState(person_id) FROM (${concerned(arrived.join(" OR ") || "0", settledSince)})) AS tick_concerned
+             WITH (SELECT groupBitmapState(person_id) FROM (${concerned(what)})) AS tick_concerned
              SELECT arrayJoin([${bitmaps((purpose) => `bitmapAndnot((SELECT groupBitmapMergeState(people) FROM audience_permit WHERE site = {site:String} AND purpose = '${purpose}' AND n = {tick_before:UInt64}), tick_concerned)`)}]) AS each
              FROM ${consent({ people: "SELECT arrayJoin(bitmapToArray(tick_concerned)) AS person_id" })})`,
-          { params: { ...params, tick_before: before.n }, settings },
+          { params: { ...params, tick_before: before.n, tick_ended: ends?.ended ?? [] }, settings },
         );
+        const nextEnd = Math.min(
+          ends?.nextEnd ?? before.nextEnd,
+          what.arrived === "" ? Infinity : await nextEndOfArrived(clickhouse, { site, arrived, at, term }),
+        );
+        permits.set(site, { ...seen, n, at, fullAt: before.fullAt, from: before.positions, nextEnd });
       } else {
         await clickhouse.command(
           `${insert} FROM (SELECT arrayJoin([${bitmaps(() => "")}]) AS each FROM ${consent()})`,
           { params, settings },
         );
+        const from = seen.positions.map(([partition, offset]) => [partition, offset - rowsUnderWay] as const);
+        permits.set(site, { ...seen, n, at, fullAt: at, from, nextEnd: ends!.nextEnd });
       }
-      const from = isOnlyOfSome
-        ? before.positions
-        : positions.map(([partition, offset]) => [partition, offset - rowsUnderWay] as const);
-      permits.set(site, { n, positions, from, others, settled, fullAt: isOnlyOfSome ? before.fullAt : at });
     },
 
     async logChanges(turn, works, { compiled, at, hasMoved }) {
@@ -495,6 +507,36 @@ WHERE ${isTurn}`;
 /** By partition of the log, in their order. */
 type Positions = readonly (readonly [partition: number, offset: number])[];
 
+/** What `audience_permit` says of a site, and what it follows from. */
+interface Permit {
+  /** Its turn, and the moments for which it was worked out, of somebody and of everybody. */
+  n: number;
+  at: number;
+  fullAt: number;
+  positions: Positions;
+  /** Up to where all rows were there. */
+  from: Positions;
+  /** How many there are of the site. */
+  flags: number;
+  decisions: number;
+  /** As {@link AudienceTickStore.identityMoves} saw them. */
+  identities: string;
+  settled: [string, string];
+  /** Of everything after which everybody is worked out. */
+  others: string;
+  /** Days that a yes counts. */
+  term: number;
+  /** Nobody's yes becomes too old before this moment. */
+  nextEnd: number;
+}
+
+const ofSite = (table: string): string => `(SELECT count() FROM ${table} WHERE site = {site:String})`;
+const consentSources = `
+SELECT (SELECT arraySort(groupArray((p, o))) FROM (
+    SELECT _partition AS p, max(l._offset) AS o FROM log_position AS l WHERE table_name = 'events' GROUP BY p)) AS positions,
+  ${ofSite("person_flag")} AS flags, ${ofSite("identity_decision")} AS decisions, (${grantTermQuery}) AS term,
+  concat(toString(${ofSite("consent_receipt")}), ' ', toString(${ofSite("erasure_receipt")}), ' ', toString(term)) AS others`;
+
 /** Of an identity that was erased: greater than every other, and for good. Whoever is erased is worked out with all others. */
 const erasedVersion = "18446744073709551615";
 /** Changes with every row, also of a version that was there before. */
@@ -503,21 +545,42 @@ const identitySignature = "toString(sum(cityHash64(atom, version)))";
 const maxPersonsAtOnce = 5_000;
 /** More than a loader inserts at a time. */
 const rowsUnderWay = 30_000;
-/** Consent ends by age too, without anything happening. */
-const fullConsentEveryMs = 600_000;
+/** Retention takes rows away whenever parts are merged, within hours of their day, and nothing tells of it. */
+const fullConsentEveryMs = 6 * 3_600_000;
+
+interface Concerned {
+  /** Conditions on `events` and on `identity`; empty: none of their rows. */
+  arrived: string;
+  settledSince: string;
+  hasFlags: boolean;
+  hasDecisions: boolean;
+}
 
 /**
- * Whose consent may be another one: of whom something arrived, who became part of somebody or was split, and who uses the same browser, since a browser
- * speaks for all who use it. Those who were and are no more are among them.
+ * Whose consent may be another one: of whom something arrived, whose yes became too old, who became part of somebody or was split, and who uses the
+ * same browser, since a browser speaks for all who use it. Those who were and are no more are among them. Where there are more flags or decisions than
+ * before, everybody who ever had one.
  */
-const concerned = (arrived: string, settledSince: string): string => {
-  const moved = `SELECT atom FROM audience_identity FINAL WHERE person(atom) != person UNION ALL SELECT atom FROM identity WHERE ${settledSince} AND version < ${erasedVersion}`;
-  const atoms = `SELECT atom FROM events WHERE site = {site:String} AND atom != 0 AND (${arrived}) UNION DISTINCT SELECT atom FROM (${moved})`;
-  return `SELECT person(atom) AS person_id FROM atom WHERE site = {site:String} AND (atom IN (${atoms}) OR (anonymous_id != '' AND anonymous_id IN (
-      SELECT anonymous_id FROM atom WHERE site = {site:String} AND atom IN (${atoms}))))
-    UNION ALL SELECT atom FROM (${atoms})
+const concerned = ({ arrived, settledSince, hasFlags, hasDecisions }: Concerned): string => {
+  const atoms = [
+    "SELECT arrayJoin({tick_ended:Array(UInt32)}) AS atom",
+    "SELECT atom FROM audience_identity FINAL WHERE person(atom) != person",
+    ...(arrived === "" ? [] : [`SELECT atom FROM events WHERE site = {site:String} AND atom != 0 AND (${arrived})`]),
+    ...(settledSince === "" ? [] : [`SELECT atom FROM identity WHERE ${settledSince} AND version < ${erasedVersion}`]),
+    ...(hasFlags ? [`SELECT atom FROM atom WHERE site = {site:String} AND ${isFlagged}`] : []),
+    ...(hasDecisions ? [`SELECT atom FROM atom WHERE site = {site:String} AND ${isDecidedAbout}`] : []),
+  ].join("\n      UNION DISTINCT ");
+  const changed = `SELECT arrayJoin(bitmapToArray((SELECT groupBitmapState(atom) FROM (${atoms})))) AS atom`;
+  return `SELECT person(atom) AS person_id FROM atom WHERE site = {site:String} AND (atom IN (${changed}) OR (anonymous_id != '' AND anonymous_id IN (
+      SELECT anonymous_id FROM atom WHERE site = {site:String} AND atom IN (${changed}))))
+    UNION ALL ${changed}
     UNION ALL SELECT person FROM audience_identity FINAL WHERE person(atom) != person`;
 };
+const isFlagged = `(key IN (SELECT cityHash64(anonymous_id, user_id) FROM person_flag WHERE site = {site:String})
+        OR user_id IN (SELECT user_id FROM person_flag WHERE site = {site:String} AND user_id != ''))`;
+const decidedAbout = (kind: string): string =>
+  `SELECT substring(node, ${kind.length + 2}) FROM (SELECT arrayJoin([left, right]) AS node FROM identity_decision WHERE site = {site:String} AND action = 'merge') WHERE startsWith(node, '${kind}:')`;
+const isDecidedAbout = `(user_id IN (${decidedAbout("user")}) OR anonymous_id IN (${decidedAbout("device")}))`;
 
 /** Who may be used for the purpose, as {@link AudienceTickStore.workOutConsent} said. */
 const permittedState =

@@ -274,6 +274,7 @@ export const untouchedTables: { readonly [table: string]: string } = {
   erasure: "the erasures themselves: numbers and keyed hashes",
   erasure_key: "no visitors",
   erasure_receipt: "the receipts: numbers",
+  erasure_turn: "no visitors",
   identity: "that these numbers are nobody: without it somebody would find them in what is loaded late",
   identity_position: "how far the worker has settled who is one person, no visitors",
   identity_quarantine: "numbers that lead nowhere any more",

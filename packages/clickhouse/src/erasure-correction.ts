@@ -1,9 +1,8 @@
-import { createHash } from "node:crypto";
-
 import type { ClickHouse } from "./clickhouse.ts";
+import type { ErasureTurn } from "./erasure-turn.ts";
 import { viewSelects } from "./migrations/0003-materialized-views.ts";
 import { weekAndClass } from "./migrations/0009-retention.ts";
-import { slices, unique } from "./rewrite-tables.ts";
+import { slices } from "./rewrite-tables.ts";
 
 /** By partition of the log the last event that was stored at one moment: later ones of the partition have greater offsets. */
 export interface Bounds {
@@ -24,51 +23,49 @@ export async function readBounds(clickhouse: ClickHouse): Promise<Bounds> {
 }
 
 const dimension = "erasure";
+const markerOf = "concat(id, '/', toString(round))";
 
 /**
  * Takes events out of `audience_day`, whose counts know no identities: their number is added once more, negative, and the sum wraps around. With it
  * goes a row that says so, in one insert, which is there as a whole or not at all: what was taken out once is never taken out again.
+ * @throws when another worker has the turn by then.
  */
 export async function subtractCounts(
   clickhouse: ClickHouse,
-  /** As the rows say it: id and round; and whose. */
-  erasures: readonly { site: string; marker: string; atoms: readonly number[] }[],
-  params: Bounds & { kept: readonly number[]; until: number },
-  now: Date,
+  /** As the rows say it: id and round. */
+  erasures: readonly { marker: string }[],
+  bounds: Bounds & { kept: readonly number[]; until: number },
+  turn: ErasureTurn,
 ): Promise<void> {
   const there = await subtracted(clickhouse, erasures);
-  const open = erasures.filter(({ marker }) => !there.has(marker));
+  const open = erasures.filter(({ marker }) => !there.has(marker)).map(({ marker }) => marker);
   if (open.length === 0) return;
-  const rows: object[] = [];
-  for (const some of slices(unique(open.flatMap(({ atoms }) => atoms)))) {
-    const from = `(SELECT * FROM events WHERE atom IN {atoms: Array(UInt32)} AND ${isGone})`;
-    const counted = viewSelects.audience_day(weekAndClass, { from, and: "" });
-    // One negative number, as an unsigned one of 64 bits.
-    const sql = `SELECT site, toString(day) AS day, dimension, value, toString(week) AS week, is_known, toString(0 - toUInt64(events)) AS less
-      FROM (${counted})`;
-    for (const { less, ...key } of await clickhouse.query<{ less: string }>(sql, {
-      params: { ...params, atoms: some },
-    }))
-      rows.push({ ...key, events: String(BigInt.asUintN(64, BigInt(less))) });
-  }
-  // Another worker may have been at it meanwhile.
-  if ((await subtracted(clickhouse, open)).size > 0) return subtractCounts(clickhouse, open, params, now);
-  const today = now.toISOString().slice(0, "2026-11-22".length);
-  const markers = open.map(({ marker }) => marker).toSorted();
-  for (const { site, marker } of open)
-    rows.push({ site, day: today, dimension, value: marker, week: today, is_known: 1, events: 0 });
-  await clickhouse.insertRows("audience_day", rows, {
-    settings: {
-      // Of two workers that come with the same at one moment one is heard.
-      insert_deduplicate: 1,
-      deduplicate_insert: "enable",
-      insert_deduplication_token: createHash("sha256").update(markers.join()).digest("hex"),
-      max_insert_block_size: 10_000_000,
-      min_insert_block_size_rows: 10_000_000,
-      min_insert_block_size_bytes: 4_000_000_000,
-      input_format_parallel_parsing: 0,
+  // What a server takes as one field is bounded.
+  const fields = [...slices(open, 1_000)].map((some, n): [string, readonly string[]] => [`markers${n}`, some]);
+  const isOpen = fields.map(([name]) => `${markerOf} IN {${name}: Array(String)}`).join(" OR ");
+  const from = `(SELECT * FROM events WHERE atom IN (SELECT arrayJoin(atoms) FROM erasure WHERE ${isOpen}) AND ${isGone})`;
+  const counted = viewSelects.audience_day(weekAndClass, { from, and: "" });
+  await clickhouse.command(
+    `INSERT INTO audience_day (site, day, dimension, value, week, is_known, events)
+     SELECT site, day, dimension, value, week, is_known, less FROM (
+       SELECT site, day, dimension::String AS dimension, value::String AS value, week, is_known, 0 - toUInt64(events) AS less FROM (${counted})
+       UNION ALL
+       SELECT site, today(), '${dimension}', ${markerOf}, today(), 1, toUInt64(0) FROM erasure WHERE ${isOpen}
+     ) WHERE ${turn.isHeld}`,
+    {
+      params: { ...bounds, ...turn.params, ...Object.fromEntries(fields) },
+      settings: {
+        ...turn.settings,
+        insert_deduplicate: 0,
+        // One block.
+        max_insert_threads: 1,
+        min_insert_block_size_rows: 10_000_000,
+        min_insert_block_size_bytes: 4_000_000_000,
+        distributed_foreground_insert: 1,
+      },
     },
-  });
+  );
+  await turn.keep();
 }
 
 /** Markers of these that are there. */
@@ -92,7 +89,7 @@ export const isAnyMarker = `dimension = '${dimension}'`;
 /** Of events: of identities that are being erased, whose events were taken out of the counts already and are still there. */
 export const isSubtracted = `atom IN (SELECT arrayJoin(atoms) FROM erasure
   WHERE (id, round) IN (SELECT id, round FROM erasure_receipt FINAL WHERE table_name = '' AND is_corrected = 1 AND is_done = 0)
-    OR concat(id, '/', toString(round)) IN (SELECT value FROM audience_day WHERE dimension = '${dimension}'))`;
+    OR ${markerOf} IN (SELECT value FROM audience_day WHERE dimension = '${dimension}'))`;
 
 /** What takes the markers away, when the receipt says the same. */
 export const isMarker = `dimension = '${dimension}' AND value IN {markers: Array(String)}`;

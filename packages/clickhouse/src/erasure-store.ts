@@ -17,6 +17,7 @@ import { readErasureKey } from "./erasure-key.ts";
 import { findLate, findLateTraits, type LateIdentity } from "./erasure-late.ts";
 import { createErasureReceipts, keyOf, type CountsOf, type Progress } from "./erasure-receipts.ts";
 import { createTraitErasure } from "./erasure-traits.ts";
+import { takeErasureTurn, type ErasureTurn } from "./erasure-turn.ts";
 import { localTable } from "./migrations/render-migrations.ts";
 import { reloadIdentities } from "./reload-identities.ts";
 import { createTableRewriter, maxAtomsAtOnce, slices, unique } from "./rewrite-tables.ts";
@@ -40,6 +41,12 @@ const maxLateAtOnce = 5_000;
 const toldWithinMs = 120_000;
 const maxWaitMs = 600_000;
 const tables = Object.keys(erasedTables);
+
+/** What every step of a round needs. */
+interface Work {
+  now: () => Date;
+  turn: ErasureTurn;
+}
 
 interface Group {
   erasures: readonly Erasure[];
@@ -128,7 +135,11 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
     return waiting;
   }
 
-  async function removeFrom(table: string, group: Group, bounds: Bounds, now: Date): Promise<void> {
+  async function removeFrom(
+    table: string,
+    group: Group,
+    { bounds, now, turn }: { bounds: Bounds; now: Date; turn: ErasureTurn },
+  ): Promise<void> {
     const { remove, isRebuilt, isTold } = erasedTables[table]!;
     const { kept, until } = group;
     const atoms = isTold ? without(group.atoms, await notTold(group, now)) : group.atoms;
@@ -156,21 +167,22 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
         else await rewriter.alter(table, `DELETE WHERE ${step.rows}`, params);
       }
     }
-    if (isRebuilt && kept.length > 0 && table !== "events") await makeAnew(table as StateTable, kept);
+    if (isRebuilt && kept.length > 0 && table !== "events") await makeAnew(table as StateTable, kept, turn);
   }
 
   /** From the events that are left. Nothing else is loaded under these numbers: loaders have given out others. */
-  async function makeAnew(table: StateTable, kept: readonly number[]): Promise<void> {
+  async function makeAnew(table: StateTable, kept: readonly number[], turn: ErasureTurn): Promise<void> {
     for (const atoms of slices(kept)) {
-      const from = "(SELECT * FROM events WHERE atom IN {atoms: Array(UInt32)})";
+      const from = `(SELECT * FROM events WHERE atom IN {atoms: Array(UInt32)} AND ${turn.isHeld})`;
       const insert = stateInsert(table, { from, and: "" });
       // The events of a day were taken out of its counts one by one; who they are of, as a whole.
       const sql = table === "audience_day" ? insert.replace("count() AS events", "toUInt64(0) AS events") : insert;
       await clickhouse.command(`INSERT INTO ${table} ${sql}`, {
-        params: { atoms },
-        settings: { insert_deduplicate: 0, distributed_foreground_insert: 1 },
+        params: { atoms, ...turn.params },
+        settings: { ...turn.settings, insert_deduplicate: 0, distributed_foreground_insert: 1 },
         isLong: true,
       });
+      await turn.keep();
     }
   }
 
@@ -197,15 +209,15 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
     group: Group,
     bounds: Bounds,
     progress: ReadonlyMap<string, Progress>,
-    now: () => Date,
+    { now, turn }: Work,
   ): Promise<void> {
     const open = group.erasures.filter((erasure) => progress.get(keyOf(erasure))?.isCorrected !== true);
     if (open.length === 0) return;
     await subtractCounts(
       clickhouse,
-      open.map((erasure) => ({ site: erasure.site, marker: keyOf(erasure), atoms: erasure.atoms })),
+      open.map((erasure) => ({ marker: keyOf(erasure) })),
       { ...bounds, kept: group.kept, until: group.until },
-      now(),
+      turn,
     );
     const lines = open.map((erasure) => ({
       erasure,
@@ -220,7 +232,7 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
     group: Group,
     bounds: Bounds,
     progress: ReadonlyMap<string, Progress>,
-    now: () => Date,
+    { now, turn }: Work,
   ): Promise<void> {
     const left = new Map<string, Map<number, number>>();
     for (const table of tables) {
@@ -231,7 +243,8 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
       const there = await countIn(table, group, bounds);
       // Rewriting takes its time even where there is nothing. Of events, and of who goes on, it is not only those that are counted.
       const isThere = there.size > 0 || group.kept.length > 0 || table === "events";
-      if (mayGo && isThere) await removeFrom(table, group, bounds, now());
+      await turn.keep();
+      if (mayGo && isThere) await removeFrom(table, group, { bounds, now: now(), turn });
       left.set(table, mayGo && isThere ? await countIn(table, group, bounds) : there);
     }
     for (const markers of slices(group.erasures.map(keyOf), 1_000))
@@ -321,6 +334,39 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
       for (let table = waiting.shift(); table !== undefined; table = waiting.shift()) await rewriter.sweep(table);
     };
     await Promise.all([next(), next()]);
+  }
+
+  async function carryOut(erasures: readonly Erasure[], work: Work): Promise<number> {
+    const { now } = work;
+    const people = erasures.filter(({ kind }) => kind === "person");
+    const progress = await bind(people, await receipts.progressOf(erasures), now);
+    let gone = 0;
+    for (const group of groupsOf(people)) {
+      const byBounds = new Map<string, { bounds: Bounds; erasures: Erasure[] }>();
+      for (const erasure of group) {
+        const bounds = progress.get(keyOf(erasure))?.bounds ?? { partitions: [], offsets: [] };
+        const key = JSON.stringify(bounds);
+        const same = byBounds.get(key);
+        if (same === undefined) byBounds.set(key, { bounds, erasures: [erasure] });
+        else same.erasures.push(erasure);
+      }
+      for (const { bounds, erasures: some } of byBounds.values()) {
+        await correct(groupOf(some), bounds, progress, work);
+        await erase(groupOf(some), bounds, progress, work);
+      }
+      gone += groupOf(group).atoms.length;
+    }
+    const ofTraits = erasures.filter(({ kind }) => kind === "traits");
+    await traits.remove(ofTraits);
+    const lines = [];
+    for (const erasure of ofTraits) {
+      const left = await traits.count(erasure);
+      const isDone = [...left.values()].every((count) => count === 0);
+      lines.push({ erasure, rows: progress.get(keyOf(erasure))?.rows ?? nothing, left, isDone });
+    }
+    await receipts.write(lines, now());
+    if (gone > 0) await sweep();
+    return gone;
   }
 
   const openRounds = (limit: number): Promise<Erasure[]> =>
@@ -491,35 +537,13 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
     },
 
     async carryOut(erasures, now) {
-      const people = erasures.filter(({ kind }) => kind === "person");
-      const progress = await bind(people, await receipts.progressOf(erasures), now);
-      let gone = 0;
-      for (const group of groupsOf(people)) {
-        const byBounds = new Map<string, { bounds: Bounds; erasures: Erasure[] }>();
-        for (const erasure of group) {
-          const bounds = progress.get(keyOf(erasure))?.bounds ?? { partitions: [], offsets: [] };
-          const key = JSON.stringify(bounds);
-          const same = byBounds.get(key);
-          if (same === undefined) byBounds.set(key, { bounds, erasures: [erasure] });
-          else same.erasures.push(erasure);
-        }
-        for (const { bounds, erasures: some } of byBounds.values()) {
-          await correct(groupOf(some), bounds, progress, now);
-          await erase(groupOf(some), bounds, progress, now);
-        }
-        gone += groupOf(group).atoms.length;
+      const turn = await takeErasureTurn(clickhouse, cluster);
+      if (turn === undefined) return 0;
+      try {
+        return await carryOut(erasures, { now, turn });
+      } finally {
+        await turn.giveBack();
       }
-      const ofTraits = erasures.filter(({ kind }) => kind === "traits");
-      await traits.remove(ofTraits);
-      const lines = [];
-      for (const erasure of ofTraits) {
-        const left = await traits.count(erasure);
-        const isDone = [...left.values()].every((count) => count === 0);
-        lines.push({ erasure, rows: progress.get(keyOf(erasure))?.rows ?? nothing, left, isDone });
-      }
-      await receipts.write(lines, now());
-      if (gone > 0) await sweep();
-      return gone;
     },
 
     receipt: receipts.receipt,

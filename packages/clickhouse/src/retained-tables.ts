@@ -43,6 +43,7 @@ export const keptTables: { readonly [table: string]: string } = {
   erasure: "proof of who asked for an erasure, when and why: numbers and keyed hashes, no ids of visitors",
   erasure_key: "no visitors",
   erasure_receipt: "proof of what was erased: numbers",
+  erasure_turn: "no visitors",
   identity: "who belongs to whom, by number: cleared of numbers that are gone by the worker",
   identity_decision: "who decided that two ids are one person or not, and why: an erasure takes out the ids",
   identity_position: "numbers alone: how far people are worked out",

@@ -59,6 +59,18 @@ ORDER BY since
 SETTINGS {dedup}
 COMMENT 'The key under which ids of erased people are hashed';
 
+-- Who adds the next number, by its token, and nobody before.
+CREATE TABLE IF NOT EXISTS {db}.erasure_turn {on_cluster} (
+  what LowCardinality(String) COMMENT 'erasures',
+  n UInt64 COMMENT 'Number of the turn: the greatest holds',
+  worker String COMMENT 'Which run of which worker has it; empty when it was given back',
+  at DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When it was taken, or kept last'
+)
+ENGINE = {engine_everywhere ReplacingMergeTree(n)}
+ORDER BY what
+SETTINGS {dedup}, fsync_after_insert = 1, fsync_part_directory = 1
+COMMENT 'Which worker carries erasures out';
+
 -- Two workers that carry out the same write the same, in any order: what was there is the most that was seen, what is left the least.
 CREATE TABLE IF NOT EXISTS {db}.erasure_receipt {on_cluster} (
   site LowCardinality(String) COMMENT 'Id of the site',
