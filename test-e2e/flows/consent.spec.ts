@@ -20,6 +20,8 @@ test.beforeAll(async () => {
   stack = await startStack({ env: clock.env });
 });
 test.afterAll(() => stack.remove());
+// What a page sends as it is closed is nobody's any more.
+test.afterEach(({ context }) => context.unrouteAll({ behavior: "ignoreErrors" }));
 
 const ads = 32;
 const yourData = (): string => `${stack.shopUrl}/your-data`;

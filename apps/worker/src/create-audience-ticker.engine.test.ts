@@ -563,6 +563,137 @@ describe("after a crash", () => {
   });
 });
 
+describe("who may be used for what", () => {
+  // A yes on record or the last event by a yes, for a year; not who has a flag, and not for ads who is named in a merge.
+  const yes = (bit: number, word: string): string =>
+    `if(max(if(bitTest(s.${word}, 0), 0, intDiv(s.${word}, 2))) + 31536000000 >= {now:Int64} OR max(if(bitTest(s.by_choice, 6), intDiv(s.by_choice, 128), 0)) + 31536000000 >= {now:Int64}, ${1 << bit}, 0)`;
+  const rule: typeof personConsent = ({ people } = {}) => `(
+    SELECT person(s.atom) AS person_id, toUInt8(
+      if(person_id IN (SELECT person(a.atom) FROM atom AS a JOIN person_flag AS f ON f.anonymous_id = a.anonymous_id AND f.user_id = a.user_id), 0,
+        ${yes(2, "profile")} + if(person_id IN (
+          SELECT person(a.atom) FROM atom AS a JOIN (SELECT arrayJoin([left, right]) AS node FROM identity_decision) AS d
+            ON d.node = if(a.user_id = '', concat('device:', a.anonymous_id), concat('user:', a.user_id))), 0, ${yes(5, "ads")}))) AS mask
+    FROM consent_state AS s WHERE s.site = {site:String} AND person(s.atom) != 0${people === undefined ? "" : ` AND person(s.atom) IN (${people})`} GROUP BY person_id)`;
+  const ask = async (): Promise<unknown> =>
+    clickhouse.query(
+      `SELECT arraySort(groupArrayIf(person_id, bitTest(mask, 2))) AS profile, arraySort(groupArrayIf(person_id, bitTest(mask, 5))) AS ads FROM ${rule()}`,
+      { params: { site: "shop", now: nowMs } },
+    );
+  const known = async (): Promise<unknown> =>
+    clickhouse.query(
+      `SELECT arraySort(bitmapToArray(groupBitmapMergeStateIf(people, purpose = 'profile'))) AS profile, arraySort(bitmapToArray(groupBitmapMergeStateIf(people, purpose = 'ads'))) AS ads
+       FROM audience_permit WHERE site = 'shop' AND n = (SELECT max(n) FROM audience_permit)`,
+    );
+
+  /** What a turn does before it works audiences out, by a store that counts how often it asks about everybody. */
+  const newTurns = () => {
+    let everybody = 0;
+    const consent: typeof personConsent = (options) => {
+      if (options?.people === undefined) everybody++;
+      return rule(options);
+    };
+    const ticks = createAudienceTickStore({ clickhouse, consent });
+    let n = 0;
+    let seen: string | undefined;
+    return {
+      timesOfAll: () => everybody,
+      async next() {
+        const turn = { n: ++n, worker: "worker", seq: 0, isAnew: false };
+        const { signature } = await ticks.identityMoves(seen);
+        await ticks.workOutConsent(turn, "shop", nowMs);
+        if (signature !== seen) await ticks.rememberIdentities(turn);
+        seen = signature;
+      },
+    };
+  };
+
+  it(
+    "is worked out of those of whom something changed or whose yes became too old, and comes to the same as of all (seed 20261124)",
+    { timeout: 240_000 },
+    async () => {
+      let state = 20_261_124;
+      const below = (n: number): number => {
+        state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+        return Math.floor((state / 2 ** 32) * n);
+      };
+      const anyAtom = (): number => 64 * (1 + below(8));
+      const identityOf = (atom: number): Partial<LoadedEventRow> => ({
+        atom,
+        anonymous_id: `device-${(atom / 64) % 4}`,
+        user_id: atom > 256 ? `user-${atom}` : "",
+      });
+      /** A little less than a year ago, so that it is over soon. */
+      const old = (): number => nowMs - 365 * day + below(40 * 60_000) - 60_000;
+      const chosen = (given: string): Partial<LoadedEventRow> => ({
+        type: "consent",
+        name: "consent",
+        "choice.purpose": ["profile", "ads"],
+        "choice.state": [given, given],
+      });
+      await happened(...Array.from({ length: 8 }, (_, n) => ({ ...identityOf(64 * (n + 1)), at: old() })));
+      const turns = newTurns();
+      const flags = createPersonFlagStore({ clickhouse, blockedAt: () => [] });
+      const operations: (() => Promise<unknown>)[] = [
+        () => happened({ ...identityOf(anyAtom()), at: old() }),
+        () => happened({ ...identityOf(anyAtom()), ...chosen("granted"), at: old() }),
+        () => happened({ ...identityOf(anyAtom()), ...chosen("granted"), at: nowMs }),
+        () => happened({ ...identityOf(anyAtom()), ...chosen("denied"), consent_mask: 1 }),
+        () => belongs([anyAtom(), anyAtom()]),
+        () => belongs(...Array.from({ length: 8 }, (_, n): [number, number] => [64 * (n + 1), 64 * (n + 1)])),
+        async () => (nowMs += below(10 * 60_000)),
+        async () => (nowMs += below(10 * 60_000)),
+        () =>
+          flags.decide({
+            site: "shop",
+            person: anyAtom(),
+            flag: "restrict",
+            purposes: [],
+            isSet: true,
+            actor: "desk",
+            reason: "by letter",
+            at: new Date(nowMs),
+          }),
+        () =>
+          clickhouse.insertRows("identity_decision", [
+            {
+              site: "shop",
+              id: `d-${below(1e6)}`,
+              at: textOf(nowMs),
+              action: "merge",
+              left: `user:user-${anyAtom()}`,
+              right: `device:device-${below(4)}`,
+            },
+          ]),
+      ];
+      const seen = new Set<string>();
+      for (let step = 0; step < 24; step++) {
+        await operations[step % 3 === 0 ? 6 : below(operations.length)]!();
+        await turns.next();
+        const found = await known();
+        expect(found, `step ${step}`).toEqual(await ask());
+        seen.add(JSON.stringify(found));
+      }
+      // Everybody at the start alone; and who may was somebody else again and again.
+      expect(turns.timesOfAll()).toBe(1);
+      expect(seen.size).toBeGreaterThan(10);
+    },
+  );
+
+  it("is worked out of all again when a yes counts for another time, and after an erasure", async () => {
+    await happened({ atom: 64, at: nowMs - 40 * day });
+    const turns = newTurns();
+    const twice = async (): Promise<number> => {
+      for (const _ of [1, 2]) await turns.next();
+      return turns.timesOfAll();
+    };
+    expect(await twice()).toBe(1);
+    await clickhouse.insertRows("consent_setting", [{ site: "shop", n: 1, since: textOf(nowMs), grant_days: 30 }]);
+    expect(await twice()).toBe(2);
+    await clickhouse.insertRows("erasure_receipt", [{ site: "shop", id: "e", round: 1, table_name: "" }]);
+    expect(await twice()).toBe(3);
+  });
+});
+
 describe("the law", () => {
   it(
     "members are who fulfils the definition, after every tick of any history (seed 20261123)",

@@ -17,6 +17,7 @@ const erasure: Erasure = {
 function start({ failing = 0 } = {}) {
   const time = { now: 1_000_000 };
   const done: string[] = [];
+  const sweeping = { takesMs: 0, tables: 0 };
   let left = [erasure];
   let failures = failing;
   const eraser = createEraser({
@@ -35,9 +36,14 @@ function start({ failing = 0 } = {}) {
         left = [];
         return erasures.flatMap(({ atoms }) => atoms).length;
       },
+      async sweep() {
+        done.push("sweep");
+        time.now += sweeping.takesMs;
+        return sweeping.tables;
+      },
     },
   });
-  return { time, done, eraser };
+  return { time, done, sweeping, eraser };
 }
 
 it("removes six seconds after it has announced: by then every loader has heard", async () => {
@@ -73,4 +79,25 @@ it("announces anew what failed, at once", async () => {
   expect(done.slice(-2)).toEqual(["open 5000", "begin 1"]);
   time.now += 6_000;
   expect(await eraser.tick()).toBe(2);
+});
+
+it("takes what was removed off the disk by itself, in a twentieth of the time", async () => {
+  const { time, done, sweeping, eraser } = start();
+  await eraser.tick();
+  time.now += 6_000;
+  await eraser.tick();
+  expect(done).not.toContain("sweep");
+  const sweeps = (): number => done.filter((step) => step === "sweep").length;
+  // Nothing was there to be swept: that is asked again.
+  await eraser.sweep();
+  sweeping.tables = 3;
+  sweeping.takesMs = 30_000;
+  await eraser.sweep();
+  expect(sweeps()).toBe(2);
+  time.now += 19 * 30_000 - 1;
+  await eraser.sweep();
+  expect(sweeps()).toBe(2);
+  time.now += 1;
+  await eraser.sweep();
+  expect(sweeps()).toBe(3);
 });

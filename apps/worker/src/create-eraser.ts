@@ -2,7 +2,7 @@ import type { ErasureStore } from "@polder/core";
 import { createAnnouncedRemoval } from "./create-announced-removal.ts";
 
 export interface EraserOptions {
-  store: Pick<ErasureStore, "openErasures" | "begin" | "carryOut">;
+  store: Pick<ErasureStore, "openErasures" | "begin" | "carryOut" | "sweep">;
   now: () => Date;
   /** Between two looks for what is to be erased, in milliseconds. Hidden it is at once; what came meanwhile goes together. */
   everyMs?: number;
@@ -10,11 +10,15 @@ export interface EraserOptions {
   graceMs?: number;
   /** People in one round. */
   maxErasures?: number;
+  /** Sweeping takes at most one part in so many of the time: tables are written anew for it, and large ones take long. */
+  sweepShare?: number;
 }
 
 export interface Eraser {
   /** Begins a round when one is due, or ends it when its time has come. Returns how many identities are gone. */
   tick(): Promise<number>;
+  /** Takes off the disk what was removed, unless that has just been done. */
+  sweep(): Promise<void>;
 }
 
 /** Removes the rows of those who were erased, and of what comes to light of them later. */
@@ -24,8 +28,10 @@ export function createEraser({
   everyMs = 20_000,
   graceMs = 6_000,
   maxErasures = 5_000,
+  sweepShare = 20,
 }: EraserOptions): Eraser {
-  return createAnnouncedRemoval({
+  let sweepsAt = -Infinity;
+  const removal = createAnnouncedRemoval({
     now,
     open: (limit) => store.openErasures(limit, now),
     begin: (erasures) => store.begin(erasures, now),
@@ -34,4 +40,14 @@ export function createEraser({
     graceMs,
     maxItems: maxErasures,
   });
+  return {
+    tick: removal.tick,
+    async sweep() {
+      const startedAt = now().getTime();
+      if (startedAt < sweepsAt) return;
+      if ((await store.sweep()) === 0) return;
+      const endedAt = now().getTime();
+      sweepsAt = endedAt + (sweepShare - 1) * (endedAt - startedAt);
+    },
+  };
 }

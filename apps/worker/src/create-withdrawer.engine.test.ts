@@ -10,11 +10,13 @@ import {
   createSendGate,
   createWithdrawalStore,
   migrate,
+  reloadIdentities,
   type ClickHouse,
 } from "@polder/clickhouse";
 import type { Withdrawal } from "@polder/core";
 import { buildEventRow, type LoadedEventRow } from "@polder/core/contracts";
 import { startEngine, type Engine } from "@polder/engine";
+import { emptyTables } from "@polder/testing";
 import { Registry } from "prom-client";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { createConsentRecorder } from "./create-consent-recorder.ts";
@@ -26,11 +28,12 @@ const folder = mkdtempSync(join(tmpdir(), "polder-withdraw-"));
 let engine: Engine;
 let clickhouse: ClickHouse;
 let nowMs = 0;
-let made = 0;
 const now = (): Date => new Date(nowMs);
 
 beforeAll(async () => {
   engine = await startEngine({ dataPath: folder, logger });
+  clickhouse = createClickHouse({ url: engine.url, ...engine.admin, database: "polder", logger });
+  await migrate(clickhouse);
 });
 afterAll(async () => {
   await clickhouse?.close();
@@ -38,12 +41,10 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 beforeEach(async () => {
-  await clickhouse?.close();
-  clickhouse = createClickHouse({ url: engine.url, ...engine.admin, database: `withdrawal_${(made += 1)}`, logger });
-  await migrate(clickhouse);
+  await emptyTables(clickhouse);
+  await reloadIdentities(clickhouse);
   nowMs = Date.parse("2026-11-22T20:30:00Z");
   offset = 0;
-  return () => clickhouse.withoutDatabase().command(`DROP DATABASE withdrawal_${made}`);
 });
 
 let offset = 0;
@@ -269,7 +270,7 @@ describe("after a withdrawal", () => {
     expect(commands).toBe(8);
     for (let at = 1; at <= commands; at += 1) {
       for (const side of ["before", "after"] as const) {
-        await emptyTables();
+        await emptyTables(clickhouse);
         await load(...rows);
         let count = 0;
         const breaking = createWithdrawalStore({
@@ -296,7 +297,7 @@ describe("after a withdrawal", () => {
     await load(...rows);
     await newWithdrawer().tick();
     const [whole, tables] = [await receipts(), await leftOver()];
-    await emptyTables();
+    await emptyTables(clickhouse);
     await load(...rows);
     await Promise.all([newWithdrawer().tick(), newWithdrawer().tick(), newWithdrawer().tick()]);
     expect(await receipts()).toEqual(whole);
@@ -310,12 +311,6 @@ describe("after a withdrawal", () => {
     await ask("SELECT count() AS n FROM profile_state"),
     await ask("SELECT count() AS n FROM identity_edge"),
   ];
-  async function emptyTables(): Promise<void> {
-    const names = await ask<{ name: string }>(
-      "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' AND name != 'migration'",
-    );
-    for (const { name } of names) await clickhouse.command(`TRUNCATE TABLE ${name}`);
-  }
 });
 
 describe("a yes", () => {

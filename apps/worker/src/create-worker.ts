@@ -60,12 +60,16 @@ export interface Worker {
 /** People wait for this one: what they did before a login shows when it has looked. A look that finds nothing new costs a few milliseconds. */
 const peopleTickMs = 200;
 
+const sweepTickMs = 10_000;
+
 /** A task ends when it succeeds. A withdrawal rewrites parts of tables, which takes its time. */
 const stalledAfterMs: { readonly [task in Task]: number } = {
   people: 120_000,
   choices: 120_000,
   withdrawals: 3_600_000,
   erasures: 3_600_000,
+  // Tables are written anew: as long as the statement may take.
+  sweeps: 86_400_000,
   retention: 3_600_000,
   audiences: 600_000,
 };
@@ -166,6 +170,12 @@ export function createWorker(options: WorkerOptions): Worker {
             gate.pass(async () => {
               metrics.erased(await eraser.tick());
             }),
+        }),
+      eraser &&
+        repeat("sweeps", {
+          fault: "what was removed could not be taken off the disk",
+          everyMs: sweepTickMs,
+          once: () => eraser.sweep(),
         }),
       audiences?.run(),
       audiences &&

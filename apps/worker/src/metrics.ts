@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 
 /** What the worker does, each at its own pace. */
-export const tasks = ["people", "choices", "withdrawals", "erasures", "audiences", "retention"] as const;
+export const tasks = ["people", "choices", "withdrawals", "erasures", "sweeps", "audiences", "retention"] as const;
 export type Task = (typeof tasks)[number];
 
 export interface WorkerMetrics {

@@ -258,7 +258,10 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
         // From the run before that one: a position can be seen a moment before the rows.
         const from = new Map(before.from);
         const arrived = seen.positions
-          .map(([partition, offset]) => `(_partition = ${partition} AND _offset > ${from.get(partition) ?? -1} AND _offset <= ${offset})`)
+          .map(
+            ([partition, offset]) =>
+              `(_partition = ${partition} AND _offset > ${from.get(partition) ?? -1} AND _offset <= ${offset})`,
+          )
           .join(" OR ");
         // A settling writes several times under one version: where anything came, all of the version that was the last one counts.
         const [version] = before.settled;
@@ -606,21 +609,22 @@ SELECT {tick_first:UInt64} + row_number() OVER (ORDER BY site, audience, person)
 FROM audience_member FINAL
 WHERE person(person) = 0 AND (SELECT max(n) FROM audience_tick) = {tick_turn:UInt64}`;
 
+// Whose identities they are is joined last: of every member there is one row, and few have other identities.
 const sizes = `
 INSERT INTO audience_size (site, audience, hour, at, version, people, is_below_floor, atoms)
 WITH
   wanted AS (
-    SELECT splitByChar(' ', key)[1] AS site, splitByChar(' ', key)[2] AS audience, key, version
-    FROM (SELECT tupleElement(pair, 1) AS key, tupleElement(pair, 2) AS version
-      FROM (SELECT arrayJoin(arrayZip({tick_keys:Array(String)}, {tick_versions:Array(UInt32)})) AS pair))),
+    SELECT splitByChar(' ', pair.1)[1] AS site, splitByChar(' ', pair.1)[2] AS audience, pair.2 AS version
+    FROM (SELECT arrayJoin(arrayZip({tick_keys:Array(String)}, {tick_versions:Array(UInt32)})) AS pair)),
   members AS (
-    SELECT concat(site, ' ', audience) AS key, person FROM audience_member FINAL
-    WHERE (site, audience) IN (SELECT site, audience FROM wanted)),
-  numbered AS (
-    SELECT key, person AS atom, person FROM members
-    UNION ALL
-    SELECT m.key, i.atom, m.person FROM members AS m JOIN (SELECT atom, person FROM identity FINAL WHERE atom != person) AS i ON i.person = m.person)
-SELECT any(w.site), any(w.audience), toStartOfHour(fromUnixTimestamp64Milli({tick_at:Int64}, 'UTC')), fromUnixTimestamp64Milli({tick_at:Int64}),
-  any(w.version), uniqExactIf(n.person, n.key != ''), 0, groupBitmapStateIf(n.atom, n.key != '')
-FROM wanted AS w LEFT JOIN numbered AS n ON n.key = w.key
-GROUP BY w.key`;
+    SELECT site, audience, person FROM audience_member FINAL WHERE (site, audience) IN (SELECT site, audience FROM wanted))
+SELECT w.site, w.audience, toStartOfHour(fromUnixTimestamp64Milli({tick_at:Int64}, 'UTC')), fromUnixTimestamp64Milli({tick_at:Int64}),
+  w.version, bitmapCardinality(own.people), 0, bitmapOr(own.people, others.atoms)
+FROM wanted AS w
+LEFT JOIN (SELECT site, audience, groupBitmapState(person) AS people FROM members GROUP BY site, audience) AS own
+  ON own.site = w.site AND own.audience = w.audience
+LEFT JOIN (
+  SELECT m.site AS site, m.audience AS audience, groupBitmapState(i.atom) AS atoms
+  FROM members AS m JOIN (SELECT atom, person FROM identity FINAL WHERE atom != person) AS i ON i.person = m.person
+  GROUP BY site, audience
+) AS others ON others.site = w.site AND others.audience = w.audience`;

@@ -1,3 +1,4 @@
+import type { ClickHouse } from "./clickhouse.ts";
 import { isNobodyAt } from "./stands-for-nobody.ts";
 
 /**
@@ -58,6 +59,8 @@ const withoutBits = (table: string): readonly RemovalOfAll[] => [
 
 const pairs = `SELECT site, anonymous_id, user_id FROM atom WHERE ${mine} AND anonymous_id != '' AND user_id != ''`;
 
+/** Texts are read of these alone: a condition on them would be worked out for all. */
+const identities = `SELECT atom, site, anonymous_id, user_id FROM atom WHERE ${mine}`;
 const isSomebody = (id: string): string => `NOT ${isNobodyAt("site", id)}`;
 
 const untilMoment = "fromUnixTimestamp64Milli({until: Int64})";
@@ -66,14 +69,29 @@ const untilAsked = `at <= ${untilMoment}`;
 
 /**
  * Ids that stand for them and nobody else: a device that somebody else logged in on before they were to be erased is not among them, and no value
- * that stands for nobody.
+ * that stands for nobody. Takes `{shared: Array(UInt32)}`, which is {@link readShared}.
  */
-const ownIds = (columns: string): string => `SELECT ${columns} FROM (
-    SELECT atom, site, concat('user:', user_id) AS node, user_id AS own FROM atom WHERE ${mine} AND ${isSomebody("user_id")}
-    UNION ALL
-    SELECT atom, site, concat('device:', anonymous_id) AS node, anonymous_id AS own FROM atom
-    WHERE ${mine} AND ${isSomebody("anonymous_id")} AND (site, anonymous_id) NOT IN (
-      SELECT site, anonymous_id FROM atom WHERE person(atom) != 0 AND first_seen <= ${untilMoment} AND NOT ${mine} AND (site, anonymous_id) IN (SELECT site, anonymous_id FROM atom WHERE ${mine})))`;
+export const ownIds = (columns: string): string => `SELECT ${columns} FROM (
+    SELECT atom, site, arrayJoin(arrayConcat(if(${isSomebody("user_id")}, [('user:', user_id)], []),
+      if(${isSomebody("anonymous_id")} AND atom NOT IN {shared: Array(UInt32)}, [('device:', anonymous_id)], []))) AS id,
+      concat(id.1, id.2) AS node, id.2 AS own
+    FROM (${identities}))`;
+/** Those of these identities whose device somebody else was seen on until then, who is not to be erased. */
+export async function readShared(
+  clickhouse: ClickHouse,
+  params: { atoms: readonly number[]; until: number },
+): Promise<number[]> {
+  const rows = await clickhouse.query<{ atom: number }>(
+    `WITH theirs AS (SELECT DISTINCT site, anonymous_id, atom FROM (${identities}) WHERE anonymous_id != '')
+     SELECT DISTINCT atom FROM theirs WHERE (site, anonymous_id) IN (
+       SELECT site, anonymous_id FROM (
+         SELECT site, anonymous_id, atom FROM atom
+         WHERE anonymous_id IN (SELECT anonymous_id FROM theirs) AND first_seen <= ${untilMoment} AND NOT ${mine})
+       WHERE person(atom) != 0)`,
+    { params },
+  );
+  return rows.map(({ atom }) => atom);
+}
 const hasNode = (node: string): string => `(site, ${node}) IN (${ownIds("site, node")})`;
 // A name of nobody in its place: what was decided about others stands.
 export const nobody = (node: string): string =>
@@ -83,7 +101,7 @@ const renamed = (node: string): string => `if(${hasNode(node)}, ${nobody(node)},
 /** Edges name nodes, those of aliases a previous id besides, which may be a user's or a device's. Of other sites they name others. */
 const erasedKeys = `(SELECT groupArray(concat(site, '\\0', node)) FROM (${ownIds("site, node")}))`;
 const erasedNames = `(SELECT groupArray((concat(site, '\\0', node), assumeNotNull(${nobody("node")}))) FROM (${ownIds("site, node")}))`;
-const nodesOfEdge = (edge: string): string =>
+export const nodesOfEdge = (edge: string): string =>
   `arrayConcat([${edge}.node, ${edge}.other], if(${edge}.kind = 'alias', [concat('user:', ${edge}.other), concat('device:', ${edge}.other)], []))`;
 const hasEdge = `arrayExists(edge -> arrayExists(node -> has(${erasedKeys}, concat(site, '\\0', node)), ${nodesOfEdge("edge")}), edges)`;
 const nameIn = (nodes: string): string =>
@@ -105,18 +123,15 @@ export const whoseBody = `arrayFilter(word -> word NOT IN ('u', 'd', 'i\\0', 'p'
   [${idInBody("(?:userId|user_id)")}], [${idInBody("(?:anonymousId|anonymous_id)")}], [${idInBody("(?:previousId|previous_id)")}])[1])`;
 /** The same words of identities. */
 export const wordsOf = (columns: string): string => `SELECT DISTINCT ${columns} FROM (
-    SELECT atom, site, concat('u', user_id) AS word FROM atom WHERE ${mine} AND ${isSomebody("user_id")}
-    UNION ALL
-    SELECT atom, site, concat('d', anonymous_id) FROM atom WHERE ${mine} AND ${isSomebody("anonymous_id")} AND ${isNobodyAt("site", "user_id")}
-    UNION ALL
-    SELECT atom, site, concat('i', anonymous_id, '\\0', user_id) FROM atom WHERE ${mine} AND (anonymous_id != '' OR user_id != '')
+    SELECT atom, site, arrayJoin(arrayConcat(
+      if(${isSomebody("user_id")}, [concat('u', user_id)], if(${isSomebody("anonymous_id")}, [concat('d', anonymous_id)], [])),
+      [concat('i', anonymous_id, '\\0', user_id)])) AS word FROM (${identities}) WHERE anonymous_id != '' OR user_id != ''
     UNION ALL
     SELECT atom, site, arrayJoin(if(startsWith(node, 'device:'), [concat('d', own), concat('p', own)], [concat('p', own)])) FROM (${ownIds("atom, site, node, own")}))`;
 /** Under what somebody's wishes are filed: the user id, or the whole identity where that stands for nobody, or there is none. */
 export const flaggedIds = (columns: string): string => `SELECT DISTINCT ${columns} FROM (
-    SELECT atom, site, user_id AS user, anonymous_id AS device FROM atom WHERE ${mine} AND (anonymous_id != '' OR user_id != '')
-    UNION ALL
-    SELECT atom, site, user_id, '' FROM atom WHERE ${mine} AND ${isSomebody("user_id")})`;
+    SELECT atom, site, arrayJoin(arrayConcat([(user_id, anonymous_id)], if(${isSomebody("user_id")}, [(user_id, '')], []))) AS id, id.1 AS user, id.2 AS device
+    FROM (${identities}) WHERE anonymous_id != '' OR user_id != '')`;
 export const textsInBody = `extractAll(body, '"([^"]{6,254})"')`;
 const contacts = `SELECT atom, site, finalizeAggregation(last).1 AS word FROM trait_state WHERE ${mine} AND finalizeAggregation(last).3 = 'identity' AND length(word) >= 6`;
 const inBody = `(

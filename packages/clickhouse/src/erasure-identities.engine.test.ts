@@ -1,5 +1,5 @@
 import { buildEventRow, rowBytes, type LoadedEventRow } from "@polder/core/contracts";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import type { ClickHouse } from "./clickhouse.ts";
 import { createErasureStore } from "./erasure-store.ts";
@@ -113,6 +113,12 @@ it("erases everybody who has the user id, also who is not joined to them yet, an
   expect(keys).toContain(dave!.key);
 });
 
+/** Of a worker that is gone without giving it back: as long ago as it takes. */
+const endTurn = (): Promise<void> =>
+  clickhouse.command(
+    "INSERT INTO erasure_turn (what, n, worker, at) SELECT 'erasures', max(n) + 1, 'gone', now64(3) - INTERVAL 1 MINUTE FROM erasure_turn",
+  );
+
 it("takes a number for a person where that is said, and never for a customer whom nobody knows", async () => {
   await load({ atom: 1042, anonymous_id: "zoe-device" });
   const { findPeople } = createErasureStore({ clickhouse });
@@ -133,10 +139,14 @@ it("goes no further after a crash than what was taken out of the counts", async 
     insertRows: async (...given: Parameters<ClickHouse["insertRows"]>) => {
       if (isCut) throw new Error("cut off");
       await clickhouse.insertRows(...given);
-      isCut = given[0] === "audience_day";
+    },
+    command: async (...given: Parameters<ClickHouse["command"]>) => {
+      await clickhouse.command(...given);
+      isCut = given[0].startsWith("INSERT INTO audience_day");
     },
   };
   await expect(createErasureStore({ clickhouse: cut }).carryOut(open, now)).rejects.toThrow("cut off");
+  await endTurn();
   // A loader had this one in its hands.
   await load({ atom: 2048, anonymous_id: "fin-device" });
   await store.carryOut(open, now);
@@ -148,4 +158,54 @@ it("goes no further after a crash than what was taken out of the counts", async 
   expect(await clickhouse.query("SELECT sum(events) AS events FROM audience_days WHERE dimension = 'all'")).toEqual(
     await clickhouse.query("SELECT count() AS events FROM events WHERE bot = ''"),
   );
+});
+
+describe("of two workers", () => {
+  const rightCounts = async (): Promise<void> =>
+    expect(await clickhouse.query("SELECT sum(events) AS events FROM audience_days WHERE dimension = 'all'")).toEqual(
+      await clickhouse.query("SELECT count() AS events FROM events WHERE bot = ''"),
+    );
+  /** The first one stops before it takes anything out of the counts, until the second one is done with a part of the same. */
+  async function beside(first: number, second: () => Promise<void>): Promise<{ answer: Promise<number> }> {
+    await load({ atom: first, anonymous_id: `d${first}` }, { atom: first + 64, anonymous_id: `d${first + 64}` });
+    const store = createErasureStore({ clickhouse });
+    await store.request({ ...order, people: [first] });
+    await store.request({ ...order, people: [first + 64] });
+    const slow = {
+      ...clickhouse,
+      command: async (...given: Parameters<ClickHouse["command"]>) => {
+        if (given[0].startsWith("INSERT INTO audience_day")) await second();
+        await clickhouse.command(...given);
+      },
+    };
+    const open = await store.openErasures(10, now);
+    await store.begin(open, now);
+    return { answer: createErasureStore({ clickhouse: slow }).carryOut(open, now) };
+  }
+  async function secondWorker(some: number): Promise<number> {
+    const store = createErasureStore({ clickhouse });
+    const open = (await store.openErasures(10, now)).filter(({ atoms }) => atoms.includes(some));
+    await store.begin(open, now);
+    return store.carryOut(open, now);
+  }
+
+  it("the one that comes second leaves everything to the first", async () => {
+    let answer: number | undefined;
+    const { answer: first } = await beside(4096, async () => void (answer = await secondWorker(4096)));
+    expect([await first, answer]).toEqual([2, 0]);
+    await rightCounts();
+  });
+
+  it("one that was silent for a minute and goes on takes nothing out of the counts again, and says so", async () => {
+    let answer: number | undefined;
+    const { answer: first } = await beside(8192, async () => {
+      await endTurn();
+      answer = await secondWorker(8192);
+    });
+    await expect(first).rejects.toMatchObject({ code: "erasure_turn_lost" });
+    expect(answer).toBe(1);
+    await rightCounts();
+    expect(await secondWorker(8192 + 64)).toBe(1);
+    await rightCounts();
+  });
 });

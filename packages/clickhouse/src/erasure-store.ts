@@ -11,7 +11,7 @@ import {
 } from "@polder/core";
 
 import type { ClickHouse, QueryOptions } from "./clickhouse.ts";
-import { erasedTables } from "./erased-tables.ts";
+import { erasedTables, readShared } from "./erased-tables.ts";
 import { isGone, isMarker, readBounds, subtractCounts, type Bounds } from "./erasure-correction.ts";
 import { readErasureKey } from "./erasure-key.ts";
 import { findLate, findLateTraits, type LateIdentity } from "./erasure-late.ts";
@@ -88,6 +88,17 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
     return known;
   }
 
+  const known = new WeakMap<Group, Map<string, Promise<readonly number[]>>>();
+  /** {@link readShared}, once for all tables: of each of them it would take longer than all the rest. */
+  function sharedOf(group: Group, atoms: readonly number[]): Promise<readonly number[]> {
+    const ofGroup = known.get(group) ?? new Map<string, Promise<readonly number[]>>();
+    known.set(group, ofGroup);
+    const key = atoms.join();
+    const found = ofGroup.get(key) ?? readShared(clickhouse, { atoms, until: group.until });
+    ofGroup.set(key, found);
+    return found;
+  }
+
   /** Rows of one table by identity. Of those that somebody new uses only what is made anew is looked at, and of that the events. */
   async function countIn(table: string, group: Group, bounds: Bounds): Promise<Map<number, number>> {
     const { atoms, kept, until } = group;
@@ -99,7 +110,7 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
       if (some.length === 0) continue;
       const rows = await clickhouse.query<{ atom: number; count: number }>(
         erasedTables[table]!.count.replaceAll("{gone}", isGone),
-        { params: { ...bounds, kept, until, blocked, atoms: some } },
+        { params: { ...bounds, kept, until, blocked, atoms: some, shared: await sharedOf(group, some) } },
       );
       for (const { atom, count } of rows) found.set(atom, count);
     }
@@ -148,7 +159,7 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
     for (const slice of slicesOf(group)) {
       const some = slice.filter((atom) => isRemoved.has(atom));
       if (some.length === 0) continue;
-      const params = { ...bounds, kept, until, blocked, atoms: some };
+      const params = { ...bounds, kept, until, blocked, atoms: some, shared: await sharedOf(group, some) };
       for (const step of remove) {
         if ("by" in step) {
           const change = step.set === undefined ? "DELETE" : `UPDATE ${step.set}`;
@@ -240,12 +251,19 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
       const mayGo =
         table !== "atom" ||
         [...left].every(([other, found]) => found.size === 0 || erasedTables[other]!.isTold === true);
-      const there = await countIn(table, group, bounds);
-      // Rewriting takes its time even where there is nothing. Of events, and of who goes on, it is not only those that are counted.
-      const isThere = there.size > 0 || group.kept.length > 0 || table === "events";
       await turn.keep();
-      if (mayGo && isThere) await removeFrom(table, group, { bounds, now: now(), turn });
-      left.set(table, mayGo && isThere ? await countIn(table, group, bounds) : there);
+      const remove = (): Promise<void> => removeFrom(table, group, { bounds, now: now(), turn });
+      // What was there was counted when it was announced. Of events, and of who goes on, it is not only those that are counted.
+      const wasThere = group.erasures.some((erasure) => (progress.get(keyOf(erasure))?.rows.get(table) ?? 0) > 0);
+      const isSure = wasThere || group.kept.length > 0 || table === "events";
+      if (mayGo && isSure) await remove();
+      let found = await countIn(table, group, bounds);
+      // Rewriting takes its time even where there is nothing.
+      if (mayGo && !isSure && found.size > 0) {
+        await remove();
+        found = await countIn(table, group, bounds);
+      }
+      left.set(table, found);
     }
     for (const markers of slices(group.erasures.map(keyOf), 1_000))
       await rewriter.alter("audience_day", `DELETE WHERE ${isMarker}`, { markers });
@@ -321,19 +339,16 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
     });
   }
 
-  /** Takes off the disk what was marked: here, by a withdrawal, or by a worker that was cut off before it could. */
-  async function sweep(): Promise<void> {
+  async function sweep(): Promise<number> {
     const parts = await clickhouse.query<{ table: string }>(
       "SELECT DISTINCT table FROM system.parts WHERE database = currentDatabase() AND active AND has_lightweight_delete",
     );
     const isMarked = (table: string): boolean =>
       cluster !== undefined || parts.some((part) => part.table === localTable(table, cluster));
-    // Two at a time, so that merges of what is being loaded find a place beside them.
-    const waiting = markedTables.filter(isMarked);
-    const next = async (): Promise<void> => {
-      for (let table = waiting.shift(); table !== undefined; table = waiting.shift()) await rewriter.sweep(table);
-    };
-    await Promise.all([next(), next()]);
+    const marked = markedTables.filter(isMarked);
+    // One at a time, so that merges of what is being loaded find a place beside it.
+    for (const table of marked) await rewriter.sweep(table);
+    return marked.length;
   }
 
   async function carryOut(erasures: readonly Erasure[], work: Work): Promise<number> {
@@ -365,7 +380,6 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
       lines.push({ erasure, rows: progress.get(keyOf(erasure))?.rows ?? nothing, left, isDone });
     }
     await receipts.write(lines, now());
-    if (gone > 0) await sweep();
     return gone;
   }
 
@@ -506,7 +520,6 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
     },
 
     async openErasures(limit, now) {
-      await sweep();
       const open = await openRounds(limit);
       if (open.length >= limit) return open;
       const late = await findLate(clickhouse, maxLateAtOnce, rules());
@@ -542,10 +555,12 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
       try {
         return await carryOut(erasures, { now, turn });
       } finally {
-        await turn.giveBack();
+        // Where it cannot be given back, it ends by itself.
+        await turn.giveBack().catch(() => undefined);
       }
     },
 
+    sweep,
     receipt: receipts.receipt,
     list: receipts.list,
   };
@@ -576,7 +591,8 @@ SELECT id, argMin(whose, rank) AS person FROM (
 const identitiesOf = `
 WITH mine AS (
   SELECT DISTINCT atom, person(atom) AS person, anonymous_id, user_id FROM atom
-  WHERE site = {site: String} AND person(atom) IN {persons: Array(UInt32)})
+  WHERE site = {site: String} AND person(atom) IN {persons: Array(UInt32)}
+    AND atom IN (SELECT atom FROM person_atom WHERE person IN {persons: Array(UInt32)} UNION ALL SELECT arrayJoin({persons: Array(UInt32)})))
 SELECT m.atom AS atom, m.person AS person, m.anonymous_id AS anonymousId, m.user_id AS userId, d.people AS peopleOfDevice
 FROM mine AS m
 LEFT JOIN (

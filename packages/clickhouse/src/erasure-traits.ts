@@ -1,7 +1,7 @@
 import type { Erasure } from "@polder/core";
 
 import type { ClickHouse } from "./clickhouse.ts";
-import { textsInBody, whoseBody, wordsOf } from "./erased-tables.ts";
+import { readShared, textsInBody, whoseBody, wordsOf } from "./erased-tables.ts";
 import { slices, unique, type TableRewriter } from "./rewrite-tables.ts";
 import { blockedValues, type BlockedOfSites } from "./stands-for-nobody.ts";
 
@@ -51,9 +51,11 @@ export function createTraitErasure(clickhouse: ClickHouse, rewriter: TableRewrit
       for (const [table, where] of Object.entries(places)) {
         let sum = 0;
         for (const atoms of slices(erasure.atoms)) {
+          const shared =
+            table === "rejected" ? await readShared(clickhouse, { atoms, until: erasure.requestedAt }) : [];
           const [row] = await clickhouse.query<{ count: number }>(
             `SELECT ${counted[table]} AS count FROM ${table} WHERE ${where}`,
-            { params: { ...paramsOf(erasure), atoms } },
+            { params: { ...paramsOf(erasure), atoms, shared } },
           );
           sum += row?.count ?? 0;
         }
@@ -77,7 +79,8 @@ export function createTraitErasure(clickhouse: ClickHouse, rewriter: TableRewrit
         .join(", ");
       for (const group of groups.values())
         for (const atoms of slices(unique(group.flatMap((erasure) => erasure.atoms)))) {
-          const params = { ...paramsOf(group[0]!), atoms };
+          const shared = await readShared(clickhouse, { atoms, until: group[0]!.requestedAt });
+          const params = { ...paramsOf(group[0]!), atoms, shared };
           await rewriter.alter("events", `UPDATE ${columns} WHERE ${places["events"]}`, params);
           if (params.kinds.length > 0)
             await rewriter.alter("identity_edge", `DELETE WHERE ${places["identity_edge"]}`, params);

@@ -115,10 +115,10 @@ export {
 } from "./audience-tick-store.ts";
 export {
   compileComputedTrait,
-  isComputedTraitTooLarge,
   type CompiledComputedTrait,
   type ComputedTraitContext,
 } from "./traits/compile-computed-trait.ts";
+export { isComputedTraitTooLarge } from "./traits/read-computed-traits.ts";
 export {
   createComputedTraitStore,
   type ComputedTraitStore,

@@ -1,7 +1,7 @@
 import { purposesOf } from "@polder/protocol";
 
 import type { ClickHouse } from "./clickhouse.ts";
-import { flaggedIds, whoseBody, wordsOf } from "./erased-tables.ts";
+import { flaggedIds, nodesOfEdge, ownIds, readShared, whoseBody, wordsOf } from "./erased-tables.ts";
 import { blockedValues, isNobodyAt, type BlockedOfSites } from "./stands-for-nobody.ts";
 
 /** In the order in which they come. */
@@ -12,6 +12,7 @@ export const exportSections = [
   "restrictions",
   "audiences",
   "recipients",
+  "decisions",
   "erasures",
   "refused",
   "events",
@@ -54,7 +55,9 @@ export function createPersonExport(
     async read(site, asked) {
       const blocked = blockedValues(rules());
       const atoms = await identitiesOf(clickhouse, { site, asked, blocked });
-      return atoms.length === 0 ? undefined : readAll(clickhouse, { site, atoms, blocked, until: always });
+      if (atoms.length === 0) return undefined;
+      const shared = await readShared(clickhouse, { atoms, until: always });
+      return readAll(clickhouse, { site, atoms, blocked, shared });
     },
   };
 }
@@ -85,7 +88,7 @@ async function identitiesOf(
 /** Whoever has a device of theirs is somebody else, since whenever. */
 const always = Date.UTC(2200, 0, 1);
 
-type Params = { site: string; atoms: number[]; blocked: string[]; until: number };
+type Params = { site: string; atoms: number[]; blocked: string[]; shared: number[] };
 type Found = Partial<Omit<ExportedRow, "section" | "details">> & { details?: object };
 
 async function* readAll(clickhouse: ClickHouse, params: Params): AsyncGenerator<ExportedRow> {
@@ -165,9 +168,12 @@ const questions: { readonly [section in Exclude<ExportSection, "events">]: strin
       SELECT ${iso("min(e.time)")}, concat('sha256_of_', e.kind), e.other, CAST(tuple(e.rule::String), 'Tuple(rule String)')
       FROM identity_edge AS e WHERE ${mine} AND e.kind IN ('email', 'phone') GROUP BY e.kind, e.other, e.rule
     ) ORDER BY time, name, value`,
-  traits: `SELECT ${iso("last.time")} AS time, name, last.value AS value, last.origin AS origin, [last.purpose] AS purposes,
+  traits: `SELECT ${iso("last.time")} AS time, name, last.value AS value, last.origin AS origin, said.basis AS basis, [last.purpose] AS purposes,
       CAST((last.class, if(last.personal = 1, 'yes', 'no')), 'Tuple(class String, personal String)') AS details
-    FROM (SELECT name, argMaxMerge(last) AS last FROM trait_state WHERE ${mine} GROUP BY name) ORDER BY name`,
+    FROM (SELECT name, argMaxMerge(last) AS last, last.time AS time, last.value AS value FROM trait_state WHERE ${mine} GROUP BY name) AS t
+    LEFT ANY JOIN (SELECT trait AS name, time, stated AS value, basis::String AS basis FROM events ARRAY JOIN \`traits.name\` AS trait, \`traits.value\` AS stated WHERE ${mine}) AS said
+      ON said.name = t.name AND said.time = t.time AND said.value = t.value
+    ORDER BY name`,
   consent: `SELECT ${iso("c.time")} AS time, c.purpose AS name, c.state AS value, [c.purpose] AS purposes, 'consent' AS basis,
       CAST((c.consent_id, c.regime::String, c.notice::String, t.title, t.text, t.language::String), 'Tuple(consent_id String, regime String, notice String, title String, text String, language String)') AS details
     FROM (SELECT e.time AS time, purpose, state, consent_id, regime, notice, JSONExtractString(notice, 'texts', purpose) AS hash
@@ -178,22 +184,32 @@ const questions: { readonly [section in Exclude<ExportSection, "events">]: strin
   restrictions: `SELECT ${iso("f.at")} AS time, f.flag AS name, if(f.is_set = 1, 'set', 'lifted') AS value, [f.purpose::String] AS purposes,
       ${pair(["actor", "reason"])} AS details
     FROM person_flag AS f WHERE f.site = {site: String} AND (f.user_id, f.anonymous_id) IN (${flaggedIds("user, device")})
-    ORDER BY f.at, f.id`,
+    GROUP BY f.at, f.id, f.flag, f.is_set, f.purpose, f.actor, f.reason ORDER BY f.at, f.id, f.purpose`,
   audiences: `SELECT ${iso("l.at")} AS time, l.audience AS name, l.change AS value, [a.purpose] AS purposes,
       CAST((a.title, l.reason::String), 'Tuple(audience_name String, reason String)') AS details
     FROM audience_log AS l
     LEFT JOIN (SELECT audience, argMax(purpose, revision)::String AS purpose, argMax(name, revision) AS title FROM audience WHERE site = {site: String} GROUP BY audience) AS a
       ON a.audience = l.audience
     WHERE l.site = {site: String} AND l.person IN {atoms: Array(UInt32)} ORDER BY l.seq`,
-  // Of exports no names are kept: who was in the audience when it was exported, under any of their numbers, may have been in the file.
-  recipients: `SELECT ${iso("x.at")} AS time, x.audience AS name, x.recipient AS recipient, [x.purpose::String] AS purposes,
+  // Of exports no names are kept: who was in the audience when it was exported, under any of their numbers, was in the file for sure where nobody was left out.
+  recipients: `SELECT ${iso("x.at")} AS time, x.audience AS name, if(x.exported >= x.members, 'in the file', 'maybe in the file') AS value, x.recipient AS recipient, [x.purpose::String] AS purposes,
       CAST((x.id, x.format::String, arrayStringConcat(x.identifiers, ', '), x.reason), 'Tuple(export_id String, format String, identifiers String, reason String)') AS details
     FROM audience_export AS x
-    WHERE x.site = {site: String} AND (x.audience, x.id) IN (
+    WHERE x.site = {site: String} AND x.exported > 0 AND (x.audience, x.id) IN (
       SELECT e.audience, e.id FROM audience_export AS e
       JOIN (SELECT audience, person, seq, at, change FROM audience_log WHERE site = {site: String} AND person IN {atoms: Array(UInt32)}) AS l ON l.audience = e.audience
       WHERE e.site = {site: String} AND l.at <= e.at GROUP BY e.audience, e.id, l.person HAVING argMax(l.change, l.seq) = 'enter')
     ORDER BY x.at, x.id`,
+  // What was decided by name, and what undoes it. The ids of the others in it are theirs.
+  decisions: `WITH own AS (SELECT DISTINCT node FROM (${ownIds("node")})),
+      about AS (SELECT id, arrayFilter(node -> node IN own, arrayDistinct(arrayConcat([left, right], arrayFlatten(arrayMap(edge -> ${nodesOfEdge("edge")}, edges))))) AS nodes
+        FROM identity_decision WHERE site = {site: String} AND notEmpty(nodes)),
+      undone AS (SELECT id FROM identity_decision WHERE site = {site: String} AND action = 'undo' AND undoes IN (SELECT id FROM about))
+    SELECT ${iso("d.at")} AS time, d.action AS name, arrayStringConcat(a.nodes, ', ') AS value,
+      CAST((d.id, d.actor, d.reason, d.undoes), 'Tuple(decision String, actor String, reason String, undoes String)') AS details
+    FROM identity_decision AS d LEFT ANY JOIN about AS a ON a.id = d.id
+    WHERE d.site = {site: String} AND (d.id IN (SELECT id FROM about) OR d.undoes IN (SELECT id FROM about) OR d.undoes IN (SELECT id FROM undone))
+    ORDER BY d.at, d.id`,
   erasures: `SELECT ${iso("requested_at")} AS time, 'traits' AS name, arrayStringConcat(traits, ', ') AS value,
       CAST((id, actor, reason), 'Tuple(erasure String, actor String, reason String)') AS details
     FROM erasure WHERE site = {site: String} AND kind = 'traits' AND round = 1 AND hasAny(atoms, {atoms: Array(UInt32)}) ORDER BY requested_at, id`,

@@ -51,8 +51,8 @@ const firstBackoffMs = 100;
 const maxBackoffMs = 5_000;
 /** A server that lived this long was healthy: the next restart is immediate again. */
 const healthyAfterMs = 30_000;
-/** An engine whose parent was killed needs a moment to notice. */
-const orphanPatienceMs = 3_000;
+/** An engine whose parent was killed needs a moment to notice, and is killed five seconds after it was asked to end. */
+const orphanPatienceMs = 10_000;
 
 /**
  * Starts a ClickHouse server as a child process and keeps it running. Resolves when it answers.
@@ -221,7 +221,10 @@ async function readState(path: string, otherwise: EngineState): Promise<EngineSt
   }
 }
 
-/** On the port of the last time when it is free. An orphan of ours that still holds the folder is given time to end. */
+/**
+ * On the port of the last time when it is free, and on another one when somebody takes it before the engine does. An orphan of ours that still
+ * holds the folder is given time to end.
+ */
 async function startFirst(
   wantedPort: number,
   startOn: (port: number) => Promise<EngineProcess>,
@@ -234,7 +237,8 @@ async function startFirst(
       return { process: await startOn(port), port };
     } catch (error) {
       const explained = explain(error, dataPath);
-      if (explained.code !== "data_path_in_use" || Date.now() > patience) throw explained;
+      const mayChange = explained.code === "data_path_in_use" || /Address already in use/i.test(explained.message);
+      if (!mayChange || Date.now() > patience) throw explained;
       await pause(100);
     }
   }

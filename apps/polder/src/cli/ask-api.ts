@@ -34,5 +34,6 @@ export async function askApi(
   const refusal = (await answer.json().catch(() => ({}))) as { code?: string; message?: string };
   const advice =
     refusal.code === "token_required" ? " Set POLDER_ADMIN_TOKEN to the token that the API was started with." : "";
-  throw new CommandError(`${url} says ${answer.status}: ${refusal.message ?? "no reason"}.${advice}`);
+  const { message = "no reason" } = refusal;
+  throw new CommandError(`${url} says ${answer.status}: ${message}${/[.?!]$/.test(message) ? "" : "."}${advice}`);
 }

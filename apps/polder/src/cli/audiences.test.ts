@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
+import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { createFakeContext } from "./fake-context.ts";
@@ -43,8 +43,12 @@ afterEach(async () => {
   await rm(cwd, { recursive: true, force: true });
 });
 
-const run = async (...args: string[]): Promise<{ code: number; out: string; err: string }> => {
-  const context = createFakeContext({ cwd, env: { USER: "ann" } });
+const run = (...args: string[]) => runWith({ USER: "ann" }, ...args);
+const runWith = async (
+  env: { [name: string]: string },
+  ...args: string[]
+): Promise<{ code: number; out: string; err: string }> => {
+  const context = createFakeContext({ cwd, env });
   const { port } = server.address() as AddressInfo;
   const code = await runCli(["audiences", ...args, "--api", `http://127.0.0.1:${port}`], context);
   return { code, out: context.printed(), err: context.complained() };
@@ -79,6 +83,14 @@ it("switches ready-made ones on, by name or all of them", async () => {
     { actor: "ann", audiences: ["win-back", "returning"] },
     { actor: "bo" },
   ]);
+});
+
+it("acts as the user of this machine where no variable tells who that is", async () => {
+  for (const env of [{}, { USER: "" }]) {
+    answer({ added: [], there: [] });
+    await runWith(env, "ready-made", "*");
+  }
+  expect(asked.map(({ body }) => body)).toEqual(Array(2).fill({ actor: userInfo().username }));
 });
 
 it("adds, changes and archives", async () => {
@@ -159,4 +171,15 @@ it("says what the API refused, path by path", async () => {
   answer({ code: "audience_invalid", message: "people has to be there" }, { status: 400 });
   const { code, err } = await run("add", "viewers", "--file", "bad.json");
   expect([code, err]).toEqual([1, expect.stringContaining("people has to be there")]);
+});
+
+it.each([
+  ["people.days is not known here: did you mean `within`?", "`within`?\n"],
+  ["An audience cannot stand on itself.", "itself.\n"],
+  ["Others stand on it: spring", "spring.\n"],
+])("ends the words of the API once: %s", async (message, end) => {
+  answer({ code: "audience_invalid", message }, { status: 400 });
+  const { err } = await run("archive", "viewers");
+  expect(err).toBe(`${err.slice(0, -end.length)}${end}`);
+  expect(err).not.toMatch(/[?.]\.\n/);
 });

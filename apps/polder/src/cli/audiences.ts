@@ -4,6 +4,7 @@ import { readSettings, settingFlags } from "../settings.ts";
 import { apiFlags, apiUrl, askApi } from "./ask-api.ts";
 import { readFlags, type Command, type CommandContext } from "./command.ts";
 import { CommandError, exitCode, messageOf, UsageError } from "./exit-code.ts";
+import { userOfMachine } from "./user-of-machine.ts";
 import { writePrivateFile } from "./write-private-file.ts";
 
 const help = `Shows and changes audiences: who fulfils a definition, worked out every few seconds. docs/audiences.md says how definitions are written.
@@ -24,7 +25,7 @@ Usage: polder audiences [list]
   --actor <who>         Who does it. Default: the name of the user of this machine.
   --reason <why>        Why.
   --site <id>           Default: the first site.
-  --api <url>           Default: http://127.0.0.1:8082 (POLDER_API_URL).
+  --api <url>           Default: http://127.0.0.1:8082 (POLDER_API_URL, or POLDER_API_PORT).
 
 Environment: POLDER_ADMIN_TOKEN, where the API asks for it.`;
 
@@ -66,7 +67,7 @@ export const audiencesCommand: Command = {
     const [action = "list", ...ids] = positionals;
     const search = values.site === undefined ? "" : `?site=${encodeURIComponent(values.site)}`;
     const at = (path: string): string => `/v1/audiences${path}${search}`;
-    const actor = values.actor ?? context.env["USER"] ?? context.env["USERNAME"] ?? "polder audiences";
+    const actor = values.actor ?? (context.env["USER"] || context.env["USERNAME"] || userOfMachine());
     const { reason, name, purpose } = values;
     const send = (method: "POST" | "PUT", path: string, body: object): Promise<Response> =>
       askApi(url, at(path), settings, { actor, ...(reason !== undefined && { reason }), ...body }, method);

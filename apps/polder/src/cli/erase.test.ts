@@ -99,6 +99,20 @@ it("takes ids from a pipe, and the names of traits", async () => {
   expect(asked[0]?.body).toMatchObject({ people: ["bo", "cy"], class: "identity", keep: ["newsletter", "email"] });
 });
 
+it("says of whom it erases a part that they stay, and of nobody else", async () => {
+  for (const part of [
+    ["--traits", "phone"],
+    ["--class", "identity"],
+  ]) {
+    const { out } = await run(["erase", "an", ...part, ...why]);
+    expect(out).toContain("the people stay");
+    expect(out).not.toContain("Nobody finds them");
+  }
+  const { out } = await run(["erase", "an", ...why]);
+  expect(out).toContain("Nobody finds them");
+  expect(out).not.toContain("stay");
+});
+
 it.each([
   [["erase", ...why], 2, "Say who"],
   [["erase", "an", "--actor", "office"], 2, "--reason"],
@@ -115,6 +129,7 @@ it.each([
 it("shows a receipt, and fails as long as something is left", async () => {
   const { code, out } = await run(["erase", "--receipt", "e-an"]);
   expect(code).toBe(1);
+  expect(out).toContain("State: begun");
   expect(out).toMatch(/events +5 rows, 2 left/);
   expect(out).not.toContain("atom");
 });

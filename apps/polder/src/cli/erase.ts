@@ -19,12 +19,12 @@ Usage: polder erase <id…> --actor <who> --reason <why> [options]
   --reason <why>       Why. Kept in the receipt: name nobody.
   --by <what>          What the ids are: user, anonymous or person. Default: user or anonymous.
   --site <id>          Default: the first site.
-  --traits <a,b>       Only these traits go; the person stays.
-  --class <class>      Only traits of this class go: identity is contact data.
+  --traits <a,b>       Only these traits go, as they are spelled in the profile; the person stays.
+  --class <class>      Only traits of this class go: identity is e-mail, telephone and numbers of customers. Names and streets are descriptive.
   --keep <a,b>         With --traits or --class: of these nothing goes, as newsletter,email.
   --receipt <erasure>  Shows what an erasure removed: rows by table, before and after.
   --list               Shows all erasures, the newest first.
-  --api <url>          Default: http://127.0.0.1:8082 (POLDER_API_URL).
+  --api <url>          Default: http://127.0.0.1:8082 (POLDER_API_URL, or POLDER_API_PORT).
 
 Environment: POLDER_ADMIN_TOKEN, where the API asks for it.
 Exit code: 0 when everybody was found, 1 when not.`;
@@ -92,19 +92,20 @@ export const eraseCommand: Command = {
       const answer = await askApi(url, "/v1/erasures", settings, { ...order, people: ids.slice(at, at + maxAtOnce) });
       const { erasures, notFound } = (await answer.json()) as Requested;
       for (const { id, erasure, identities: own, kind, traits } of erasures) {
-        const what =
-          kind === "person"
-            ? `${own} ${own === 1 ? "identity" : "identities"}`
-            : `traits ${traits.join(", ") || "(none)"}`;
+        const what = kind === "person" ? counted(own) : `traits ${traits.join(", ") || "(none)"}`;
         terminal.out(`${id}  ${erasure}  ${what}`);
         identities += own;
       }
       erased += erasures.length;
       missing.push(...notFound);
     }
+    const isPart = values.traits !== undefined || values.class !== undefined;
+    const becomes = isPart
+      ? "The traits go in about a minute, until then profiles and exports have them; the people stay"
+      : "Nobody finds them any more; their rows go in about a minute, those of audiences two minutes later";
     if (erased > 0)
       terminal.out(
-        `${erased} asked for, ${identities} identities. Nobody finds them any more; their rows go in about a minute, those of audiences two minutes later: \`npx polder erase --receipt <erasure>\` shows it.`,
+        `${erased} asked for, ${counted(identities)}. ${becomes}: \`npx polder erase --receipt <erasure>\` shows it.`,
       );
     for (const id of missing)
       terminal.err(
@@ -131,22 +132,28 @@ async function idsIn(path: string, { cwd, terminal }: CommandContext): Promise<s
     .filter((line) => line !== "" && !line.startsWith("#"));
 }
 
+const counted = (identities: number): string => `${identities} ${identities === 1 ? "identity" : "identities"}`;
+
 const dateText = (time: number): string => new Date(time).toISOString().slice(0, 16).replace("T", " ");
 
 /** One line an erasure. */
 function renderList(erasures: readonly ErasureSummary[]): string[] {
   if (erasures.length === 0) return ["Nobody was erased yet."];
   return erasures.map(({ id, site, kind, state, requestedAt, identities, actor, reason }) =>
-    [id, site, dateText(requestedAt), kind, state, `${identities} identities`, `${actor}: ${reason}`].join("  "),
+    [id, site, dateText(requestedAt), kind, state, counted(identities), `${actor}: ${reason}`].join("  "),
   );
 }
 
 /** What was there and what is left, by table. */
 function renderReceipt(receipt: ErasureReceipt): string[] {
   const { id, site, kind, state, requestedAt, actor, reason, identities, traits, rounds } = receipt;
-  const words = { requested: "hidden, not removed yet", begun: "being removed", done: "done: nothing is left" }[state];
+  const words = {
+    requested: "requested: not removed yet",
+    begun: "begun: being removed",
+    done: "done: nothing is left",
+  }[state];
   const lines = [
-    `Erasure ${id} on ${site}: ${kind === "person" ? `${identities} identities` : `traits ${traits.join(", ")}`}`,
+    `Erasure ${id} on ${site}: ${kind === "person" ? counted(identities) : `traits ${traits.join(", ")}`}`,
     `Asked for on ${dateText(requestedAt)} UTC by ${actor}: ${reason}`,
     `State: ${words}`,
   ];

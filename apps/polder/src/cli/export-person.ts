@@ -14,7 +14,7 @@ Usage: polder export-person <id> --to <path> [options]
   --format <format>    json or csv, whatever the path says.
   --by <what>          What the id is: user, anonymous or person. Default: user or anonymous.
   --site <id>          Default: the first site.
-  --api <url>          Default: http://127.0.0.1:8082 (POLDER_API_URL).
+  --api <url>          Default: http://127.0.0.1:8082 (POLDER_API_URL, or POLDER_API_PORT).
 
 Environment: POLDER_ADMIN_TOKEN, where the API asks for it.`;
 

@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { readFile, stat, writeFile } from "node:fs/promises";
-import { userInfo } from "node:os";
 import { basename, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { createImportStore } from "@polder/clickhouse";
@@ -35,6 +34,7 @@ import { readFlags, type Command, type CommandContext } from "./command.ts";
 import { codeOf, CommandError, exitCode, messageOf, UsageError } from "./exit-code.ts";
 import { describeCounts, describeMapping, openRefusals, type Refusals } from "./import-report.ts";
 import { createProgress } from "./progress.ts";
+import { userOfMachine } from "./user-of-machine.ts";
 
 const help = `Brings people and what happened elsewhere out of a CSV file into a running Polder.
 
@@ -346,7 +346,7 @@ async function run(given: {
         store,
         send,
         asOf,
-        mark: { importId, kind, actor: values.actor ?? actorOf(), fileName: basename(fileName) },
+        mark: { importId, kind, actor: values.actor ?? userOfMachine(), fileName: basename(fileName) },
         now: () => context.now().getTime(),
         onRefused: refusals.add,
         ...(send === undefined && {
@@ -400,13 +400,5 @@ async function waitUntilStored(asked: {
       return;
     }
     await pause(100);
-  }
-}
-
-function actorOf(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    return "unknown"; // a container may run as nobody
   }
 }

@@ -64,10 +64,10 @@ export function eventRows(source: EventSource, options: EventRowsOptions, parame
 function otherRows(source: EventSource, options: EventRowsOptions, parameters: Parameters): string {
   const names =
     options.withCopies === true
-      ? nameCondition(source.names, parameters)
+      ? isOfNames(source.names, parameters)
       : source.names.includes(everything)
         ? `events.name != '${orderName}'`
-        : nameCondition(
+        : isOfNames(
             source.names.filter((name) => name !== orderName),
             parameters,
           );
@@ -77,7 +77,7 @@ function otherRows(source: EventSource, options: EventRowsOptions, parameters: P
     ...(isOrdered(options) ? ["events._offset AS place"] : []),
     ...(options.marks ?? []).map(
       (mark) =>
-        `toUInt8(${and(nameCondition(mark.of.names, parameters), conditionOf(mark.of, options, parameters))}) AS ${mark.name}`,
+        `toUInt8(${and(isOfNames(mark.of.names, parameters), conditionOf(mark.of, options, parameters))}) AS ${mark.name}`,
     ),
     ...(options.addend === undefined ? [] : [`${addend(options.addend, parameters)} AS addend`]),
     ...(options.text === undefined ? [] : [`${textOf(options.text, parameters)} AS text`]),
@@ -187,7 +187,8 @@ function filtersOf(
 
 const isOrder = ({ names }: EventSource): boolean => names.includes(everything) || names.includes(orderName);
 
-function nameCondition(names: readonly string[], { bind }: Parameters): string {
+/** @returns a condition on `name`; none for all names. */
+export function isOfNames(names: readonly string[], { bind }: Parameters): string {
   if (names.includes(everything)) return "";
   return names.length === 1
     ? `events.name = ${bind(names[0]!, "String")}`

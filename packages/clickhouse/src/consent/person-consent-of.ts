@@ -11,6 +11,7 @@ import {
 } from "@polder/core";
 import { purposes, type Purpose } from "@polder/protocol";
 import { askAbout } from "../ask-about.ts";
+import { askTogether, type Part } from "../ask-together.ts";
 import type { ClickHouse } from "../clickhouse.ts";
 import { fieldsOf } from "../identity-store.ts";
 import { askedPurposes } from "../migrations/0012-people-consent.ts";
@@ -33,11 +34,22 @@ export interface EdgeRow extends Omit<IdentityRow, "atom"> {
 
 const ofPerson = "site = {site:String} AND atom IN {atoms:Array(UInt32)}";
 
-/** Take the parameters `site` and `atoms`. */
-export const edgesQuery = `SELECT kind, other, rule, anonymous_id AS anonymousId, user_id AS userId, toUnixTimestamp64Milli(min(e.time)) AS time
-FROM identity_edge AS e WHERE ${ofPerson} GROUP BY kind, other, rule, anonymousId, userId`;
-const identitiesQuery = `SELECT atom, any(anonymous_id) AS anonymousId, any(user_id) AS userId
-FROM atom_event AS e WHERE ${ofPerson} GROUP BY atom`;
+/** Takes the parameters `site` and `atoms`. */
+export const edgesPart: Part<EdgeRow> = {
+  columns: {
+    kind: "kind",
+    other: "other",
+    rule: "rule",
+    anonymousId: "anonymous_id",
+    userId: "user_id",
+    time: "toUnixTimestamp64Milli(min(e.time))",
+  },
+  from: `FROM identity_edge AS e WHERE ${ofPerson} GROUP BY kind, other, rule, anonymous_id, user_id`,
+};
+const identitiesPart: Part<IdentityRow> = {
+  columns: { atom: "atom", anonymousId: "any(anonymous_id)", userId: "any(user_id)" },
+  from: `FROM atom_event AS e WHERE ${ofPerson} GROUP BY atom`,
+};
 
 /** In days. */
 export const grantTermQuery =
@@ -61,15 +73,15 @@ export async function personConsentOf(
   );
   const params = { site, atoms: found?.atoms ?? [] };
   const asked = askAbout(clickhouse, { person, atoms: params.atoms });
-  const [term] = await clickhouse.query<{ days: number }>(grantTermQuery, { params: { site } });
-  return readConsentOf(asked, {
-    ...params,
-    person,
-    now,
-    grantDays: term?.days ?? 365,
-    identities: asked.query<IdentityRow>(identitiesQuery, { params }),
-    edges: asked.query<EdgeRow>(edgesQuery, { params }),
-  });
+  const [[term], { identities, edges, own }] = await Promise.all([
+    clickhouse.query<{ days: number }>(grantTermQuery, { params: { site } }),
+    askTogether<{ identities: IdentityRow; edges: EdgeRow; own: SaidRow }>(
+      asked,
+      { identities: identitiesPart, edges: edgesPart, own: saidPart },
+      { params },
+    ),
+  ]);
+  return readConsentOf(asked, { ...params, person, now, grantDays: term?.days ?? 365, identities, edges, own });
 }
 
 type Asked = Pick<ClickHouse, "query">;
@@ -77,28 +89,23 @@ type Asked = Pick<ClickHouse, "query">;
 interface ConsentQuestion {
   site: string;
   person: number;
-  /** All identities of the person. */
-  atoms: readonly number[];
   now: number;
   grantDays: number;
-  /** Every one of them that has ids: more rows of one identity do no harm. */
-  identities: Promise<readonly IdentityRow[]>;
-  edges: Promise<readonly EdgeRow[]>;
+  /** Every identity of the person that has ids: more rows of one do no harm. */
+  identities: readonly IdentityRow[];
+  edges: readonly EdgeRow[];
+  own: readonly SaidRow[];
 }
 
 /**
- * {@link personConsentOf} for one whose identities are known. As plain questions at once, worked out by the rule itself: ClickHouse would take longer
- * to understand one question for all of it than to answer these. They are put where {@link askAbout} says.
+ * {@link personConsentOf} for one of whom much is known. As plain questions, worked out by the rule itself: ClickHouse would take longer to understand one
+ * question for all of it than to answer these. They are put where {@link askAbout} says.
  */
 export async function readConsentOf(clickhouse: Asked, question: ConsentQuestion): Promise<PurposeConsent[]> {
-  const { site, person, atoms, now } = question;
-  const [{ own, others }, { identities, edges, merges, flags }] = await Promise.all([
-    readStates(clickhouse, { site, person, atoms }),
-    readJoins(clickhouse, question),
-  ]);
-  const names = namesOf(identities);
+  const { identities, edges, own, now } = question;
+  const { others, merges, flags } = await readOthers(clickhouse, question);
   return consentOfPerson({
-    devices: devicesOf(own, others, names),
+    devices: devicesOf(own, others, namesOf(identities)),
     joinedAt: joinedAt(edges, merges),
     flags: flagsOf(flags),
     now,
@@ -112,7 +119,8 @@ interface Said {
   said: number[];
   byChoice: number;
 }
-interface StateRow extends Said {
+/** What the person said. */
+export interface SaidRow extends Said {
   atom: number;
   user: string;
   since: number;
@@ -120,73 +128,104 @@ interface StateRow extends Said {
   byLaw: number;
 }
 
-const said = `[${askedPurposes.map((purpose) => `max(${purpose})`).join(", ")}] AS said, max(by_choice) AS byChoice`;
-const ownQuery = `SELECT atom, toString(s.device) AS device, toString(if(${isNobodysHash("s.user")}, 0, s.user)) AS user, toUnixTimestamp64Milli(min(s.since)) AS since, ${said},
-  max(by_key) AS byKey, max(by_law) AS byLaw
-FROM consent_state AS s WHERE ${ofPerson} GROUP BY atom, s.device, s.user`;
-const othersQuery = `SELECT toString(s.device) AS device, ${said}
-FROM consent_state AS s WHERE site = {site:String} AND s.device IN {devices:Array(UInt64)} AND person(atom) NOT IN (0, {person:UInt32})
-GROUP BY s.device`;
-
-/** What the person said and what others said on the same devices. */
-async function readStates(
-  clickhouse: Asked,
-  params: { site: string; person: number; atoms: readonly number[] },
-): Promise<{ own: StateRow[]; others: Said[] }> {
-  const own = await clickhouse.query<StateRow>(ownQuery, { params });
-  const devices = [...new Set(own.map(({ device }) => device))].filter((device) => device !== "0").map(BigInt);
-  const others = await Promise.all(
-    [...slices(devices)].map((some) =>
-      clickhouse.query<Said>(othersQuery, { params: { site: params.site, person: params.person, devices: some } }),
-    ),
-  );
-  return { own, others: others.flat() };
-}
+const said = {
+  device: "toString(s.device)",
+  said: `[${askedPurposes.map((purpose) => `max(${purpose})`).join(", ")}]`,
+  byChoice: "max(by_choice)",
+};
+/** Takes the parameters `site` and `atoms`. */
+export const saidPart: Part<SaidRow> = {
+  columns: {
+    ...said,
+    atom: "atom",
+    user: `toString(if(${isNobodysHash("s.user")}, 0, s.user))`,
+    since: "toUnixTimestamp64Milli(min(s.since))",
+    byKey: "max(by_key)",
+    byLaw: "max(by_law)",
+  },
+  from: `FROM consent_state AS s WHERE ${ofPerson} GROUP BY atom, s.device, s.user`,
+};
+/** What others said on the same devices. */
+const othersPart: Part<Said> = {
+  columns: said,
+  from: `FROM consent_state AS s WHERE site = {site:String} AND s.device IN {shared:Array(UInt64)} AND person(atom) NOT IN (0, {person:UInt32})
+GROUP BY s.device`,
+};
 
 type MergeRow = Pick<IdentityDecision, "id" | "action" | "left" | "right" | "undoes" | "at">;
 
 // Undoes are few, and what an undo takes back may be one.
-const mergesQuery = `SELECT id, action, left, right, undoes, toUnixTimestamp64Milli(d.at) AS at FROM identity_decision AS d
-WHERE site = {site:String} AND (action = 'undo' OR (action = 'merge' AND (left IN {nodes:Array(String)} OR right IN {nodes:Array(String)})))`;
+const mergesPart: Part<MergeRow> = {
+  columns: {
+    id: "id",
+    action: "action",
+    left: "left",
+    right: "right",
+    undoes: "undoes",
+    at: "toUnixTimestamp64Milli(d.at)",
+  },
+  from: `FROM identity_decision AS d
+WHERE site = {site:String} AND (action = 'undo' OR (action = 'merge' AND (left IN {nodes:Array(String)} OR right IN {nodes:Array(String)})))`,
+};
 
-interface FlagRow extends Omit<IdentityRow, "atom"> {
+interface FlagRow extends Ids {
   flag: "restrict" | "object";
   purpose: Purpose | "";
 }
 
 // Set and taken back in one moment is set.
-const flagsQuery = `SELECT user_id AS userId, anonymous_id AS anonymousId, flag, purpose FROM person_flag
+const flagsPart: Part<FlagRow> = {
+  columns: { userId: "user_id", anonymousId: "anonymous_id", flag: "flag", purpose: "purpose" },
+  from: `FROM person_flag
 WHERE site = {site:String} AND (user_id IN {users:Array(String)} OR (user_id = '' AND anonymous_id IN {devices:Array(String)}))
-GROUP BY userId, anonymousId, flag, purpose HAVING argMax(is_set, (at, is_set)) = 1`;
+GROUP BY user_id, anonymous_id, flag, purpose HAVING argMax(is_set, (at, is_set)) = 1`,
+};
 
 type Ids = Omit<IdentityRow, "atom">;
 
-async function readJoins(clickhouse: Asked, { site, ...question }: ConsentQuestion) {
-  const [identities, edges] = await Promise.all([question.identities, question.edges]);
+async function readOthers(clickhouse: Asked, { site, person, identities, edges, own }: ConsentQuestion) {
   // Of an identity that only bots have used there are no events here, and there may be an edge.
   const ids: Ids[] = [...identities, ...edges];
   // Of most people one field each.
   const users = fieldsOfEach(ids.map(({ userId }) => userId));
   const devices = fieldsOfEach(ids.map(({ anonymousId }) => anonymousId));
   const nodes = fieldsOfEach(identities.filter(hasIds).map(nodeOf));
-  const [decisions, flagRows] = await Promise.all([
-    Promise.all(nodes.map((some) => clickhouse.query<MergeRow>(mergesQuery, { params: { site, nodes: some } }))),
-    Promise.all(
-      Array.from({ length: Math.max(users.length, devices.length) }, (_, n) =>
-        clickhouse.query<FlagRow>(flagsQuery, { params: { site, users: users[n] ?? [], devices: devices[n] ?? [] } }),
+  const keys = [...new Set(own.map(({ device }) => device))].filter((device) => device !== "0").map(BigInt);
+  const shared = [...slices(keys)];
+  const answers = await Promise.all(
+    Array.from({ length: Math.max(...[users, devices, nodes, shared].map(({ length }) => length)) }, (_, n) =>
+      askTogether<{ others: Said; merges: MergeRow; flags: FlagRow }>(
+        clickhouse,
+        {
+          others: shared[n] && othersPart,
+          merges: nodes[n] && mergesPart,
+          flags: users[n] === undefined && devices[n] === undefined ? undefined : flagsPart,
+        },
+        {
+          params: {
+            site,
+            person,
+            shared: shared[n] ?? [],
+            nodes: nodes[n] ?? [],
+            users: users[n] ?? [],
+            devices: devices[n] ?? [],
+          },
+        },
       ),
     ),
-  ]);
-  const made = decisions.flat().map((row): IdentityDecision => ({ ...row, site, edges: [], actor: "", reason: "" }));
+  );
+  const made = answers
+    .flatMap(({ merges }) => merges)
+    .map((row): IdentityDecision => ({ ...row, site, edges: [], actor: "", reason: "" }));
   const merges = decisionsInForce(made).filter(({ action }) => action === "merge");
   const pairs = new Set(ids.map(({ userId, anonymousId }) => JSON.stringify([userId, anonymousId])));
-  const areTheirs = flagRows
-    .flat()
+  const flags = answers
+    .flatMap((answer) => answer.flags)
     .filter(
       ({ userId, anonymousId }) =>
         (userId !== "" && anonymousId === "") || pairs.has(JSON.stringify([userId, anonymousId])),
     );
-  return { identities, edges, merges, flags: areTheirs };
+  return { others: answers.flatMap(({ others }) => others), merges, flags };
 }
 
 const fieldsOfEach = (ids: readonly string[]): string[][] => [...fieldsOf([...new Set(ids)].filter((id) => id !== ""))];
@@ -205,11 +244,11 @@ const namesOf = (identities: readonly IdentityRow[]): ReadonlyMap<number, string
 
 /** What a withdrawal has made nameless is a device by itself. */
 function devicesOf(
-  rows: readonly StateRow[],
+  rows: readonly SaidRow[],
   others: readonly Said[],
   names: ReadonlyMap<number, string>,
 ): DeviceConsent[] {
-  const byDevice = new Map<string, StateRow[]>();
+  const byDevice = new Map<string, SaidRow[]>();
   for (const row of rows) {
     const key = row.device === "0" ? `withdrawn:${row.atom}` : row.device;
     byDevice.set(key, [...(byDevice.get(key) ?? []), row]);
@@ -218,7 +257,7 @@ function devicesOf(
     const isNamed = own[0]!.device !== "0";
     const withUser = own.filter(({ user }) => user !== "0");
     const anybodys = [...own, ...others.filter(({ device }) => device === key)];
-    const last = (of: (row: StateRow) => number): LastUse | undefined =>
+    const last = (of: (row: SaidRow) => number): LastUse | undefined =>
       isNamed ? useOf(Math.max(...own.map(of))) : undefined;
     const named = own.map(({ atom }) => names.get(atom)).find((name) => name !== undefined);
     return {

@@ -27,7 +27,8 @@ export const createPeopleQueries = (clickhouse: ClickHouse, blocked: BlockedIds)
         clickhouse,
         {
           site,
-          found: find(site, id),
+          // Whoever has no events here has no profile.
+          found: findPersonOf({ clickhouse, blocked }, site, id, { isUnchecked: true }),
           known: siteOf(site, limits.now.getTime()),
           blocked: blocked().get(site)?.blocked ?? [],
         },

@@ -12,14 +12,18 @@ export interface FoundPerson {
 /** By site, values that stand for nobody besides the built-in ones. */
 export type BlockedIds = () => ReadonlyMap<string, Pick<IdentityRules, "blocked">>;
 
-/** Whoever has an id, with all that belongs to them; undefined when nobody of the site has it, or nobody any more, or when it stands for nobody, as `null`. */
+/**
+ * Whoever has an id, with all that belongs to them; undefined when nobody of the site has it, or nobody any more, or when it stands for nobody, as `null`.
+ * @param isUnchecked of a number it is left open whether it is of this site, or of anybody, for a caller who reads what the site has of it.
+ */
 export async function findPersonOf(
   { clickhouse, blocked }: { clickhouse: ClickHouse; blocked: BlockedIds },
   site: string,
   id: PersonId,
+  { isUnchecked = false } = {},
 ): Promise<FoundPerson | undefined> {
   const rules = blocked().get(site) ?? { blocked: [] };
-  for (const candidate of candidatesOf(id, rules.blocked)) {
+  for (const candidate of candidatesOf(id, rules.blocked, isUnchecked)) {
     const [found] = await clickhouse.query<FoundPerson>(
       `WITH (${candidate.sql}) AS found, toUInt32(ifNull(found, 0)) AS who
        SELECT who AS person, arraySort(groupUniqArrayArray([atom, person])) AS atoms
@@ -33,7 +37,7 @@ export async function findPersonOf(
 }
 
 interface Candidate {
-  /** A question with one number, the person; 0 or no row: nobody. */
+  /** A question with one number, or an expression of it: the person; 0 or no row: nobody. */
   sql: string;
   params: { [name: string]: string | number | readonly string[] };
 }
@@ -41,12 +45,13 @@ interface Candidate {
 const isHash = (text: string): boolean => /^[0-9a-f]{64}$/i.test(text);
 const isPersonNumber = (text: string): boolean => /^[1-9]\d{0,9}$/.test(text) && Number(text) < 2 ** 32;
 
-function candidatesOf(id: PersonId, blocked: readonly string[]): Candidate[] {
+function candidatesOf(id: PersonId, blocked: readonly string[], isUnchecked: boolean): Candidate[] {
+  const ofNumber = isUnchecked ? byUncheckedNumber : byNumber;
   const { isBlockedId } = createBlockedCheck({ blocked });
   const ofSomebody = (value: string, candidate: Candidate): Candidate[] => (isBlockedId(value) ? [] : [candidate]);
   switch (id.by) {
     case "person":
-      return [byNumber(id.value)];
+      return [ofNumber(id.value)];
     case "user":
       return ofSomebody(id.value, byUser(id.value));
     case "anonymous":
@@ -58,7 +63,7 @@ function candidatesOf(id: PersonId, blocked: readonly string[]): Candidate[] {
     case "any":
       return [
         ...ofSomebody(id.value, byAny(id.value)),
-        ...(isPersonNumber(id.value) ? [byNumber(Number(id.value))] : []),
+        ...(isPersonNumber(id.value) ? [ofNumber(Number(id.value))] : []),
         ...(isHash(id.value) ? [byEmailHash(id.value.toLowerCase(), blocked)] : []),
       ];
   }
@@ -69,6 +74,8 @@ const byNumber = (value: number): Candidate => ({
   sql: "SELECT person(atom) FROM atom WHERE site = {site:String} AND atom = {value:UInt32} LIMIT 1",
   params: { value },
 });
+
+const byUncheckedNumber = (value: number): Candidate => ({ sql: "person({value:UInt32})", params: { value } });
 
 const byUser = (value: string): Candidate => ({
   sql: "SELECT argMin(person(atom), atom) FROM atom WHERE site = {site:String} AND user_id = {value:String} AND person(atom) != 0",

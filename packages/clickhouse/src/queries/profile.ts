@@ -1,12 +1,15 @@
 import { createBlockedCheck, emailHash, phoneHash } from "@polder/core";
 import { askAbout } from "../ask-about.ts";
+import { askTogether, type Part } from "../ask-together.ts";
 import type { ClickHouse } from "../clickhouse.ts";
 import {
-  edgesQuery,
+  edgesPart,
   grantTermQuery,
   readConsentOf,
+  saidPart,
   type EdgeRow,
   type IdentityRow,
+  type SaidRow,
 } from "../consent/person-consent-of.ts";
 import { createComputedTraitStore, type StoredComputedTrait } from "../traits/computed-trait-store.ts";
 import { readComputedTraits } from "../traits/read-computed-traits.ts";
@@ -49,34 +52,44 @@ export async function readProfile(
   const definitions = new Map(
     computedTraits.flatMap(({ name, definition }) => (definition === undefined ? [] : [[name, definition]])),
   );
-  const events = asked.query<ActivityRow>(eventQuery, {
-    params: { ...params, limit: Math.max(maxEvents, limits.timeline + 1) },
-  });
-  const identities = events.then(async (rows) =>
-    rows.length < maxEvents ? rows : [...rows, ...(await readFirstOfIds(asked, params))],
-  );
-  const edges = asked.query<EdgeRow>(edgesQuery, { params });
-  const [rows, ids, ties, purposes, traits, audiences, computed] = await Promise.all([
-    events,
-    identities,
-    edges,
-    readConsentOf(asked, { ...params, person, now: limits.now.getTime(), grantDays, identities, edges }),
-    asked.query<TraitRow>(traitQuery, { params }),
-    audienceNames.size === 0 ? [] : asked.query<MemberRow>(audienceQuery, { params }),
+  const [rows, { edges, own, traits, audiences }, computed] = await Promise.all([
+    asked.query<ActivityRow>(eventQuery, {
+      params: { ...params, limit: Math.max(maxEvents, limits.timeline + 1) },
+    }),
+    askTogether<{ edges: EdgeRow; own: SaidRow; traits: TraitRow; audiences: MemberRow }>(
+      asked,
+      {
+        edges: edgesPart,
+        own: saidPart,
+        traits: traitPart,
+        audiences: audienceNames.size === 0 ? undefined : audiencePart,
+      },
+      { params },
+    ),
     readComputedTraits(asked, site, atoms, definitions, limits.now),
   ]);
+  const ids = rows.length < maxEvents ? rows : [...rows, ...(await readFirstOfIds(asked, params))];
+  const purposes = await readConsentOf(asked, {
+    site,
+    person,
+    now: limits.now.getTime(),
+    grantDays,
+    identities: ids,
+    edges,
+    own,
+  });
   const isAll = rows.length < maxEvents;
   const totals = isAll ? totalsOf(rows) : await readTotals(asked, params);
   if (totals === undefined) return undefined;
   const shown = rows.slice(0, limits.timeline);
   const last = shown.at(-1);
   const sessions = sessionsOf(rows);
-  const stated = traits.map(toTrait);
+  const stated = traits.map(toTrait).toSorted(byName);
   return {
     person,
     site,
     ...totals,
-    identifiers: [...idsOf(ids, ties), ...contactsOf(ties, stated, createBlockedCheck(who))],
+    identifiers: [...idsOf(ids, edges), ...contactsOf(edges, stated, createBlockedCheck(who))],
     purposes,
     traits: stated,
     computedTraits: computed.map((value) => ({
@@ -95,10 +108,12 @@ export async function readProfile(
         notice,
         choices: choices.map(([purpose, state]) => ({ purpose, state })),
       })),
-    audiences: audiences.flatMap(({ audience, since }) => {
-      const name = audienceNames.get(audience);
-      return name === undefined ? [] : [{ audience, name, since }];
-    }),
+    audiences: audiences
+      .toSorted((a, b) => (a.audience < b.audience ? -1 : 1))
+      .flatMap(({ audience, since }) => {
+        const name = audienceNames.get(audience);
+        return name === undefined ? [] : [{ audience, name, since }];
+      }),
     timeline: shown.map(toTimelineEvent),
     next:
       last === undefined || rows.length <= shown.length
@@ -205,15 +220,26 @@ function contactsOf(
 
 type TraitRow = Omit<Profile["traits"][number], "isPersonal"> & { isPersonal: number };
 
-const traitQuery = `SELECT name, last.value AS value, last.origin AS origin, last.class AS class, last.purpose AS purpose, last.personal AS isPersonal,
-  toUnixTimestamp64Milli(last.time) AS time
-FROM (SELECT name, argMaxMerge(last) AS last FROM trait_state WHERE ${ofPerson} GROUP BY name)
-ORDER BY isPersonal DESC, name`;
+const traitPart: Part<TraitRow> = {
+  columns: {
+    name: "name",
+    value: "last.value",
+    origin: "last.origin",
+    class: "last.class",
+    purpose: "last.purpose",
+    isPersonal: "last.personal",
+    time: "toUnixTimestamp64Milli(last.time)",
+  },
+  from: `FROM (SELECT name, argMaxMerge(last) AS last FROM trait_state WHERE ${ofPerson} GROUP BY name)`,
+};
 
 const toTrait = ({ isPersonal, ...trait }: TraitRow): Profile["traits"][number] => ({
   ...trait,
   isPersonal: isPersonal === 1,
 });
+
+const byName = (a: Profile["traits"][number], b: Profile["traits"][number]): number =>
+  a.isPersonal === b.isPersonal ? (a.name < b.name ? -1 : 1) : a.isPersonal ? -1 : 1;
 
 /** What a site has defined. */
 export interface KnownOfSite {
@@ -243,8 +269,10 @@ export async function readSite(clickhouse: ClickHouse, site: string): Promise<Kn
 
 type MemberRow = Omit<Profile["audiences"][number], "name">;
 
-const audienceQuery = `SELECT audience, toUnixTimestamp64Milli(min(m.since)) AS since FROM audience_member AS m FINAL
-WHERE site = {site:String} AND person IN {atoms:Array(UInt32)} AND has_left = 0 GROUP BY audience ORDER BY audience`;
+const audiencePart: Part<MemberRow> = {
+  columns: { audience: "audience", since: "toUnixTimestamp64Milli(min(m.since))" },
+  from: `FROM audience_member AS m FINAL WHERE site = {site:String} AND person IN {atoms:Array(UInt32)} AND has_left = 0 GROUP BY audience`,
+};
 
 interface StateRow extends Omit<Totals, "counters" | "revenue" | "firstTouch" | "lastTouch"> {
   events: number;

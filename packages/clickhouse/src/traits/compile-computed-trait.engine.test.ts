@@ -16,6 +16,7 @@ import {
 import { reloadIdentities } from "../reload-identities.ts";
 import { startTestDatabase, type TestDatabase } from "../test-support/start-test-database.ts";
 import { compileComputedTrait } from "./compile-computed-trait.ts";
+import { compileTraitsOfPerson } from "./compile-traits-of-person.ts";
 import { evaluateComputedTrait } from "./evaluate-computed-trait.test-support.ts";
 import { readComputedTraits } from "./read-computed-traits.ts";
 
@@ -186,14 +187,12 @@ it("takes whatever a definition says for a value, never for a part of the statem
     of: { property: "weird'path{x:String}" },
   });
   if (!trait.ok) throw new Error(JSON.stringify(trait.faults));
-  for (const atoms of [undefined, [64]]) {
-    const { sql, params } = compileComputedTrait(trait.definition, {
-      site: "sh'op",
-      now: new Date(randomNow),
-      ...(atoms && { atoms }),
-    });
+  const context = { site: "sh'op", now: new Date(randomNow) };
+  const ofAll = compileComputedTrait(trait.definition, context);
+  const ofOne = compileTraitsOfPerson([trait.definition], { ...context, atoms: [64], from: "atom_event" });
+  for (const { sql } of [ofAll, ofOne])
     for (const word of ["DROP", "weird", "it's", "sh'op", "a'b"]) expect(sql).not.toContain(word);
-    expect(await database.clickhouse.query(sql, { params })).toEqual([]);
-  }
+  expect(await database.clickhouse.query(ofAll.sql, { params: ofAll.params })).toEqual([]);
+  expect(await database.clickhouse.query(ofOne.sql, { params: ofOne.params })).toEqual([{ values: [""] }]);
   expect(await database.clickhouse.query("EXISTS TABLE events")).toEqual([{ result: 1 }]);
 });

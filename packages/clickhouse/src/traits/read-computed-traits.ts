@@ -1,7 +1,6 @@
 import { computedTraitType, type ComputedTrait, type ComputedTraitType } from "@polder/core";
-import { createParameters } from "../audiences/parameters.ts";
 import type { ClickHouse } from "../clickhouse.ts";
-import { compileComputedTrait, maxTraitLength, type CompiledComputedTrait } from "./compile-computed-trait.ts";
+import { compileTraitsOfPerson } from "./compile-traits-of-person.ts";
 
 export interface ComputedValue {
   name: string;
@@ -9,6 +8,20 @@ export interface ComputedValue {
   /** number: decimal text; list: the texts. */
   value: string | string[];
 }
+
+/** A server takes 128 KiB of a statement that has long parameters beside it, and something is put around this. */
+const maxStatementLength = 90_000;
+
+/** Whether it is too large for one statement, so that nobody could ask for its value. */
+export const isComputedTraitTooLarge = (definition: ComputedTrait): boolean =>
+  compileOf([["", definition]], { site: "", now: new Date(0), atoms: [] }).sql.length > maxStatementLength;
+
+interface Question {
+  site: string;
+  atoms: readonly number[];
+  now: Date;
+}
+type Named = readonly [name: string, definition: ComputedTrait];
 
 /**
  * What one person's computed traits are now, by name; those without a value are left out. One question for all of them, or several where they are long.
@@ -20,45 +33,44 @@ export async function readComputedTraits(
   definitions: ReadonlyMap<string, ComputedTrait>,
   now: Date,
 ): Promise<ComputedValue[]> {
-  const parts = [...definitions].map(([name, definition]) => ({
-    name,
-    part: compileComputedTrait(definition, { site, now, atoms }),
-  }));
-  const answers = await Promise.all(
-    statementsOf(parts).map((some) => {
-      const parameters = createParameters({ site, atoms });
-      const selects = some.map(
-        ({ name, part }) => `SELECT ${parameters.bind(name, "String")} AS name, value FROM (${parameters.adopt(part)})`,
-      );
-      return clickhouse.query<{ name: string; value: string }>(selects.join("\nUNION ALL\n"), {
-        params: parameters.all,
-      });
-    }),
+  const all = [...definitions];
+  const found = await Promise.all(
+    [all.filter(isCopied), all.filter((each) => !isCopied(each))].map((some) =>
+      readSome(clickhouse, some, { site, atoms, now }),
+    ),
   );
-  return answers
-    .flat()
-    .toSorted((a, b) => (a.name < b.name ? -1 : 1))
-    .map(({ name, value }) => {
-      const type = computedTraitType(definitions.get(name)!);
-      return { name, type, value: type === "list" ? (JSON.parse(value) as string[]) : value };
-    });
+  return found.flat().toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-interface Part {
-  name: string;
-  part: CompiledComputedTrait;
-}
-
-function statementsOf(parts: readonly Part[]): Part[][] {
-  const statements: Part[][] = [];
-  let length = Infinity;
-  for (const each of parts) {
-    length += each.part.sql.length;
-    if (length > maxTraitLength) {
-      statements.push([]);
-      length = each.part.sql.length;
-    }
-    statements.at(-1)!.push(each);
+async function readSome(
+  clickhouse: Pick<ClickHouse, "query">,
+  definitions: readonly Named[],
+  question: Question,
+): Promise<ComputedValue[]> {
+  if (definitions.length === 0) return [];
+  const { sql, params } = compileOf(definitions, question);
+  if (sql.length > maxStatementLength && definitions.length > 1) {
+    const middle = Math.ceil(definitions.length / 2);
+    const halves = [definitions.slice(0, middle), definitions.slice(middle)];
+    return (await Promise.all(halves.map((half) => readSome(clickhouse, half, question)))).flat();
   }
-  return statements;
+  const [row] = await clickhouse.query<{ values: string[] }>(sql, { params });
+  return definitions.flatMap(([name, definition], n): ComputedValue[] => {
+    const value = row?.values[n] ?? "";
+    const type = computedTraitType(definition);
+    if (value === "") return [];
+    return [{ name, type, value: type === "list" ? (JSON.parse(value) as string[]) : value }];
+  });
 }
+
+const compileOf = (definitions: readonly Named[], question: Question) =>
+  compileTraitsOfPerson(
+    definitions.map(([, definition]) => definition),
+    { ...question, from: definitions.every(isCopied) ? "atom_event" : "events" },
+  );
+
+// The copy lacks them, since a withdrawal takes them out of events that stay.
+const uncopied = new Set(["group_id", "click_id_kind"]);
+
+const isCopied = ([, { where = [], of }]: Named): boolean =>
+  [...where, ...(of === undefined ? [] : [of])].every((each) => !("column" in each) || !uncopied.has(each.column));

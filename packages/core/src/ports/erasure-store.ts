@@ -23,6 +23,11 @@ export interface ErasureStore {
    * number of identities that are gone.
    */
   carryOut(erasures: readonly Erasure[], now: () => Date): Promise<number>;
+  /**
+   * Takes off the disk what was removed, here or by a withdrawal, and no question finds any more. Whole tables are written anew for it, however little
+   * it is. Returns how many tables that were.
+   */
+  sweep(): Promise<number>;
   /** Undefined when there is none with this id. */
   receipt(id: string): Promise<ErasureReceipt | undefined>;
   /** The newest first. */
