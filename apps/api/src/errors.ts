@@ -35,6 +35,10 @@ export const errors = {
     status: 409,
     message: "The audience is anonymous: of its people nothing is told but how many there are",
   },
+  audience_not_counted: {
+    status: 409,
+    message: "The audience is new or has another definition, and was not worked out since: ask again in some seconds",
+  },
   audience_invalid: { status: 400, message: "The definition is not as docs/audiences.md says" },
   preview_too_slow: { status: 503, message: "The preview took too long and was stopped" },
   trait_not_found: { status: 404, message: "The site has no computed trait of that name: GET /v1/traits lists them" },

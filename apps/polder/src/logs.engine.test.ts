@@ -95,7 +95,7 @@ const said = (message: string): Promise<Line> =>
       if (line === undefined) throw new Error(`“${message}” is not in the log`);
       return line;
     },
-    { timeout: 60_000 },
+    { timeout: 120_000 },
   );
 
 /** All that may end up on a terminal or in a file. */
@@ -170,7 +170,7 @@ it("say nothing of a visitor, whatever goes wrong in the collector, the loader, 
       expect(await clickhouse.query("SELECT user_id FROM events WHERE type = 'identify'")).toEqual([
         { user_id: planted.userId },
       ]),
-    { timeout: 60_000 },
+    { timeout: 120_000 },
   );
 
   // What is refused by the collector: as a whole, in part, before it is read, and while it is read.
@@ -242,7 +242,7 @@ it("say nothing of a visitor while Kafka is away, and say that it is", async () 
   // A port that nobody listens on.
   const polder = await start({ KAFKA_BROKERS: "127.0.0.1:9" });
   const isReady = async (): Promise<void> => expect((await fetch(`${polder.collector}/readyz`)).status).toBe(200);
-  await vi.waitFor(isReady, { timeout: 60_000 });
+  await vi.waitFor(isReady, { timeout: 120_000 });
   expect((await post(polder, batch(polder, event()))).status).toBe(202);
   expect((await post(polder, batch(polder, event({ type: "consent", messageId: "c1" })))).status).toBe(202);
   expect(await said("Kafka is away")).toMatchObject({ level: "warn" });

@@ -98,7 +98,7 @@ it("runs the whole path: shop, tag, event, SQL, live page; keeps it over a stop 
   expect((await fetch(`${first.live}/readyz`)).status).toBe(200);
 
   expect(await (await send(first, "One", "Two")).json()).toEqual({ accepted: 2, rejected: [] });
-  await vi.waitFor(async () => expect(await ask(first, storedNames)).toBe("One Two"), { timeout: 60_000 });
+  await vi.waitFor(async () => expect(await ask(first, storedNames)).toBe("One Two"), { timeout: 120_000 });
 
   // Answered, and then stopped at once: the drain has to bring it in.
   expect((await send(first, "Three")).status).toBe(200);
@@ -110,7 +110,7 @@ it("runs the whole path: shop, tag, event, SQL, live page; keeps it over a stop 
   const second = await start();
   expect(await ask(second, storedNames)).toBe("One Three Two");
   expect((await send(second, "Four")).status).toBe(200);
-  await vi.waitFor(async () => expect(await ask(second, storedNames)).toBe("Four One Three Two"), { timeout: 60_000 });
+  await vi.waitFor(async () => expect(await ask(second, storedNames)).toBe("Four One Three Two"), { timeout: 120_000 });
   expect(await second.stop()).toBe(0);
 });
 
@@ -119,11 +119,11 @@ it("survives its engine being killed: what is answered meanwhile is there afterw
   expect((await send(polder, "Before")).status).toBe(200);
   const pid = await vi.waitUntil(
     async () => /"engine started","pid":(\d+)/.exec(await readFile(join(cwd, ".polder", "polder.log"), "utf8"))?.[1],
-    { timeout: 60_000 },
+    { timeout: 120_000 },
   );
   process.kill(Number(pid), "SIGKILL");
   expect((await send(polder, "During")).status).toBe(200);
-  await vi.waitFor(async () => expect(await ask(polder, storedNames)).toBe("Before During"), { timeout: 60_000 });
+  await vi.waitFor(async () => expect(await ask(polder, storedNames)).toBe("Before During"), { timeout: 120_000 });
   expect(await polder.stop()).toBe(0);
 });
 
@@ -167,9 +167,9 @@ it("follows its configuration: a key that was added counts, one that was revoked
         body: JSON.stringify({ writeKey: key, event: "Hello", anonymousId: "a" }),
       })
     ).status;
-  await vi.waitFor(async () => expect(await status()).toBe(200), { timeout: 60_000 });
+  await vi.waitFor(async () => expect(await status()).toBe(200), { timeout: 120_000 });
   expect(await runCli(["key", "revoke", key], createFakeContext({ cwd }))).toBe(0);
-  await vi.waitFor(async () => expect(await status()).toBe(401), { timeout: 60_000 });
+  await vi.waitFor(async () => expect(await status()).toBe(401), { timeout: 120_000 });
 });
 
 it("migrates a stopped installation, again and again, and a ClickHouse server without touching the disk", async () => {
@@ -218,7 +218,7 @@ it("takes events while its tables are not ready, as in a long upgrade, and loads
 
   await command("DROP TABLE polder.migration_lock");
   const polder = await starting;
-  await vi.waitFor(async () => expect(await ask(polder, storedNames)).toBe("Meanwhile"), { timeout: 20_000 });
+  await vi.waitFor(async () => expect(await ask(polder, storedNames)).toBe("Meanwhile"), { timeout: 120_000 });
   expect(await polder.stop()).toBe(0);
 });
 

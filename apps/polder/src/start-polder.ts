@@ -47,6 +47,7 @@ import {
   createEraser,
   createRetainer,
   createWithdrawer,
+  watchSettling,
   createWorker,
 } from "@polder/worker";
 import { collectDefaultMetrics, Registry } from "prom-client";
@@ -225,6 +226,7 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
     withdrawer: createWithdrawer({
       store: createWithdrawalStore({ clickhouse }),
       onWithdrawn: audiences.onWithdrawn,
+      settling: () => watchSettling(createIdentityStore(clickhouse)),
       now,
     }),
     eraser: createEraser({ store: leavingAudiencesFirst(erasures, audiences), now }),

@@ -4,6 +4,8 @@ export interface AnnouncedRemovalOptions<Item> {
   open(limit: number): Promise<readonly Item[]>;
   /** Writes down what will be removed: from now on loaders give it other numbers. */
   begin(items: readonly Item[]): Promise<void>;
+  /** Asked once it is announced: what has to come before the removal. What it returns is asked until it says that it has. */
+  awaited?: (() => Promise<() => Promise<boolean>>) | undefined;
   /** Removes it, as it was written down. Returns how many identities that took. */
   carryOut(items: readonly Item[]): Promise<number>;
   /** Between two rounds, in milliseconds: removing rewrites parts of tables, so what came meanwhile goes together. */
@@ -26,13 +28,14 @@ export function createAnnouncedRemoval<Item>({
   now,
   open,
   begin,
+  awaited,
   carryOut,
   everyMs,
   graceMs,
   maxItems,
 }: AnnouncedRemovalOptions<Item>): AnnouncedRemoval {
   let lastRound = -Infinity;
-  let begun: { items: readonly Item[]; at: number } | undefined;
+  let begun: { items: readonly Item[]; at: number; isReady: (() => Promise<boolean>) | undefined } | undefined;
   return {
     async tick() {
       const startedAt = now().getTime();
@@ -43,9 +46,10 @@ export function createAnnouncedRemoval<Item>({
         if (items.length > 0) await begin(items);
         if (items.length < maxItems) lastRound = startedAt;
         if (items.length === 0) return 0;
-        begun = { items, at: now().getTime() };
+        begun = { items, at: now().getTime(), isReady: await awaited?.() };
       }
       if (now().getTime() - begun.at < graceMs) return 0;
+      if ((await begun.isReady?.()) === false) return 0;
       const { items } = begun;
       // When it fails, it is announced anew: a loader that starts meanwhile looks only at the last minutes.
       begun = undefined;

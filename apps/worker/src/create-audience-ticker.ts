@@ -100,7 +100,7 @@ export function createAudienceTicker(options: AudienceTickerOptions): AudienceTi
     const { audiences, unreadable } = await store.list();
     for (const { site, audience, fault } of unreadable)
       logger.error("an audience is not worked out: its definition cannot be read", { site, audience, fault });
-    const moves = await ticks.identityMoves(seen);
+    const moves = await ticks.identityMoves(turn, seen);
     const sizes = new Map((await ticks.lastSizes()).map((size) => [keyOf(size), size]));
     const changed = new Set<string>();
     for (const site of sites()) {
@@ -153,6 +153,8 @@ export function createAudienceTicker(options: AudienceTickerOptions): AudienceTi
           // Where nothing was answered, the server may still be writing.
           if (!isRefused(error)) throw error;
           turn = { ...turn, seq: await ticks.seqAfter(turn) };
+          // A large one that was cut off may have left a part of it: who is in that must not come in again.
+          await ticks.applyLog();
           // One that cannot be worked out holds up no other, and keeps only those who still may be in it.
           const [one] = some;
           if (some.length > 1) {

@@ -4,8 +4,10 @@ import { join } from "node:path";
 import {
   createClickHouse,
   createConsentRecordStore,
+  createDecisionStore,
   createEventStore,
   createIdentityStore,
+  createPersonFlagStore,
   createReadQueries,
   createSendGate,
   createWithdrawalStore,
@@ -13,7 +15,7 @@ import {
   reloadIdentities,
   type ClickHouse,
 } from "@polder/clickhouse";
-import type { Withdrawal } from "@polder/core";
+import { createIdentityDesk, type Withdrawal } from "@polder/core";
 import { buildEventRow, type LoadedEventRow } from "@polder/core/contracts";
 import { startEngine, type Engine } from "@polder/engine";
 import { emptyTables } from "@polder/testing";
@@ -22,6 +24,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { createConsentRecorder } from "./create-consent-recorder.ts";
 import { createWithdrawer, type WithdrawerOptions } from "./create-withdrawer.ts";
 import { createWorker } from "./create-worker.ts";
+import { watchSettling } from "./watch-settling.ts";
 
 const logger = { info() {}, warn() {}, error() {} };
 const folder = mkdtempSync(join(tmpdir(), "polder-withdraw-"));
@@ -168,6 +171,57 @@ describe("after a withdrawal", () => {
     expect(await newWithdrawer().tick()).toBe(0);
   });
 
+  it("no decision says who it was, or that of others stands: also by way of whoever withdrew", async () => {
+    await load(
+      row(),
+      row(asAn),
+      row({ atom: 192, anonymous_id: "", user_id: "kim", basis: "contract" }),
+      row({ atom: 256, anonymous_id: "", user_id: "lee", basis: "contract" }),
+      row({ atom: 320, anonymous_id: "laptop", user_id: "bo" }),
+      row({ atom: 384, anonymous_id: "tablet", user_id: "bo", basis: "contract" }),
+    );
+    const decide = (n: number, fields: object) => ({
+      site: "shop",
+      id: `decision-${n}`,
+      at: `2026-11-22 20:0${n}:00.000`,
+      action: "merge",
+      actor: "desk",
+      reason: "letter",
+      ...fields,
+    });
+    await clickhouse.insertRows("identity_decision", [
+      decide(1, { left: "device:phone", right: "user:kim" }),
+      decide(2, { left: "device:phone", right: "user:lee" }),
+      decide(3, { left: "device:laptop", right: "user:bo" }),
+      decide(4, {
+        action: "unmerge",
+        edges: [
+          { kind: "login", node: "user:an", other: "device:phone" },
+          { kind: "alias", node: "user:bo", other: "phone" },
+        ],
+      }),
+    ]);
+    await settlePeople();
+    const persons = () => ask("SELECT DISTINCT atom, person(atom) AS person FROM atom ORDER BY atom");
+    const before = await persons();
+    await load(choice("withdrawn", asAn), choice("withdrawn", { atom: 320, anonymous_id: "laptop", user_id: "bo" }));
+    expect(await newWithdrawer().tick()).toBe(3);
+    expect(await placesOf("phone", "laptop", "user:an")).toEqual([]);
+    const decisions = await ask<{ left: string; right: string; edges: { node: string; other: string }[] }>(
+      "SELECT left, right, edges FROM identity_decision ORDER BY id",
+    );
+    expect(decisions.map(({ right }) => right)).toEqual(["user:kim", "user:lee", "user:bo", ""]);
+    const [first, second, , unmerge] = decisions;
+    expect(first!.left).toMatch(/^user:erased-[0-9a-f]{16}$/);
+    expect(second!.left).toBe(first!.left);
+    expect(unmerge!.edges[0]!.other).toBe(first!.left);
+    expect(unmerge!.edges[1]).toMatchObject({ node: "user:bo", other: first!.left.slice("user:".length) });
+    for (const table of ["identity", "identity_position"]) await clickhouse.command(`TRUNCATE TABLE ${table}`);
+    await reloadIdentities(clickhouse);
+    await settlePeople();
+    expect(await persons()).toEqual(before);
+  });
+
   it("a number is never given out again", async () => {
     await load(
       row(),
@@ -234,6 +288,99 @@ describe("after a withdrawal", () => {
       { atom: 64, other: 192 },
       { atom: 128, other: 192 },
     ]);
+  });
+
+  describe("of somebody who was merged with somebody else by hand, and is taken out of them", () => {
+    const laptop = { atom: 192, anonymous_id: "laptop", user_id: "an", consent_mask: 38 };
+    const wims = { atom: 16, anonymous_id: "tablet", user_id: "wim" };
+    const toAds = (state: string) => ({ "choice.purpose": ["profile", "ads"], "choice.state": [state, state] });
+    const verdictOf = async (person: number): Promise<string | undefined> => {
+      const { permitted, leftOut } = await createSendGate(clickhouse).count({
+        site: "shop",
+        people: [person],
+        purpose: "ads",
+        now: nowMs,
+      });
+      return permitted === 1 ? "permitted" : Object.entries(leftOut).find(([, people]) => people > 0)?.[0];
+    };
+    const signed = { actor: "ada", reason: "she called" };
+    let decisions = 0;
+    const desk = () =>
+      createIdentityDesk({
+        identities: createIdentityStore(clickhouse),
+        decisions: createDecisionStore(clickhouse),
+        rules: () => new Map(),
+        now: () => nowMs,
+        newId: () => `decision-${(decisions += 1)}`,
+      });
+    const withdrawMergedAndApart = async (): Promise<void> => {
+      expect(await desk().merge("shop", { left: 16, right: 192 }, signed)).toMatchObject({ ok: true });
+      await settlePeople();
+      nowMs += 60_000;
+      const at = "2026-11-22 20:31:00.000";
+      // Nobody is logged in on the phone when it withdraws.
+      await load(choice("withdrawn", { ...toAds("withdrawn"), time: at, received_at: at }));
+      expect(await newWithdrawer().tick()).toBe(2);
+      await settlePeople();
+      const apart = { users: ["an"], devices: ["laptop"] };
+      expect(await desk().unmerge("shop", 16, apart, signed)).toMatchObject({ ok: true });
+      await settlePeople();
+      expect(await ask("SELECT DISTINCT atom, person(atom) AS person FROM atom ORDER BY atom")).toEqual([
+        { atom: 16, person: 16 },
+        { atom: 64, person: 192 },
+        { atom: 128, person: 192 },
+        { atom: 192, person: 192 },
+      ]);
+    };
+
+    it("the no goes with the one whose it was, and not with the other", async () => {
+      const yes = toAds("granted");
+      await load(row(), row(asAn), choice("granted", { ...laptop, ...yes }), row(laptop));
+      await load(choice("granted", { ...wims, ...yes, consent_mask: 38 }), row({ ...wims, consent_mask: 38 }));
+      await settlePeople();
+      await withdrawMergedAndApart();
+      expect([await verdictOf(192), await verdictOf(16)]).toEqual(["denied", "permitted"]);
+    });
+
+    it("the other has none of the restrictions", async () => {
+      await load(row(), row(asAn), row(laptop), row(wims));
+      await settlePeople();
+      const flags = createPersonFlagStore({ clickhouse, blockedAt: () => [] });
+      await flags.decide({
+        site: "shop",
+        person: 64,
+        flag: "restrict",
+        purposes: [],
+        isSet: true,
+        at: now(),
+        ...signed,
+      });
+      await withdrawMergedAndApart();
+      expect([await verdictOf(192), await verdictOf(16)]).toEqual(["restricted", "no_consent"]);
+    });
+  });
+
+  it("a log-in that was not looked at yet is looked at first: the no of the phone holds for whoever logged in on it", async () => {
+    const laptop = { atom: 192, anonymous_id: "laptop", user_id: "an", consent_mask: 38 };
+    const toAds = (state: string) => ({ "choice.purpose": ["profile", "ads"], "choice.state": [state, state] });
+    await load(choice("granted", { ...laptop, ...toAds("granted") }), row(laptop));
+    await settlePeople();
+    const withdrawer = newWithdrawer({ settling: () => watchSettling(createIdentityStore(clickhouse)) });
+    await load(row(), row(asAn), choice("withdrawn", { ...asAn, ...toAds("withdrawn") }));
+    for (const _ of [1, 2]) expect(await withdrawer.tick()).toBe(0);
+    expect(await placesOf("phone")).not.toEqual([]);
+    await settlePeople();
+    expect(await withdrawer.tick()).toBe(2);
+    expect(await placesOf("phone")).toEqual([]);
+    await settlePeople();
+    expect(await ask("SELECT atom, person(atom) AS person FROM identity_tie ORDER BY atom")).toEqual([
+      { atom: 64, person: 192 },
+      { atom: 128, person: 192 },
+    ]);
+    const gate = createSendGate(clickhouse);
+    expect(await gate.count({ site: "shop", people: [192], purpose: "ads", now: nowMs })).toMatchObject({
+      permitted: 0,
+    });
   });
 
   it("nothing goes when the same browser has said yes again, or when profile was not withdrawn", async () => {

@@ -9,6 +9,11 @@ export interface WithdrawerOptions {
    * nothing is removed, and it is told again.
    */
   onWithdrawn?: (withdrawals: readonly Withdrawal[]) => Promise<void>;
+  /**
+   * What is asked says whether it is settled who is one person with whom, as far as it was known when this was called: the edges of who withdraws go, and
+   * with a log-in that nobody has looked at their no would be nobody's.
+   */
+  settling?: () => Promise<() => Promise<boolean>>;
   /** Between two rounds, in milliseconds: removing rewrites parts of tables, so what came meanwhile goes together. */
   everyMs?: number;
   /** From what is announced to its removal, in milliseconds: loaders look every two seconds which identities end. */
@@ -25,6 +30,7 @@ export function createWithdrawer({
   store,
   now,
   onWithdrawn,
+  settling,
   everyMs = 50_000,
   graceMs = 6_000,
   maxWithdrawals = 200,
@@ -37,6 +43,7 @@ export function createWithdrawer({
       if (first.length > 0) await onWithdrawn?.(first);
       await store.begin(withdrawals, now);
     },
+    awaited: settling,
     carryOut: (withdrawals) => store.carryOut(withdrawals, now),
     everyMs,
     graceMs,

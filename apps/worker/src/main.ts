@@ -18,6 +18,7 @@ import { createConsentRecorder } from "./create-consent-recorder.ts";
 import { createEraser } from "./create-eraser.ts";
 import { createRetainer } from "./create-retainer.ts";
 import { createWithdrawer } from "./create-withdrawer.ts";
+import { watchSettling } from "./watch-settling.ts";
 import { createWorker } from "./create-worker.ts";
 import { createSitesOfFile } from "./sites-of-file.ts";
 
@@ -70,6 +71,7 @@ async function start(settings: ProcessSettings): Promise<void> {
     withdrawer: createWithdrawer({
       store: createWithdrawalStore({ clickhouse }),
       onWithdrawn: audiences.onWithdrawn,
+      settling: () => watchSettling(createIdentityStore(clickhouse)),
       now: () => new Date(),
     }),
     audiences,

@@ -14,8 +14,10 @@ export interface AudienceSize {
 }
 
 export interface AudienceQueries {
-  /** By id: people in it as known now; of an anonymous one as counted last. One that was never worked out is not there. */
-  peopleOf(site: string): Promise<ReadonlyMap<string, { people: number; isBelowFloor: boolean; at: number }>>;
+  /** By id: people in it as known now; of an anonymous one as counted last; and by which version. One that was never worked out is not there. */
+  peopleOf(
+    site: string,
+  ): Promise<ReadonlyMap<string, { people: number; isBelowFloor: boolean; at: number; version: number }>>;
   /** In the order of their numbers, after one of them. */
   members(site: string, audience: string, after: number, limit: number): Promise<{ person: number; since: number }[]>;
   /** Newest first, of everybody or of one person (and whoever is part of them now), before a number. */
@@ -44,9 +46,10 @@ const selectChange =
 /** What is asked about audiences. */
 export const createAudienceQueries = (clickhouse: ClickHouse): AudienceQueries => ({
   async peopleOf(site) {
-    const rows = await clickhouse.query<{ audience: string; people: number; below: number; at: number }>(
-      `SELECT s.audience AS audience, if(s.is_anonymous = 1, s.people, m.people) AS people, s.below AS below, s.at AS at FROM (
+    const rows = await clickhouse.query<{ audience: string; people: number; below: number; at: number; version: number }>(
+      `SELECT s.audience AS audience, if(s.is_anonymous = 1, s.people, m.people) AS people, s.below AS below, s.at AS at, s.version AS version FROM (
          SELECT z.audience AS audience, argMax(z.people, z.at) AS people, argMax(z.is_below_floor, z.at) AS below, toUnixTimestamp64Milli(max(z.at)) AS at,
+           argMax(z.version, z.at) AS version,
            any(a.is_anonymous) AS is_anonymous
          FROM audience_size AS z JOIN (SELECT audience, max(is_anonymous) AS is_anonymous FROM audience WHERE site = {site:String} GROUP BY audience) AS a
            ON a.audience = z.audience
@@ -55,7 +58,7 @@ export const createAudienceQueries = (clickhouse: ClickHouse): AudienceQueries =
       { params: { site } },
     );
     return new Map(
-      rows.map(({ audience, people, below, at }) => [audience, { people, isBelowFloor: below === 1, at }]),
+      rows.map(({ audience, below, ...counted }) => [audience, { ...counted, isBelowFloor: below === 1 }]),
     );
   },
 

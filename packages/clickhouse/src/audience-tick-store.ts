@@ -80,8 +80,11 @@ export interface AudienceTickStore {
   applyLog(): Promise<void>;
   /** By site and audience, of the size that was written last. */
   lastSizes(): Promise<{ site: string; audience: string; version: number; people: number; isBelowFloor: boolean }[]>;
-  /** @param seen the signature up to which {@link rememberIdentities} was told, undefined when never. */
-  identityMoves(seen: string | undefined): Promise<IdentityMoves>;
+  /**
+   * What came to be before this moment is seen by this turn; the rest, also what comes while it is under way, is left to the next.
+   * @param seen the signature up to which {@link rememberIdentities} was told, undefined when never.
+   */
+  identityMoves(turn: AudienceTurn, seen: string | undefined): Promise<IdentityMoves>;
   /**
    * Works out who of a site may be used for what at a moment, of those of whom something happened or came of age since the turn before and every few
    * hours of all: what {@link logChanges} and {@link countAnonymous} go by. On every turn, after {@link identityMoves} and before {@link rememberIdentities}.
@@ -111,6 +114,7 @@ export interface AudienceTickStore {
   writeAnonymousSize(audience: Audience, size: { people: number; isBelowFloor: boolean }, at: number): Promise<void>;
   /** Removes the sizes of an audience. */
   purgeSizes(site: string, audience: string): Promise<void>;
+  /** What {@link identityMoves} saw on this turn has been looked at. */
   rememberIdentities(turn: AudienceTurn): Promise<void>;
   /** The audiences that somebody came into or left. */
   changedAfter(seq: number): Promise<{ site: string; audience: string }[]>;
@@ -177,10 +181,11 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
     seqAfter,
 
     async applyLog() {
+      // In their order: what is cut off between two blocks has written a beginning, and goes on after it.
       await clickhouse.command(
         `INSERT INTO audience_member (site, audience, person, since, version, seq, has_left)
          SELECT site, audience, person, at, version, seq, change = 'exit' FROM audience_log
-         WHERE seq > (SELECT max(seq) FROM audience_member)`,
+         WHERE seq > (SELECT max(seq) FROM audience_member) ORDER BY seq`,
         { settings },
       );
     },
@@ -199,7 +204,7 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
       return rows.map(({ below, ...row }) => ({ ...row, isBelowFloor: below === 1 }));
     },
 
-    async identityMoves(seen) {
+    async identityMoves({ n }, seen) {
       const [now] = await clickhouse.query<typeof identities>(
         `SELECT (SELECT ${identitySignature} FROM identity) AS signature,
            (SELECT (toString(max(version)), toString(argMax(rows, version))) FROM (
@@ -208,8 +213,17 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
       identities = now!;
       const { signature } = identities;
       if (signature === seen) return { hasMoved: false, signature };
+      // Before it is looked at: what comes afterwards is another one than what is remembered, and so seen again.
+      await clickhouse.command(
+        `INSERT INTO audience_identity (atom, person, version, n, is_pending)
+         SELECT atom, person(atom), version, {n:UInt64}, true FROM identity FINAL
+         WHERE (atom, version) NOT IN (SELECT atom, version FROM ${rememberedIdentities})
+         UNION ALL
+         SELECT atom, person(atom), version, {n:UInt64}, true FROM ${rememberedIdentities} WHERE person(atom) != person`,
+        { params: { n }, settings },
+      );
       const [row] = await clickhouse.query<{ moved: number; behind: number }>(
-        `SELECT (SELECT count() FROM audience_identity FINAL WHERE person(atom) != person) AS moved,
+        `SELECT (SELECT count() FROM ${rememberedIdentities} WHERE person(atom) != person) AS moved,
            (SELECT count() FROM identity FINAL WHERE person(atom) != person) AS behind`,
       );
       // As long as the dictionary is behind the table there is more to come.
@@ -389,11 +403,8 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
 
     async rememberIdentities({ n }) {
       await clickhouse.command(
-        `INSERT INTO audience_identity (atom, person, version, n)
-         SELECT atom, person(atom), version, {n:UInt64} FROM identity FINAL
-         WHERE (atom, version) NOT IN (SELECT atom, version FROM audience_identity FINAL)
-         UNION ALL
-         SELECT atom, person(atom), version, {n:UInt64} FROM audience_identity FINAL WHERE person(atom) != person`,
+        `INSERT INTO audience_identity (atom, person, version, n, is_pending)
+         SELECT atom, person, version, n, false FROM audience_identity FINAL WHERE is_pending AND n = {n:UInt64}`,
         { params: { n }, settings },
       );
     },
@@ -453,8 +464,7 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
         SELECT arrayJoin(arrayFilter(k -> {tick_purposes:Array(String)}[k] = p.purpose, arrayMap(k -> toUInt8(k), arrayEnumerate({tick_purposes:Array(String)})))) AS k, p.people AS allowed
         FROM audience_permit AS p WHERE p.site = {site:String} AND p.n = {tick_permit:UInt64}) GROUP BY k`,
     ];
-    const moved =
-      "SELECT person AS was, person(atom) AS became FROM audience_identity FINAL WHERE person(atom) != person AND person(atom) != 0";
+    const moved = `SELECT person AS was, person(atom) AS became FROM ${rememberedIdentities} WHERE person(atom) != person AND person(atom) != 0`;
     const hasSplit = hasMoved ? `p IN (SELECT was FROM (${moved}))` : "0";
     // What somebody who comes in had been part of: by number, since few have moved.
     const parts = hasMoved
@@ -542,6 +552,8 @@ SELECT (SELECT arraySort(groupArray((p, o))) FROM (
 
 /** Of an identity that was erased: greater than every other, and for good. Whoever is erased is worked out with all others. */
 const erasedVersion = "18446744073709551615";
+/** Who belonged to whom as audiences saw it last. */
+const rememberedIdentities = "(SELECT atom, person, version FROM audience_identity FINAL WHERE NOT is_pending)";
 /** Changes with every row, also of a version that was there before. */
 const identitySignature = "toString(sum(cityHash64(atom, version)))";
 
@@ -567,7 +579,7 @@ interface Concerned {
 const concerned = ({ arrived, settledSince, hasFlags, hasDecisions }: Concerned): string => {
   const atoms = [
     "SELECT arrayJoin({tick_ended:Array(UInt32)}) AS atom",
-    "SELECT atom FROM audience_identity FINAL WHERE person(atom) != person",
+    `SELECT atom FROM ${rememberedIdentities} WHERE person(atom) != person`,
     ...(arrived === "" ? [] : [`SELECT atom FROM events WHERE site = {site:String} AND atom != 0 AND (${arrived})`]),
     ...(settledSince === "" ? [] : [`SELECT atom FROM identity WHERE ${settledSince} AND version < ${erasedVersion}`]),
     ...(hasFlags ? [`SELECT atom FROM atom WHERE site = {site:String} AND ${isFlagged}`] : []),
@@ -577,7 +589,7 @@ const concerned = ({ arrived, settledSince, hasFlags, hasDecisions }: Concerned)
   return `SELECT person(atom) AS person_id FROM atom WHERE site = {site:String} AND (atom IN (${changed}) OR (anonymous_id != '' AND anonymous_id IN (
       SELECT anonymous_id FROM atom WHERE site = {site:String} AND atom IN (${changed}))))
     UNION ALL ${changed}
-    UNION ALL SELECT person FROM audience_identity FINAL WHERE person(atom) != person`;
+    UNION ALL SELECT person FROM ${rememberedIdentities} WHERE person(atom) != person`;
 };
 const isFlagged = `(key IN (SELECT cityHash64(anonymous_id, user_id) FROM person_flag WHERE site = {site:String})
         OR user_id IN (SELECT user_id FROM person_flag WHERE site = {site:String} AND user_id != ''))`;

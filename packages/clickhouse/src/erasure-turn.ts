@@ -56,12 +56,21 @@ export async function takeErasureTurn(
 
   const last = await lastTurn();
   if (last.worker !== "" && last.silentMs < silentForMs) return undefined;
-  if (!(await add(last.n + 1, own))) return undefined;
-  // What the server was still doing for the one before: a statement that asks later whose turn it is does nothing any more.
-  const onCluster = cluster === undefined ? "" : `ON CLUSTER ${quoteName(cluster)}`;
-  await clickhouse.command(
-    `KILL QUERY ${onCluster} WHERE Settings['log_comment'] = ${quoteText(settings.log_comment)} SYNC`,
-  );
+  const giveBack = async (): Promise<void> => {
+    const { n, worker } = await lastTurn();
+    if (worker === own) await add(n + 1, "");
+  };
+  try {
+    if (!(await add(last.n + 1, own))) return undefined;
+    // What the server was still doing for the one before: a statement that asks later whose turn it is does nothing any more.
+    const onCluster = cluster === undefined ? "" : `ON CLUSTER ${quoteName(cluster)}`;
+    await clickhouse.command(
+      `KILL QUERY ${onCluster} WHERE Settings['log_comment'] = ${quoteText(settings.log_comment)} SYNC`,
+    );
+  } catch (error) {
+    await giveBack().catch(() => undefined);
+    throw error;
+  }
   return {
     isHeld: "(SELECT argMax(worker, n) FROM erasure_turn) = {worker: String}",
     params: { worker: own },
@@ -73,9 +82,6 @@ export async function takeErasureTurn(
       const message = "another worker carries out erasures by now: what is left of these is looked for again";
       throw Object.assign(new Error(message), { code: "erasure_turn_lost" });
     },
-    async giveBack() {
-      const { n, worker } = await lastTurn();
-      if (worker === own) await add(n + 1, "");
-    },
+    giveBack,
   };
 }

@@ -110,7 +110,7 @@ describe("migrate", () => {
         );
         return running!.n === 1;
       },
-      { timeout: 60_000 },
+      { timeout: 120_000 },
     );
     expect(await migrate(client, { quietForMs: 0 })).toEqual([10]);
     expect(await left).toMatchObject({ code: 394 });

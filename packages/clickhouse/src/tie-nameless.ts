@@ -1,3 +1,4 @@
+import { createBlockedCheck, createUnionFind } from "@polder/core";
 import type { ClickHouse } from "./clickhouse.ts";
 import { slices, unique } from "./rewrite-tables.ts";
 
@@ -7,6 +8,11 @@ interface Named {
   anonymousId: string;
   userId: string;
   person: number;
+}
+interface Statement {
+  atom: number;
+  kind: "alias" | "email" | "phone";
+  other: string;
 }
 
 /**
@@ -36,27 +42,65 @@ export async function tieNameless(clickhouse: ClickHouse, atoms: readonly number
         )
       ).filter(({ atom }) => !isLeaving.has(atom)),
     );
-  const ofPerson = new Map<string, { staying: Named[]; first: number }>();
+  const statements = new Map<number, Statement[]>();
+  for (const some of slices([...leaving, ...staying].map(({ atom }) => atom)))
+    for (const one of await clickhouse.query<Statement>(
+      "SELECT DISTINCT atom, kind, other FROM identity_edge WHERE atom IN {atoms:Array(UInt32)} AND kind IN ('alias', 'email', 'phone')",
+      { params: { atoms: some } },
+    ))
+      statements.set(one.atom, [...(statements.get(one.atom) ?? []), one]);
+  const ofPerson = new Map<string, { leaving: Named[]; staying: Named[] }>();
   for (const one of leaving) {
-    const known = ofPerson.get(keyOf(one));
-    ofPerson.set(keyOf(one), { staying: [], first: Math.min(one.atom, known?.first ?? one.atom) });
+    const known = ofPerson.get(keyOf(one)) ?? { leaving: [], staying: [] };
+    ofPerson.set(keyOf(one), known);
+    known.leaving.push(one);
   }
   for (const one of staying) ofPerson.get(keyOf(one))?.staying.push(one);
-  const ties = leaving.flatMap((one) => {
-    const { staying: others, first } = ofPerson.get(keyOf(one))!;
-    const other = nearest(one, others) ?? first;
-    return other === one.atom ? [] : [{ site: one.site, atom: one.atom, other }];
-  });
+  const ties = [...ofPerson.values()].flatMap((some) => tiesOf(some, statements));
   if (ties.length > 0) await clickhouse.insertRows("identity_tie", ties, { settings: { insert_deduplicate: 0 } });
 }
 
 const keyOf = ({ site, person }: Named): string => `${person}:${site}`;
 
-/** Of the same browser, else of the same user, else any: an unmerge may part them later. Of several the smallest number. */
-function nearest({ anonymousId, userId }: Named, others: readonly Named[]): number | undefined {
-  const distance = (other: Named): number => {
-    if (anonymousId !== "" && other.anonymousId === anonymousId) return 0;
-    return userId !== "" && other.userId === userId ? 1 : 2;
+const { isBlockedId } = createBlockedCheck({ blocked: [] });
+const isId = (id: string): boolean => id !== "" && !isBlockedId(id);
+
+/**
+ * To an identity that stays and is one with it also when those who were merged by hand are taken apart: of the same user, who may be one that was seen on the
+ * same browser; else of whoever stated the same address, number or alias; else of the same browser; else to any. Of several to the smallest number.
+ */
+function tiesOf(
+  { leaving, staying }: { leaving: readonly Named[]; staying: readonly Named[] },
+  statements: ReadonlyMap<number, readonly Statement[]>,
+): { site: string; atom: number; other: number }[] {
+  const all = [...leaving, ...staying];
+  const usersOf = new Map<string, Set<string>>();
+  for (const { anonymousId, userId } of all)
+    if (isId(anonymousId) && isId(userId))
+      usersOf.set(anonymousId, (usersOf.get(anonymousId) ?? new Set()).add(userId));
+  // A browser of several users is no one's.
+  const nodeOf = ({ anonymousId, userId }: Named): string => {
+    const [user, ...others] = isId(userId) ? [userId] : (usersOf.get(anonymousId) ?? []);
+    return user === undefined || others.length > 0 ? `device:${anonymousId}` : `user:${user}`;
   };
-  return others.toSorted((a, b) => distance(a) - distance(b) || a.atom - b.atom)[0]?.atom;
+  const nodes = new Map(all.map((one) => [one.atom, nodeOf(one)]));
+  const { find, join } = createUnionFind();
+  for (const [atom, node] of nodes)
+    for (const { kind, other } of statements.get(atom) ?? [])
+      for (const stated of kind === "alias" ? [`user:${other}`, `device:${other}`] : [`${kind}:${other}`])
+        join(node, stated);
+
+  const distance = (one: Named, other: Named): number => {
+    const [node, otherNode] = [nodes.get(one.atom)!, nodes.get(other.atom)!];
+    if (node === otherNode) return 0;
+    if (find(node) === find(otherNode)) return 1;
+    return one.anonymousId !== "" && one.anonymousId === other.anonymousId ? 2 : 3;
+  };
+  const first = Math.min(...leaving.map(({ atom }) => atom));
+  return leaving.flatMap((one) => {
+    const near = staying.map((other) => ({ distance: distance(one, other), atom: other.atom }));
+    const [nearest] = near.toSorted((a, b) => a.distance - b.distance || a.atom - b.atom);
+    const other = nearest?.atom ?? first;
+    return other === one.atom ? [] : [{ site: one.site, atom: one.atom, other }];
+  });
 }

@@ -2,6 +2,7 @@ import type { Withdrawal, WithdrawalStore } from "@polder/core";
 
 import type { ClickHouse, QueryOptions } from "./clickhouse.ts";
 import { keepFlagsOf } from "./consent/keep-flags-of.ts";
+import { forgetInDecisions } from "./forget-in-decisions.ts";
 import { edgeSelect } from "./migrations/0011-identity.ts";
 import { createTableRewriter, slices, unique } from "./rewrite-tables.ts";
 import { stateInsert } from "./state-selects.ts";
@@ -81,7 +82,8 @@ interface Part {
  * ids, or the number would be given out again.
  */
 export function createWithdrawalStore({ clickhouse, cluster }: WithdrawalStoreOptions): WithdrawalStore {
-  const { alter, mark } = createTableRewriter(clickhouse, cluster);
+  const rewriter = createTableRewriter(clickhouse, cluster, (table) => table !== "identity_decision");
+  const { alter, mark } = rewriter;
 
   async function ofAtoms<Row>(sql: string, atoms: readonly number[], params?: QueryOptions["params"]): Promise<Row[]> {
     const rows: Row[] = [];
@@ -401,6 +403,7 @@ export function createWithdrawalStore({ clickhouse, cluster }: WithdrawalStoreOp
       // While their ids still say whose they are, and whose the flags are.
       await tieNameless(clickhouse, atoms);
       await keepFlagsOf(clickhouse, atoms);
+      await forgetInDecisions(clickhouse, rewriter, atoms);
       for (const some of slices(atoms)) await remove(some);
       for (const part of partsOf(plans).keys()) for (const some of slices(part.atoms)) await removePart(part, some);
       await writeReceipts(begun, now(), await countAll(plans));

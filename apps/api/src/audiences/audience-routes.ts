@@ -503,7 +503,7 @@ export function addAudienceRoutes(app: Hono, deps: AudienceRoutesDeps): void {
     },
   );
 
-  addExportRoutes(app, { ...deps, findNamed });
+  addExportRoutes(app, { ...deps, findNamed, workedOut: (site) => queries.peopleOf(site) });
 }
 
 const defaultSpanDays = 90;

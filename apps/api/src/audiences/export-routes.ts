@@ -3,6 +3,7 @@ import type { AudienceExportStore, ExportOrder } from "@polder/clickhouse";
 import type { Context, Hono, MiddlewareHandler } from "hono";
 import { describeRoute, resolver, validator } from "hono-openapi";
 import * as v from "valibot";
+import { answerError } from "../errors.ts";
 import { answers, failures, private_, refuseForm } from "../route-answers.ts";
 import * as schemas from "./audience-schemas.ts";
 import type { Found } from "./audience-routes.ts";
@@ -12,6 +13,8 @@ export interface ExportRoutesDeps {
   exports: AudienceExportStore;
   guarded: MiddlewareHandler;
   findNamed: (context: Context, site: string | undefined, id: string) => Promise<Found | Response>;
+  /** By id, the version of the definition that was worked out last. */
+  workedOut: (site: string) => Promise<ReadonlyMap<string, { version: number }>>;
   now: () => number;
 }
 
@@ -19,7 +22,7 @@ const contentTypes = { csv: "text/csv; charset=utf-8", parquet: "application/vnd
 const maxListed = 100;
 
 /** Files of who is in an audience: only of those who may be used for the purpose at that moment. */
-export function addExportRoutes(app: Hono, { exports, guarded, findNamed, now }: ExportRoutesDeps): void {
+export function addExportRoutes(app: Hono, { exports, guarded, findNamed, workedOut, now }: ExportRoutesDeps): void {
   const summary = {
     "x-polder-export": {
       description: "JSON: which export it is, who was left out and why, and the moment for which it was decided",
@@ -55,6 +58,9 @@ export function addExportRoutes(app: Hono, { exports, guarded, findNamed, now }:
       const found = await findNamed(context, context.req.valid("query").site, id);
       if (found instanceof Response) return found;
       const { audience } = found;
+      // Its members are those of another definition as yet, or nobody.
+      if (audience.state !== "archived" && (await workedOut(found.site)).get(id)?.version !== audience.version)
+        return answerError(context, "audience_not_counted");
       const given = context.req.valid("json");
       const order: ExportOrder = {
         id: randomUUID(),

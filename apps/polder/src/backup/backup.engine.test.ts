@@ -167,7 +167,7 @@ const expectBalance = (polder: Started): Promise<void> =>
   );
 
 /** For what needs a part of a second, on a machine that has other things to do. */
-const patience = { timeout: 60_000 };
+const patience = { timeout: 120_000 };
 const dataPath = (): string => join(cwd, ".polder");
 const backupPath = (): string => join(cwd, "copy");
 

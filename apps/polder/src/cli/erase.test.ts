@@ -28,7 +28,7 @@ beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), "polder-erase-"));
   asked = [];
   server = createServer((request, response) => {
-    void bodyOf(request).then((body) => {
+    const answered = bodyOf(request).then((body) => {
       asked.push({ path: request.url ?? "", token: request.headers.authorization, body });
       const answer = (status: number, value: object | string) => {
         response.statusCode = status;
@@ -60,6 +60,7 @@ beforeEach(async () => {
       if (request.url?.startsWith("/v1/people/an/export") === true) return answer(200, "section,time\r\n");
       return answer(404, { code: "not_found", message: "There is nothing here" });
     });
+    answered.catch((error: unknown) => response.writeHead(500).end(String(error)));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

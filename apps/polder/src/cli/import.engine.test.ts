@@ -78,7 +78,7 @@ const settled = (): Promise<void> =>
       const metrics = await (await fetch(`${api}/metrics`)).text();
       expect(/^polder_log_lag_records.*$/m.exec(metrics)?.[0]).toBe('polder_log_lag_records{topic="polder.events"} 0');
     },
-    { timeout: 60_000 },
+    { timeout: 120_000 },
   );
 
 const ask = <Row>(question: string): Promise<Row[]> =>
@@ -134,7 +134,7 @@ it("imports every kind, and the same files a second time change nothing", async 
   await vi.waitFor(
     async () =>
       expect(await ask("SELECT count() AS n FROM people WHERE traits['phone'] = '+31612345678'")).toEqual([{ n: 1 }]),
-    { timeout: 60_000 },
+    { timeout: 120_000 },
   );
   const first = await everything();
   expect(first.orders).toEqual([
@@ -353,7 +353,7 @@ it("can be stopped, and run again until all is in, each once", async () => {
       expect(await ask("SELECT count() > 0 AS isBegun FROM events WHERE startsWith(user_id, 'z-')")).toEqual([
         { isBegun: 1 },
       ]),
-    { timeout: 60_000 },
+    { timeout: 120_000 },
   );
   context.interrupt();
   expect(await stopping).toBe(130);
@@ -365,7 +365,7 @@ it("can be stopped, and run again until all is in, each once", async () => {
   await vi.waitFor(
     async () => expect(await ask(counts)).toEqual([{ orders: 1_800, contacts: 1_800, messages: 3_600, people: 1_800 }]),
     {
-      timeout: 60_000,
+      timeout: 120_000,
     },
   );
   expect((await polder("import", "orders", "many.csv", "--yes")).printed).toMatch(/ 3,600 {2}events known already/);
@@ -460,7 +460,7 @@ it("does the same for who sends the file to the API, with the same report", asyn
   });
   await vi.waitFor(
     async () => expect(await ask("SELECT stored FROM imports WHERE file_name = 'export.csv'")).toEqual([{ stored: 1 }]),
-    { timeout: 60_000 },
+    { timeout: 120_000 },
   );
   expect(await ask("SELECT order_id FROM orders WHERE startsWith(order_id, 'A-')")).toEqual([{ order_id: "A-1" }]);
   expect(await upload(file, query)).toMatchObject({
@@ -487,7 +487,7 @@ it("does the same for who sends the file to the API, with the same report", asyn
       expect(await ask("SELECT orders, revenue, first_seen FROM people WHERE has(user_ids, 'k-7')")).toEqual([
         { orders: 2, revenue: { EUR: 12.5 }, first_seen: "2026-10-01 08:00:00.000" },
       ]),
-    { timeout: 60_000 },
+    { timeout: 120_000 },
   );
 });
 
@@ -566,7 +566,7 @@ it("brings nobody back who was erased, and takes others of the same file", async
 
   expect((await give("e-1", "e-2")).printed).toMatch(/2 {2}events taken by the collector/);
   await vi.waitFor(async () => expect(await (await fetch(`${api}/metrics`)).text()).toMatch(/outcome="erased"\} 1\b/), {
-    timeout: 60_000,
+    timeout: 120_000,
   });
-  await vi.waitFor(async () => expect(await known()).toEqual([{ id: "e-2" }]), { timeout: 60_000 });
+  await vi.waitFor(async () => expect(await known()).toEqual([{ id: "e-2" }]), { timeout: 120_000 });
 });

@@ -8,7 +8,7 @@ import {
 import { compileComputedTrait } from "../traits/compile-computed-trait.ts";
 import { compileCondition, type ConditionContext } from "./compile-condition.ts";
 import { createParameters, type BoundParameters } from "./parameters.ts";
-import { createPeopleSets, type PeopleSet } from "./people-sets.ts";
+import { createPeopleSets, type PeopleSet, type PeopleSets } from "./people-sets.ts";
 
 export interface AudienceContext {
   site: string;
@@ -61,27 +61,32 @@ export function compileAudiences(
   if (faults.length > 0) throw new AudienceError(faults);
   const now = context.now.getTime();
   const parameters = createParameters({ site: context.site, now });
-  const sets = createPeopleSets();
-  const compiled = new Map<string, PeopleSet>();
-  const conditionContext: ConditionContext = {
-    now,
-    timezone: context.timezone,
-    parameters,
-    sets,
-    audience: (id) => {
-      const set = compiled.get(id) ?? compileCondition(context.audiences.get(id)!.people, conditionContext);
-      compiled.set(id, set);
-      return set;
-    },
-    computedTrait: (name) => {
-      const trait = context.computedTraits.get(name)!;
-      return {
-        values: parameters.adopt(compileComputedTrait(trait, context)),
-        isList: computedTraitType(trait) === "list",
-      };
-    },
+  const contextWith = (sets: PeopleSets): ConditionContext => {
+    const compiled = new Map<string, PeopleSet>();
+    const conditionContext: ConditionContext = {
+      now,
+      timezone: context.timezone,
+      parameters,
+      sets,
+      ...(definitions.length === 1 && { apart: () => contextWith(createPeopleSets()) }),
+      audience: (id) => {
+        const set = compiled.get(id) ?? compileCondition(context.audiences.get(id)!.people, conditionContext);
+        compiled.set(id, set);
+        return set;
+      },
+      computedTrait: (name) => {
+        const trait = context.computedTraits.get(name)!;
+        return {
+          values: parameters.adopt(compileComputedTrait(trait, context)),
+          isList: computedTraitType(trait) === "list",
+        };
+      },
+    };
+    return conditionContext;
   };
-  const sql = sets.select(definitions.map(({ people }) => compileCondition(people, conditionContext)));
+  const sets = createPeopleSets();
+  const whole = contextWith(sets);
+  const sql = sets.select(definitions.map(({ people }) => compileCondition(people, whole)));
   if (sql.length > maxStatementLength)
     throw new AudienceError([
       { path: "people", message: "is too large, with all the audiences that it stands on: use fewer conditions." },

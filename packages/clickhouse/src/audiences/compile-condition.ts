@@ -28,6 +28,8 @@ export interface ConditionContext {
   timezone: string;
   parameters: Parameters;
   sets: PeopleSets;
+  /** The same for a statement that is part of this one; undefined where others share what is in it, for whom it would be worked out anew. */
+  apart?: () => ConditionContext;
   /** Of another audience. */
   audience: (id: string) => PeopleSet;
   /** A subquery with `person_id` and `value`, once a person: a text, or a list of texts as JSON. */
@@ -37,7 +39,7 @@ export interface ConditionContext {
 export function compileCondition(condition: Condition, context: ConditionContext): PeopleSet {
   const { sets, parameters, now } = context;
   const compile = (each: Condition): PeopleSet => compileCondition(each, context);
-  if ("all" in condition) return sets.and(condition.all.map(compile));
+  if ("all" in condition) return compileAll(condition.all, context) ?? sets.and(condition.all.map(compile));
   if ("any" in condition) return sets.or(condition.any.map(compile));
   if ("not" in condition) return sets.not(compile(condition.not));
   if ("trait" in condition)
@@ -49,8 +51,7 @@ export function compileCondition(condition: Condition, context: ConditionContext
       ...(isList && { compile: compileListComparison, texts: itemsOf }),
     });
   }
-  if ("country" in condition) return compileLastSeen("country", condition.country, context);
-  if ("device" in condition) return compileLastSeen("device", condition.device, context);
+  if (isLastSeen(condition)) return compileLastSeen(condition, context);
   if ("event" in condition) return compileEvent(condition, context);
   if ("sequence" in condition) return compileSequence(condition, context);
   if ("seen" in condition) return seenSince(now - durationMs(condition.seen.within), context);
@@ -69,6 +70,31 @@ export function compileCondition(condition: Condition, context: ConditionContext
     return sets.of(`SELECT person_id FROM ${personConsent()} WHERE bitTest(mask, ${bit})`);
   }
   return context.audience(condition.audience);
+}
+
+type LastSeenCondition = Extract<Condition, { country: unknown } | { device: unknown }>;
+const isLastSeen = (condition: Condition): condition is LastSeenCondition =>
+  "country" in condition || "device" in condition;
+/** Longer ones cost more to understand than they save. */
+const maxCandidatesLength = 20_000;
+
+/** Where something was done as well, those who did it are found first: where somebody was last costs the most, and is then asked of them alone. */
+function compileAll(
+  conditions: readonly Condition[],
+  { sets, apart, ...context }: ConditionContext,
+): PeopleSet | undefined {
+  const asked = conditions.filter(isLastSeen);
+  const others = conditions.filter((condition) => !isLastSeen(condition));
+  if (apart === undefined || asked.length === 0 || !others.some((one) => "event" in one || "sequence" in one))
+    return undefined;
+  const first = apart();
+  const candidates = first.sets.and(others.map((condition) => compileCondition(condition, first)));
+  const people = `(SELECT a0 FROM (${first.sets.select([candidates])}))`;
+  if (candidates.isComplement === true || people.length > maxCandidatesLength) return undefined;
+  return sets.and([
+    sets.of(`SELECT arrayJoin(bitmapToArray(${people})) AS person_id`, { isStored: true }),
+    ...asked.map((condition) => compileLastSeen(condition, { sets, ...context }, people)),
+  ]);
 }
 
 interface ValueSource {
@@ -114,30 +140,40 @@ function whereValue(
 /**
  * Of the country or the device seen last, out of the copy of events that is in the order of identities. By time alone, which costs a quarter of the whole
  * moment; of the few who were seen with another one in the same millisecond the events are looked up.
+ * @param candidates a scalar subquery, a bitmap: the answer is right of these people.
  */
-function compileLastSeen(column: "country" | "device", comparison: Comparison, context: ConditionContext): PeopleSet {
+function compileLastSeen(condition: LastSeenCondition, context: ConditionContext, candidates?: string): PeopleSet {
   const { sets, parameters, now } = context;
+  const [column, comparison] =
+    "country" in condition ? (["country", condition.country] as const) : (["device", condition.device] as const);
   const { exists, ...others } = comparison;
-  const seen = `atom_event AS events WHERE events.site = {site:String} AND events.${column} != '' AND ${hasHappened(now, parameters)}`;
+  const atomsOf = (people: string): string =>
+    `${people} UNION DISTINCT SELECT atom FROM person_atom WHERE person IN (${people})`;
+  const seenBy = (people: string | undefined): string =>
+    `atom_event AS events WHERE events.site = {site:String} AND events.${column} != '' AND ${hasHappened(now, parameters)}${
+      // Looking for thousands in an index costs more than reading all there is: what is added to a column is not looked for in its index.
+      people === undefined ? "" : ` AND events.atom + 0 IN (${atomsOf(`SELECT arrayJoin(bitmapToArray(${people}))`)})`
+    }`;
   const parts: PeopleSet[] = [];
   if (comparisonNames.some((name) => name !== "exists" && name in others)) {
     const fits = compileComparison(`toString(events.${column})`, others, parameters);
-    const lastOf = (condition: string): string =>
-      `max(if(${condition}, toUnixTimestamp64Milli(events.time), -1000000000000000))`;
+    const lastOf = (wanted: string): string =>
+      `max(if(${wanted}, toUnixTimestamp64Milli(events.time), -1000000000000000))`;
+    const asked = candidates === undefined ? undefined : `asked_${column}`;
     const tied = `SELECT arrayJoin(bitmapToArray(last_${column}.2))`;
     parts.push(
       sets.of(
-        `WITH (
+        `WITH ${asked === undefined ? "" : `${candidates} AS ${asked}, `}(
   SELECT (groupBitmapStateIf(person_id, fitting > other), groupBitmapStateIf(person_id, fitting = other)) FROM (
     SELECT person(atom) AS person_id, max(fits_at) AS fitting, max(other_at) AS other
-    FROM (SELECT events.atom AS atom, ${lastOf(fits)} AS fits_at, ${lastOf(`NOT ${fits}`)} AS other_at FROM ${seen} GROUP BY atom)
+    FROM (SELECT events.atom AS atom, ${lastOf(fits)} AS fits_at, ${lastOf(`NOT ${fits}`)} AS other_at FROM ${seenBy(asked)} GROUP BY atom)
     GROUP BY person_id)
 ) AS last_${column}
 SELECT arrayJoin(bitmapToArray(last_${column}.1)) AS person_id
 UNION ALL
 SELECT person_id FROM (
   SELECT person(events.atom) AS person_id, argMax(toUInt8(${fits}), ${momentOf("events.time", "events._offset")}) AS is_it
-  FROM ${seen} AND events.atom IN (${tied} UNION DISTINCT SELECT atom FROM person_atom WHERE person IN (${tied}))
+  FROM ${seenBy(undefined)} AND events.atom IN (${atomsOf(tied)})
   GROUP BY person_id
 ) WHERE is_it = 1 AND bitmapContains(last_${column}.2, person_id)`,
         { isSeen: true },
@@ -145,7 +181,7 @@ SELECT person_id FROM (
     );
   }
   if (exists !== undefined) {
-    const anySeen = sets.ofAtoms(seen, { isSeen: true });
+    const anySeen = sets.ofAtoms(seenBy(candidates), { isSeen: true });
     parts.push(exists ? anySeen : sets.not(anySeen));
   }
   return sets.and(parts);

@@ -17,14 +17,20 @@ export function joinedAt(atoms?: string): string {
           if(${isNobody}, cityHash64(anonymous_id, ''), cityHash64('', user_id)) AS node, toUInt64(toUnixTimestamp64Milli(min(e.time))) AS first
         FROM identity_edge AS e
         WHERE e.site = {site:String} AND kind NOT IN ('login', 'import')${isAsked("e.atom")}
+          AND (kind != 'alias' OR (concat('user:', user_id), other) NOT IN (SELECT node, joined FROM (${unmade("alias")})))
         GROUP BY person_id, is_alias, hub, node)
       GROUP BY person_id, is_alias, if(is_alias, 0, hub)
       HAVING is_alias OR count() > 1
       UNION ALL
       SELECT person(a.atom), max(toUInt64(toUnixTimestamp64Milli(d.at)))
       FROM (
-        SELECT at, arrayJoin([left, right]) AS node FROM identity_decision
-        WHERE site = {site:String} AND action = 'merge' AND NOT has(${undoneDecisions}, id)
+        SELECT made.at AS at, arrayJoin([left, right]) AS node FROM (
+          SELECT at, id, left, right FROM identity_decision WHERE site = {site:String} AND action = 'merge' AND NOT has(${undoneDecisions}, id)
+        ) AS made
+        -- What was unmerged joins nobody any more, unless it was merged again.
+        LEFT JOIN (${unmade("manual")}) AS unmade
+          ON unmade.node = least(made.left, made.right) AND unmade.joined = greatest(made.left, made.right)
+        WHERE (made.at, made.id) > unmade.last
       ) AS d
       INNER JOIN (
         SELECT atom, if(${isNobody}, concat('device:', anonymous_id), concat('user:', user_id)) AS node FROM atom
@@ -37,6 +43,14 @@ export function joinedAt(atoms?: string): string {
 
 /** Then an identity is one of its device. */
 const isNobody = standsForNobody("user_id");
+
+/** Edges that no longer hold, since when: those of a decision by the smaller of their nodes. */
+const unmade = (kind: "manual" | "alias"): string => `
+          SELECT ${kind === "manual" ? "least(edge.2, edge.3) AS node, greatest(edge.2, edge.3) AS joined" : "edge.2 AS node, edge.3 AS joined"}, max((at, id)) AS last
+          FROM (
+            SELECT at, id, arrayJoin(edges) AS edge FROM identity_decision
+            WHERE site = {site:String} AND action = 'unmerge' AND NOT has(${undoneDecisions}, id))
+          WHERE edge.1 = '${kind}' GROUP BY node, joined`;
 
 /** Ids of users or devices that somebody decided about. */
 const merged = (kind: "user:" | "device:"): string =>

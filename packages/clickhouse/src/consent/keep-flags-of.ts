@@ -2,8 +2,8 @@ import type { ClickHouse } from "../clickhouse.ts";
 import { slices } from "../rewrite-tables.ts";
 
 /**
- * Before the ids of identities are taken away: restrictions and objections that were filed for these ids are written down, as they were decided, for
- * the other identities of the same people, for whom they would be lost. The same again changes nothing.
+ * Before the ids of identities are taken away, and once they are tied: restrictions and objections that were filed for these ids are written down, as they
+ * were decided, for the identities that they are tied to. Whatever holds for one holds for its person, and goes with it when that one is taken apart. The same again changes nothing.
  */
 export async function keepFlagsOf(clickhouse: ClickHouse, atoms: readonly number[]): Promise<void> {
   for (const some of slices(atoms)) {
@@ -25,12 +25,14 @@ const isOf = (flag: string, isAsked: string): string =>
 
 // A user id that stands for several people says by itself nothing of one of them: with a device it does.
 const kept = `
-  SELECT DISTINCT a.site AS site, person(a.atom) AS who, a.user_id AS user_id,
+  SELECT DISTINCT t.atom AS gone, a.site AS site, a.user_id AS user_id,
     if(a.user_id = '' OR u.people > 1, a.anonymous_id, '') AS anonymous_id
-  FROM (
+  FROM (SELECT atom, other FROM identity_tie FINAL WHERE atom IN {atoms:Array(UInt32)}) AS t
+  INNER JOIN (
     SELECT site, atom, anonymous_id, user_id FROM atom
-    WHERE ${named} AND atom NOT IN {atoms:Array(UInt32)} AND person(atom) IN (SELECT person(arrayJoin({atoms:Array(UInt32)})))
-  ) AS a
+    WHERE ${named} AND atom NOT IN {atoms:Array(UInt32)} AND person(atom) != 0
+      AND atom IN (SELECT other FROM identity_tie WHERE atom IN {atoms:Array(UInt32)})
+  ) AS a ON a.atom = t.other
   LEFT JOIN (
     SELECT site, user_id, uniqExact(person(atom)) AS people FROM atom WHERE user_id != '' GROUP BY site, user_id
   ) AS u ON u.site = a.site AND u.user_id = a.user_id`;
@@ -44,9 +46,8 @@ FROM (
   GROUP BY site, user_id, anonymous_id, flag, purpose HAVING last.2 = 1
 ) AS f
 INNER JOIN (
-  SELECT site, person(atom) AS who, ${ids} AS id FROM atom WHERE atom IN {atoms:Array(UInt32)} AND ${named}
+  SELECT site, atom, ${ids} AS id FROM atom WHERE atom IN {atoms:Array(UInt32)} AND ${named}
 ) AS gone ON gone.site = f.site AND gone.id.1 = f.user_id AND gone.id.2 = f.anonymous_id
 INNER JOIN (${kept}
-) AS kept ON kept.site = f.site AND kept.who = gone.who
-WHERE gone.who != 0
-  AND (f.site, f.last.3, f.flag, f.purpose, kept.user_id, kept.anonymous_id) NOT IN (SELECT site, id, flag, purpose, user_id, anonymous_id FROM person_flag)`;
+) AS kept ON kept.site = f.site AND kept.gone = gone.atom
+WHERE (f.site, f.last.3, f.flag, f.purpose, kept.user_id, kept.anonymous_id) NOT IN (SELECT site, id, flag, purpose, user_id, anonymous_id FROM person_flag)`;

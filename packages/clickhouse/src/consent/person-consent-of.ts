@@ -1,7 +1,8 @@
 import {
   consentOfPerson,
   createBlockedCheck,
-  decisionsInForce,
+  decidedEdges,
+  edgeKeyText,
   type Choices,
   type DeviceConsent,
   type IdentityDecision,
@@ -102,11 +103,11 @@ interface ConsentQuestion {
  * question for all of it than to answer these. They are put where {@link askAbout} says.
  */
 export async function readConsentOf(clickhouse: Asked, question: ConsentQuestion): Promise<PurposeConsent[]> {
-  const { identities, edges, own, now } = question;
-  const { others, merges, flags } = await readOthers(clickhouse, question);
+  const { identities, own, now } = question;
+  const { others, joined, flags } = await readOthers(clickhouse, question);
   return consentOfPerson({
     devices: devicesOf(own, others, namesOf(identities)),
-    joinedAt: joinedAt(edges, merges),
+    joinedAt: joined,
     flags: flagsOf(flags),
     now,
     grantLifetimeMs: question.grantDays * 24 * 3_600_000,
@@ -152,20 +153,23 @@ const othersPart: Part<Said> = {
 GROUP BY s.device`,
 };
 
-type MergeRow = Pick<IdentityDecision, "id" | "action" | "left" | "right" | "undoes" | "at">;
+type DecisionRow = Pick<IdentityDecision, "id" | "action" | "left" | "right" | "edges" | "undoes" | "at">;
 
 // Undoes are few, and what an undo takes back may be one.
-const mergesPart: Part<MergeRow> = {
+const decisionsPart: Part<DecisionRow> = {
   columns: {
     id: "id",
     action: "action",
     left: "left",
     right: "right",
+    edges: "edges",
     undoes: "undoes",
     at: "toUnixTimestamp64Milli(d.at)",
   },
   from: `FROM identity_decision AS d
-WHERE site = {site:String} AND (action = 'undo' OR (action = 'merge' AND (left IN {nodes:Array(String)} OR right IN {nodes:Array(String)})))`,
+WHERE site = {site:String} AND (action = 'undo'
+  OR (action = 'merge' AND (left IN {nodes:Array(String)} OR right IN {nodes:Array(String)}))
+  OR (action = 'unmerge' AND arrayExists(edge -> edge.1 IN ('manual', 'alias') AND (has({nodes:Array(String)}, edge.2) OR has({nodes:Array(String)}, edge.3)), edges)))`,
 };
 
 interface FlagRow extends Ids {
@@ -194,11 +198,11 @@ async function readOthers(clickhouse: Asked, { site, person, identities, edges, 
   const shared = [...slices(keys)];
   const answers = await Promise.all(
     Array.from({ length: Math.max(...[users, devices, nodes, shared].map(({ length }) => length)) }, (_, n) =>
-      askTogether<{ others: Said; merges: MergeRow; flags: FlagRow }>(
+      askTogether<{ others: Said; decisions: DecisionRow; flags: FlagRow }>(
         clickhouse,
         {
           others: shared[n] && othersPart,
-          merges: nodes[n] && mergesPart,
+          decisions: nodes[n] && decisionsPart,
           flags: users[n] === undefined && devices[n] === undefined ? undefined : flagsPart,
         },
         {
@@ -215,9 +219,12 @@ async function readOthers(clickhouse: Asked, { site, person, identities, edges, 
     ),
   );
   const made = answers
-    .flatMap(({ merges }) => merges)
-    .map((row): IdentityDecision => ({ ...row, site, edges: [], actor: "", reason: "" }));
-  const merges = decisionsInForce(made).filter(({ action }) => action === "merge");
+    .flatMap(({ decisions }) => decisions)
+    .map((row): IdentityDecision => ({ ...row, site, actor: "", reason: "" }));
+  // What was unmerged joins nobody any more, unless it was merged again.
+  const { manual, revoked } = decidedEdges(made);
+  const isHeld = ({ kind, userId, other }: EdgeRow): boolean =>
+    kind !== "alias" || !revoked.has(edgeKeyText({ kind, node: `user:${userId}`, other }));
   const pairs = new Set(ids.map(({ userId, anonymousId }) => JSON.stringify([userId, anonymousId])));
   const flags = answers
     .flatMap((answer) => answer.flags)
@@ -225,7 +232,14 @@ async function readOthers(clickhouse: Asked, { site, person, identities, edges, 
       ({ userId, anonymousId }) =>
         (userId !== "" && anonymousId === "") || pairs.has(JSON.stringify([userId, anonymousId])),
     );
-  return { others: answers.flatMap(({ others }) => others), merges, flags };
+  return {
+    others: answers.flatMap(({ others }) => others),
+    joined: joinedAt(
+      edges.filter(isHeld),
+      [...manual.values()].map(({ decision }) => decision),
+    ),
+    flags,
+  };
 }
 
 const fieldsOfEach = (ids: readonly string[]): string[][] => [...fieldsOf([...new Set(ids)].filter((id) => id !== ""))];

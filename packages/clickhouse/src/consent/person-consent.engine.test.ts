@@ -40,8 +40,8 @@ interface History {
   /** By identity: number of the person. Whoever is not seen is nobody's. */
   people: readonly number[];
   nameless: readonly number[];
-  /** How often each was taken back: an undo that was itself undone takes nothing back. */
-  decisions: readonly { day: number; undone: number; left: string; right: string }[];
+  /** How often each was taken back: an undo that was itself undone takes nothing back. And when the two were unmerged, in the middle of a day. */
+  decisions: readonly { day: number; undone: number; unmerged: number | undefined; left: string; right: string }[];
   flags: readonly { identity: number; day: number; flag: "restrict" | "object"; purpose: Purpose; isSet: boolean }[];
 }
 
@@ -89,6 +89,7 @@ const arbitraryHistory: fc.Arbitrary<History> = fc.record({
     fc.record({
       day: days,
       undone: fc.integer({ min: 0, max: 3 }),
+      unmerged: fc.option(days, { nil: undefined }),
       left: fc.constantFrom("user:ada", "device:phone"),
       right: fc.constantFrom("user:bob", "device:laptop"),
     }),
@@ -239,8 +240,13 @@ function expectedMasks({ events, people, nameless, decisions, flags }: History, 
       return nodes.length > 1 ? [Math.max(...nodes)] : [];
     });
     const nodes = own.filter(isNamed).map((identity) => nodeOf(identities[identity]!));
+    const isUnmade = (merge: History["decisions"][number]): boolean =>
+      decisions.some(
+        ({ unmerged = 0, left, right }) => left === merge.left && right === merge.right && unmerged >= merge.day,
+      );
     const merges = decisions
       .filter(({ undone, left, right }) => undone % 2 === 0 && (nodes.includes(left) || nodes.includes(right)))
+      .filter((merge) => !isUnmade(merge))
       .map(at);
     const joins = [...aliases, ...hubs, ...merges];
     masks.set(
@@ -344,7 +350,7 @@ it("allows a person, in SQL, exactly what the rule allows", async () => {
   await clickhouse.insertRows(
     "identity_decision",
     samples.flatMap(({ decisions }, index) =>
-      decisions.flatMap(({ day: on, undone, left, right }, n) => {
+      decisions.flatMap(({ day: on, undone, unmerged, left, right }, n) => {
         const decision = { site: "shop", edges: [], actor: "a", reason: "b", left: "", right: "", undoes: "" };
         const idOf = (depth: number): string => `d${index}-${n}-${depth}`;
         const merge = {
@@ -362,7 +368,15 @@ it("allows a person, in SQL, exactly what the rule allows", async () => {
           action: "undo",
           undoes: idOf(depth),
         }));
-        return [merge, ...undoes];
+        const [node = "", other = ""] = [named(left, index), named(right, index)].toSorted();
+        const unmerge = {
+          ...decision,
+          id: `d${index}-${n}-unmerge`,
+          at: timeText(start + ((unmerged ?? 0) + 0.5) * day),
+          action: "unmerge",
+          edges: [{ kind: "manual", node, other }],
+        };
+        return [merge, ...undoes, ...(unmerged === undefined ? [] : [unmerge])];
       }),
     ),
   );

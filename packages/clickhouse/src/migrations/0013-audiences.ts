@@ -88,12 +88,13 @@ CREATE TABLE IF NOT EXISTS {db}.audience_identity {on_cluster} (
   atom UInt32 COMMENT 'Number of the identity',
   person UInt32 COMMENT 'The person it belonged to',
   version UInt64 COMMENT 'Version of the row in identity',
-  n UInt64 COMMENT 'The tick: the greatest of an atom holds'
+  n UInt64 COMMENT 'The tick: the greatest of an atom holds',
+  is_pending Bool COMMENT 'As the tick saw it at its beginning; it counts when the tick is through'
 )
 ENGINE = {engine_everywhere ReplacingMergeTree(n)}
-ORDER BY atom
+ORDER BY (is_pending, atom)
 SETTINGS {dedup}
-COMMENT 'The table identity as audiences saw it last: read it with FINAL';
+COMMENT 'The table identity as audiences saw it last: read it with FINAL, where is_pending is false';
 
 CREATE TABLE IF NOT EXISTS {db}.audience_permit {on_cluster} (
   site LowCardinality(String) COMMENT 'Id of the site',

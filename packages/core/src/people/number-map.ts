@@ -14,7 +14,8 @@ export function createNumberMap(): NumberMap {
   // Neighbouring numbers are spread, or those of one partition of the log would stand in one another's way.
   const slotOf = (key: number): number => {
     const mask = keys.length - 1;
-    let slot = (Math.imul(key, 0x9e37_79b1) >>> 7) & mask;
+    // Its upper bits, as many as there are places for.
+    let slot = Math.imul(key, 0x9e37_79b1) >>> Math.clz32(mask);
     for (let at = keys[slot]!; at !== 0 && at !== key; at = keys[slot]!) slot = (slot + 1) & mask;
     return slot;
   };
