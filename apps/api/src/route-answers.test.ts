@@ -28,7 +28,11 @@ const ask = async (body: object): Promise<[number, unknown]> => {
 it("says where something of the wrong kind is, and which key is missing", async () => {
   expect(await ask({ kind: "pair", people: [{ name: 5 }] })).toEqual([
     400,
-    'people.0.name: Invalid type: Expected string but received 5; Invalid key: Expected "actor" but received undefined',
+    "people.0.name: Invalid type: Expected string but received 5; actor is missing",
+  ]);
+  expect(await ask({ kind: "pair", people: [], actor: "ann", reasons: "" })).toEqual([
+    400,
+    "reasons is not known here",
   ]);
 });
 

@@ -40,8 +40,10 @@ interface Fault {
   path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
-/** Our own words say what they are about; those of the validator only when a key is missing or too many. */
+/** Our own words say what they are about; those of the validator do not. */
 function faultText({ message, path = [] }: Fault): string {
-  if (path.length === 0 || !message.startsWith("Invalid ") || message.startsWith("Invalid key")) return message;
-  return `${path.map((step) => String(typeof step === "object" ? step.key : step)).join(".")}: ${message}`;
+  if (path.length === 0 || !message.startsWith("Invalid ")) return message;
+  const place = path.map((step) => String(typeof step === "object" ? step.key : step)).join(".");
+  if (!message.startsWith("Invalid key")) return `${place}: ${message}`;
+  return message.endsWith("received undefined") ? `${place} is missing` : `${place} is not known here`;
 }

@@ -614,14 +614,14 @@ describe("after a crash", () => {
 });
 
 describe("who may be used for what", () => {
-  // A yes on record or the last event by a yes, for a year; not who has a flag, and not for ads who is named in a merge.
+  // A yes on record or the last event by a yes, for a year; not who has a flag, and not for ads who is named in a decision.
   const yes = (bit: number, word: string): string =>
     `if(max(if(bitTest(s.${word}, 0), 0, intDiv(s.${word}, 2))) + 31536000000 >= {now:Int64} OR max(if(bitTest(s.by_choice, 6), intDiv(s.by_choice, 128), 0)) + 31536000000 >= {now:Int64}, ${1 << bit}, 0)`;
   const rule: typeof personConsent = ({ people } = {}) => `(
     SELECT person(s.atom) AS person_id, toUInt8(
       if(person_id IN (SELECT person(a.atom) FROM atom AS a JOIN person_flag AS f ON f.anonymous_id = a.anonymous_id AND f.user_id = a.user_id), 0,
         ${yes(2, "profile")} + if(person_id IN (
-          SELECT person(a.atom) FROM atom AS a JOIN (SELECT arrayJoin([left, right]) AS node FROM identity_decision) AS d
+          SELECT person(a.atom) FROM atom AS a JOIN (SELECT arrayJoin(arrayConcat([left, right], arrayFlatten(arrayMap(edge -> [edge.node, edge.other], edges)))) AS node FROM identity_decision) AS d
             ON d.node = if(a.user_id = '', concat('device:', a.anonymous_id), concat('user:', a.user_id))), 0, ${yes(5, "ads")}))) AS mask
     FROM consent_state AS s WHERE s.site = {site:String} AND person(s.atom) != 0${people === undefined ? "" : ` AND person(s.atom) IN (${people})`} GROUP BY person_id)`;
   const ask = async (): Promise<unknown> =>
@@ -638,11 +638,11 @@ describe("who may be used for what", () => {
   /** What a turn does before it works audiences out, by a store that counts how often it asks about everybody. */
   const newTurns = () => {
     let everybody = 0;
-    const consent: typeof personConsent = (options) => {
+    const counting: typeof personConsent = (options) => {
       if (options?.people === undefined) everybody++;
       return rule(options);
     };
-    const ticks = createAudienceTickStore({ clickhouse, consent });
+    const ticks = createAudienceTickStore({ clickhouse, consent: counting });
     let n = 0;
     let seen: string | undefined;
     return {
@@ -708,11 +708,10 @@ describe("who may be used for what", () => {
           clickhouse.insertRows("identity_decision", [
             {
               site: "shop",
-              id: `d-${below(1e6)}`,
+              id: `d-${nowMs}`,
               at: textOf(nowMs),
-              action: "merge",
-              left: `user:user-${anyAtom()}`,
-              right: `device:device-${below(4)}`,
+              action: "unmerge",
+              edges: [["manual", `device:device-${below(4)}`, `user:user-${anyAtom()}`]],
             },
           ]),
       ];

@@ -202,7 +202,10 @@ describe("after a withdrawal", () => {
       }),
     ]);
     await settlePeople();
-    const persons = () => ask("SELECT DISTINCT atom, person(atom) AS person FROM atom ORDER BY atom");
+    const persons = () =>
+      ask(
+        "SELECT groupArray(atom) AS atoms FROM (SELECT DISTINCT atom, person(atom) AS person FROM atom ORDER BY atom) GROUP BY person ORDER BY atoms",
+      );
     const before = await persons();
     await load(choice("withdrawn", asAn), choice("withdrawn", { atom: 320, anonymous_id: "laptop", user_id: "bo" }));
     expect(await newWithdrawer().tick()).toBe(3);

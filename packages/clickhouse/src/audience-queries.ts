@@ -46,7 +46,13 @@ const selectChange =
 /** What is asked about audiences. */
 export const createAudienceQueries = (clickhouse: ClickHouse): AudienceQueries => ({
   async peopleOf(site) {
-    const rows = await clickhouse.query<{ audience: string; people: number; below: number; at: number; version: number }>(
+    const rows = await clickhouse.query<{
+      audience: string;
+      people: number;
+      below: number;
+      at: number;
+      version: number;
+    }>(
       `SELECT s.audience AS audience, if(s.is_anonymous = 1, s.people, m.people) AS people, s.below AS below, s.at AS at, s.version AS version FROM (
          SELECT z.audience AS audience, argMax(z.people, z.at) AS people, argMax(z.is_below_floor, z.at) AS below, toUnixTimestamp64Milli(max(z.at)) AS at,
            argMax(z.version, z.at) AS version,

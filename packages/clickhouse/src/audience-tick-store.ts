@@ -250,7 +250,7 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
       const isOver = !isOnlyOfSome || at >= before.nextEnd;
       const hasArrived = !has("positions") || String(before?.from) !== String(seen.positions);
       if (has("flags", "decisions", "identities") && !isOver && !hasArrived) {
-        permits.set(site, { ...before!, at });
+        permits.set(site, { ...before, at });
         return;
       }
       const bitmaps = (old: (purpose: string) => string): string =>
@@ -593,8 +593,11 @@ const concerned = ({ arrived, settledSince, hasFlags, hasDecisions }: Concerned)
 };
 const isFlagged = `(key IN (SELECT cityHash64(anonymous_id, user_id) FROM person_flag WHERE site = {site:String})
         OR user_id IN (SELECT user_id FROM person_flag WHERE site = {site:String} AND user_id != ''))`;
+/** Of an alias the other end is an id alone. */
+const nodesOfDecisions =
+  "arrayConcat([left, right], arrayFlatten(arrayMap(edge -> [edge.node, edge.other, concat('user:', edge.other), concat('device:', edge.other)], edges)))";
 const decidedAbout = (kind: string): string =>
-  `SELECT substring(node, ${kind.length + 2}) FROM (SELECT arrayJoin([left, right]) AS node FROM identity_decision WHERE site = {site:String} AND action = 'merge') WHERE startsWith(node, '${kind}:')`;
+  `SELECT substring(node, ${kind.length + 2}) FROM (SELECT arrayJoin(${nodesOfDecisions}) AS node FROM identity_decision WHERE site = {site:String}) WHERE startsWith(node, '${kind}:')`;
 const isDecidedAbout = `(user_id IN (${decidedAbout("user")}) OR anonymous_id IN (${decidedAbout("device")}))`;
 
 /** Who may be used for the purpose, as {@link AudienceTickStore.workOutConsent} said. */

@@ -192,8 +192,9 @@ describe("of two workers", () => {
   it("the one that comes second leaves everything to the first", async () => {
     let answer: number | undefined;
     const { answer: first } = await beside(4096, async () => void (answer = await secondWorker(4096)));
-    expect([await first, answer]).toEqual([2, 0]);
+    const answers = [await first, answer];
     await rightCounts();
+    expect(answers).toEqual([2, 0]);
   });
 
   it("one that was silent for a minute and goes on takes nothing out of the counts again, and says so", async () => {

@@ -323,6 +323,15 @@ describe("right after the call, before anything was removed, an erased person", 
     await clickhouse.command("OPTIMIZE TABLE audience_day FINAL");
     expect(await ask("SELECT count() AS n FROM audience_day WHERE toInt64(events) < 0")).toEqual([{ n: 0 }]);
   });
+
+  it("leaves the disk when it is swept, and then nothing is left to sweep", async () => {
+    const stored =
+      "SELECT count() AS n FROM events WHERE anonymous_id = 'zedekia-device' SETTINGS apply_deleted_mask = 0";
+    expect(await ask(stored)).toEqual([{ n: 5 }]);
+    expect(await open().sweep()).toBeGreaterThan(0);
+    expect(await ask(stored)).toEqual([{ n: 0 }]);
+    expect(await open().sweep()).toBe(0);
+  });
 });
 
 describe("an erasure", () => {

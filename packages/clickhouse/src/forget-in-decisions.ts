@@ -2,15 +2,18 @@ import type { ClickHouse } from "./clickhouse.ts";
 import { readErasureKey } from "./erasure-key.ts";
 import { slices, unique, type TableRewriter } from "./rewrite-tables.ts";
 
-const nodes = "arrayFilter(node -> node NOT IN ('user:', 'device:'), [concat('user:', user_id), concat('device:', anonymous_id)])";
+const nodes =
+  "arrayFilter(node -> node NOT IN ('user:', 'device:'), [concat('user:', user_id), concat('device:', anonymous_id)])";
 const hashOf = (site: string, node: string): string =>
   `lower(hex(sipHash64Keyed((SELECT (k0, k1) FROM erasure_key ORDER BY since, k0 LIMIT 1), concat(${site}, '\\0', ${node}))))`;
 const isFound = (node: string): string => `has({found: Array(String)}, ${hashOf("site", node)})`;
-const renamed = (node: string): string => `if(${isFound(node)}, concat('user:erased-', ${hashOf("site", node)}), ${node})`;
+const renamed = (node: string): string =>
+  `if(${isFound(node)}, concat('user:erased-', ${hashOf("site", node)}), ${node})`;
 /** Of an alias: an id that was a user's or a device's. */
 const asNodes = ["concat('user:', edge.other)", "concat('device:', edge.other)"];
 const renamedOther = asNodes.reduceRight(
-  (otherwise, node) => `if(edge.kind = 'alias' AND ${isFound(node)}, concat('erased-', ${hashOf("site", node)}), ${otherwise})`,
+  (otherwise, node) =>
+    `if(edge.kind = 'alias' AND ${isFound(node)}, concat('erased-', ${hashOf("site", node)}), ${otherwise})`,
   renamed("edge.other"),
 );
 const isNamed = `(${isFound("left")} OR ${isFound("right")} OR arrayExists(edge -> ${["edge.node", "edge.other", ...asNodes].map(isFound).join(" OR ")}, edges))`;

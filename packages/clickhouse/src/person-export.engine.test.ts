@@ -15,7 +15,7 @@ let clickhouse: ClickHouse;
 beforeAll(async () => {
   database = await startTestDatabase();
   clickhouse = database.clickhouse;
-  const event = { type: "identify", name: "identify", user_id: "an", time: said };
+  const event = { type: "identify", name: "identify", user_id: "an", time: said } as const;
   await clickhouse.insertRows("events", [
     buildEventRow({
       ...event,

@@ -1,6 +1,9 @@
 import { createBlockedCheck, createUnionFind } from "@polder/core";
+import { timeText } from "./audience-store.ts";
 import type { ClickHouse } from "./clickhouse.ts";
+import { joinedAt } from "./consent/joined-at.ts";
 import { slices, unique } from "./rewrite-tables.ts";
+import { isNobodysHash } from "./stands-for-nobody.ts";
 
 interface Named {
   site: string;
@@ -56,11 +59,79 @@ export async function tieNameless(clickhouse: ClickHouse, atoms: readonly number
     known.leaving.push(one);
   }
   for (const one of staying) ofPerson.get(keyOf(one))?.staying.push(one);
-  const ties = [...ofPerson.values()].flatMap((some) => tiesOf(some, statements));
+  const people = [...ofPerson.values()];
+  const since = await sinceWhen(clickhouse, people);
+  const ties = people
+    .flatMap((some) => tiesOf(some, statements))
+    .map((tie): Tie => ({ ...tie, since: timeText(since(tie.atom)) }));
   if (ties.length > 0) await clickhouse.insertRows("identity_tie", ties, { settings: { insert_deduplicate: 0 } });
 }
 
-const keyOf = ({ site, person }: Named): string => `${person}:${site}`;
+interface Tie {
+  site: string;
+  atom: number;
+  other: number;
+  since: string;
+}
+interface Together {
+  leaving: readonly Named[];
+  staying: readonly Named[];
+}
+
+/**
+ * By identity that leaves, since when its device and all others have been of its person, in milliseconds since 1970: a yes of before did not overrule its no,
+ * and does not when nothing but a tie holds them together.
+ */
+async function sinceWhen(clickhouse: ClickHouse, people: readonly Together[]): Promise<(atom: number) => number> {
+  const joined = new Map<string, number>();
+  const seen: { atom: number; device: string; since: number }[] = [];
+  for (const [site, atoms] of atomsOfSites(people))
+    for (const some of slices(atoms)) {
+      const params = { site, atoms: some };
+      for (const { person, at } of await clickhouse.query<{ person: number; at: number }>(
+        `SELECT person_id AS person, joined_ms AS at FROM ${joinedAt("SELECT arrayJoin({atoms:Array(UInt32)})")}`,
+        { params },
+      )) {
+        const key = keyOf({ site, person });
+        joined.set(key, Math.max(at, joined.get(key) ?? 0));
+      }
+      const isUsed = `s.user != 0 AND NOT ${isNobodysHash("s.user")}`;
+      seen.push(
+        ...(await clickhouse.query<(typeof seen)[number]>(
+          `SELECT s.atom AS atom, toString(s.device) AS device, toUnixTimestamp64Milli(minIf(s.since, ${isUsed})) AS since
+           FROM consent_state AS s WHERE site = {site:String} AND s.atom IN {atoms:Array(UInt32)} AND s.device != 0 GROUP BY atom, device`,
+          { params },
+        )),
+      );
+    }
+  const seenAs = new Map(seen.map((one) => [one.atom, one]));
+  const since = new Map<number, number>();
+  for (const some of people) {
+    const used = new Map<string, number>();
+    for (const { atom } of [...some.leaving, ...some.staying]) {
+      const one = seenAs.get(atom);
+      if (one !== undefined && one.since > 0)
+        used.set(one.device, Math.min(one.since, used.get(one.device) ?? Infinity));
+    }
+    for (const { atom, ...rest } of some.leaving)
+      since.set(atom, Math.max(joined.get(keyOf(rest)) ?? 0, used.get(seenAs.get(atom)?.device ?? "") ?? 0));
+  }
+  return (atom) => since.get(atom) ?? 0;
+}
+
+/** Those of one person beside each other. */
+function atomsOfSites(people: readonly Together[]): Map<string, number[]> {
+  const atoms = new Map<string, number[]>();
+  for (const { leaving, staying } of people)
+    for (const { site, atom } of [...leaving, ...staying]) {
+      const known = atoms.get(site) ?? [];
+      known.push(atom);
+      atoms.set(site, known);
+    }
+  return atoms;
+}
+
+const keyOf = ({ site, person }: Pick<Named, "site" | "person">): string => `${person}:${site}`;
 
 const { isBlockedId } = createBlockedCheck({ blocked: [] });
 const isId = (id: string): boolean => id !== "" && !isBlockedId(id);
@@ -70,9 +141,9 @@ const isId = (id: string): boolean => id !== "" && !isBlockedId(id);
  * same browser; else of whoever stated the same address, number or alias; else of the same browser; else to any. Of several to the smallest number.
  */
 function tiesOf(
-  { leaving, staying }: { leaving: readonly Named[]; staying: readonly Named[] },
+  { leaving, staying }: Together,
   statements: ReadonlyMap<number, readonly Statement[]>,
-): { site: string; atom: number; other: number }[] {
+): Omit<Tie, "since">[] {
   const all = [...leaving, ...staying];
   const usersOf = new Map<string, Set<string>>();
   for (const { anonymousId, userId } of all)

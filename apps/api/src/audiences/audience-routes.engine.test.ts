@@ -97,7 +97,7 @@ const enter = async (audience: string, ...people: number[]): Promise<void> =>
     "audience_member",
     people.map((person) => ({ site: "shop", audience, person, since: textOf(noon), version: 1, seq: 1, has_left: 0 })),
   );
-const counted = async (audience: string, version = 1): Promise<void> =>
+const workOut = async (audience: string, version = 1): Promise<void> =>
   clickhouse.insertRows("audience_size", [
     { site: "shop", audience, hour: textOf(noon), at: textOf(noon + version), version, people: 0, is_below_floor: 0 },
   ]);
@@ -419,7 +419,7 @@ describe("an export", () => {
   beforeEach(async () => {
     await json(define("viewers"), 201);
     await enter("viewers", 64, 128, 192, 256, 320);
-    await counted("viewers");
+    await workOut("viewers");
     await happened(
       { atom: 64, user_id: "an", ...traits({ email: " An@Example.com " }) },
       { atom: 128, user_id: "=cmd|' /C calc'!A0", ...traits({ email: "+bo@example.com", phone: "0031 6 1234-5678" }) },
@@ -467,7 +467,7 @@ describe("an export", () => {
     await json(ask("PUT", "/viewers", { definition: { people: { event: "Order Completed" } }, actor }));
     expect(await refused("viewers")).toMatchObject({ code: "audience_not_counted" });
     expect(await clickhouse.query("SELECT count() AS n FROM audience_export")).toEqual([{ n: 0 }]);
-    await counted("viewers", 2);
+    await workOut("viewers", 2);
     expect((await exported({ identifiers: ["user_id"] })).summary).toMatchObject({ version: 2 });
   });
 

@@ -121,7 +121,13 @@ function Site({ site, config, onSite }: SiteProps) {
           <EmptyState shopUrl={config.shopUrl} sqlUrl={config.sqlUrl} isConnected={live.connection === "open"} />
         ) : (
           <>
-            <EventStream live={live} timezone={site.timezone} selected={followed.person} onSelect={followed.select} />
+            <EventStream
+              live={live}
+              timezone={site.timezone}
+              now={now}
+              selected={followed.person}
+              onSelect={followed.select}
+            />
             <ProfilePanel
               profile={profile}
               timezone={site.timezone}

@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 import type { ProfileAnswer } from "../profiles/profile-schemas.ts";
-import { countryName, eventTitle, formatAge, formatClock, formatCount, formatMoment, formatMoney } from "./format.ts";
+import { countryName, eventTitle, formatAge, formatCount, formatMoment, formatMoney, formatWhen } from "./format.ts";
 
 type ProfileProps = {
   profile: ProfileAnswer | undefined;
@@ -96,15 +96,17 @@ export function ProfilePanel({ profile, timezone, now, isFollowing, onFollow }: 
           </div>
         </dl>
       </Part>
-      <Part title="Devices">
-        <ul className="plain">
-          {profile.devices.map((device) => (
-            <li key={Object.values(device).join()}>
-              {[device.device, device.browser, device.os, countryName(device.country)].filter(Boolean).join(" · ")}
-            </li>
-          ))}
-        </ul>
-      </Part>
+      {profile.devices.length > 0 && (
+        <Part title="Devices">
+          <ul className="plain">
+            {profile.devices.map((device) => (
+              <li key={Object.values(device).join()}>
+                {[device.device, device.browser, device.os, countryName(device.country)].filter(Boolean).join(" · ")}
+              </li>
+            ))}
+          </ul>
+        </Part>
+      )}
       {profile.consent.length > 0 && (
         <Part title="Consent">
           <ul className="plain">
@@ -121,7 +123,7 @@ export function ProfilePanel({ profile, timezone, now, isFollowing, onFollow }: 
         <ol className="timeline">
           {profile.timeline.slice(0, 15).map((event) => (
             <li key={event.id}>
-              <time dateTime={new Date(event.time).toISOString()}>{formatClock(event.time, timezone)}</time>
+              <time dateTime={new Date(event.time).toISOString()}>{formatWhen(event.time, now, timezone)}</time>
               <span>
                 {eventTitle(event)} <span className="hint">{event.urlPath}</span>
               </span>

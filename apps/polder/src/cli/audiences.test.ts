@@ -90,7 +90,7 @@ it("acts as the user of this machine where no variable tells who that is", async
     answer({ added: [], there: [] });
     await runWith(env, "ready-made", "*");
   }
-  expect(asked.map(({ body }) => body)).toEqual(Array(2).fill({ actor: userInfo().username }));
+  expect(asked.map(({ body }) => body)).toEqual([{ actor: userInfo().username }, { actor: userInfo().username }]);
 });
 
 it("adds, changes and archives", async () => {

@@ -505,6 +505,26 @@ describe("people", () => {
     expect(await of(definitionOf({ known: false }))).toEqual([60_001, 60_003]);
   });
 
+  it("were last seen where any of their identities was, also when only another one did what is asked for besides", async () => {
+    const other = "seen last";
+    await insert(other, [
+      { ...track("Looked", 2 * day, { country: "NL" }), atom: 62_001 },
+      { ...track("Clicked", day, { country: "BE" }), atom: 62_002 },
+      { ...track("Clicked", 3 * day, { country: "NL" }), atom: 62_003 },
+      { ...track("Looked", 3 * day, { country: "" }), atom: 62_003 },
+      { ...track("Clicked", day, { country: "NL" }), atom: 62_004 },
+      { ...track("Looked", day, { country: "" }), atom: 62_005 },
+    ]);
+    await database.clickhouse.insertRows("identity", [{ site: other, atom: 62_002, person: 62_001, version: 1 }]);
+    await reloadIdentities(database.clickhouse);
+    const of = (country: unknown): Promise<number[]> =>
+      membersOf(definitionOf({ all: [{ event: "Looked" }, { country }] }), contextOf(other));
+    expect(await of({ is: "BE" })).toEqual([62_001]);
+    expect(await of({ is: "NL" })).toEqual([62_003]);
+    expect(await of({ exists: true })).toEqual([62_001, 62_003]);
+    expect(await of({ exists: false })).toEqual([62_005]);
+  });
+
   it("are those of whom something is stored: after a withdrawal the events are counted and nobody is behind them", async () => {
     await insert("withdrawn", [
       { ...ordered(day), atom: 61_001 },

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { personConsent } from "../consent/person-consent.ts";
 import { reloadIdentities } from "../reload-identities.ts";
 import { startTestDatabase, type TestDatabase } from "../test-support/start-test-database.ts";
-import { compileAudience } from "./compile-audience.ts";
+import { compileAudience, compileAudiences, type AudienceContext } from "./compile-audience.ts";
 import { evaluateAudience, type World } from "./evaluate-audience.test-support.ts";
 import {
   atomsPerWorld,
@@ -80,16 +80,30 @@ describe("the members of random audiences of random events", () => {
     };
   };
 
-  const membersOf = async (definition: AudienceDefinition, { site, now }: World): Promise<number[]> => {
-    const { sql, params } = compileAudience(definition, {
-      site,
-      now: new Date(now),
-      timezone,
-      audiences: randomAudiences,
-      computedTraits: new Map(),
-    });
+  const contextOf = ({ site, now }: World): AudienceContext => ({
+    site,
+    now: new Date(now),
+    timezone,
+    audiences: randomAudiences,
+    computedTraits: new Map(),
+  });
+  const membersOf = async (definition: AudienceDefinition, world: World): Promise<number[]> => {
+    const { sql, params } = compileAudience(definition, contextOf(world));
     const rows = await database.clickhouse.query<{ person_id: number }>(sql, { params });
     return rows.map(({ person_id }) => person_id).toSorted((a, b) => a - b);
+  };
+  /** Of all of them by one statement, in which they share what they have in common. */
+  const membersOfEach = async (definitions: readonly AudienceDefinition[], world: World): Promise<number[][]> => {
+    const { sql, params } = compileAudiences(definitions, contextOf(world));
+    const each = definitions.map((_, index) => `arraySort(bitmapToArray(a${index}))`);
+    const [row] = await database.clickhouse.query<{ each: number[][] }>(
+      `SELECT [${each.join(", ")}] AS each FROM (${sql})`,
+      {
+        params,
+        settings: { max_query_size: 4_194_304 },
+      },
+    );
+    return row!.each;
   };
 
   it("are those that reading the events one after another finds", async () => {
@@ -102,6 +116,7 @@ describe("the members of random audiences of random events", () => {
         async (random, definitions) => {
           const world = await load(random);
           const found = await Promise.all(definitions.map((definition) => membersOf(definition, world)));
+          expect(await membersOfEach(definitions, world)).toEqual(found);
           for (const [index, definition] of definitions.entries()) {
             expect(parseAudience(structuredClone(definition))).toEqual({ ok: true, definition });
             const expected = evaluateAudience(definition, world);

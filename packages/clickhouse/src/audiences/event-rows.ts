@@ -27,8 +27,6 @@ export interface EventRowsOptions {
   isUnordered?: boolean | "timed";
   /** A column or a property of each event as the column `text`; empty when it has none. */
   text?: { column: FilterColumn } | { property: string };
-  /** Only events of some identities, mostly out of the copy that is in their order. It takes the parameter `{atoms:Array(UInt32)}`. */
-  ofAtoms?: "copied" | "uncopied";
 }
 
 /** An order that was sent again is the same order: of all copies that a person has, the first one happened, with the greatest amount. */
@@ -82,8 +80,8 @@ function otherRows(source: EventSource, options: EventRowsOptions, parameters: P
     ...(options.addend === undefined ? [] : [`${addend(options.addend, parameters)} AS addend`]),
     ...(options.text === undefined ? [] : [`${textOf(options.text, parameters)} AS text`]),
   ];
-  return `SELECT ${columns.join(", ")} FROM ${tableOf(options)} WHERE ${and(
-    ofPeople(options),
+  return `SELECT ${columns.join(", ")} FROM events WHERE ${and(
+    ofPeople,
     names,
     hasHappened(options.now, parameters),
     conditionOf(source, options, parameters),
@@ -141,22 +139,13 @@ function orderRows(
       ? []
       : [isAmountText(options.text) ? `${textOf(options.text, parameters)} AS text` : "events.text AS text"]),
   ];
-  const all = and(ofPeople(options), `events.name = '${orderName}'`, isOfKind, hasHappened(options.now, parameters));
+  const all = and(ofPeople, `events.name = '${orderName}'`, isOfKind, hasHappened(options.now, parameters));
   return `SELECT ${outer.join(", ")} FROM (
-  SELECT ${inner.join(", ")} FROM ${tableOf(options)} WHERE ${all} GROUP BY person_id, currency, order_key
+  SELECT ${inner.join(", ")} FROM events WHERE ${all} GROUP BY person_id, currency, order_key
 ) AS events WHERE ${and(others.length === 0 ? "" : "events.fits", ...filtersOf(source.where, "amount", parameters), ...window)}`;
 }
 
-const ofPeople = ({ ofAtoms }: EventRowsOptions): string =>
-  and(
-    "events.site = {site:String}",
-    ofAtoms === "copied" ? "" : "events.bot = '' AND events.atom != 0",
-    ofAtoms === undefined ? "" : "events.atom IN {atoms:Array(UInt32)}",
-  );
-
-// Without bots and nobody's, and FINAL for what recovery may have brought twice.
-const tableOf = ({ ofAtoms }: EventRowsOptions): string =>
-  ofAtoms === "copied" ? "atom_event AS events FINAL" : "events";
+const ofPeople = "events.site = {site:String} AND events.bot = '' AND events.atom != 0";
 
 const isAmountText = (of: EventRowsOptions["text"] & {}): boolean => "column" in of && of.column === "amount";
 

@@ -284,10 +284,18 @@ const leaf: fc.Arbitrary<Condition> = fc.oneof(
   { weight: 1, arbitrary: fc.constantFrom("buyers", "others").map((audience) => ({ audience })) },
 );
 
+/** Who did something, and where they were last. */
+const doneAndLastSeen = fc
+  .tuple(eventCondition, fc.boolean(), comparison, fc.array(leaf, { maxLength: 1 }))
+  .map(([done, byCountry, last, more]): Condition => ({
+    all: [done, byCountry ? { country: last } : { device: last }, ...more],
+  }));
+
 const { condition } = fc.letrec<{ condition: Condition }>((tie) => ({
   condition: fc.oneof(
     { maxDepth: 3, depthSize: "small" },
     { weight: 3, arbitrary: leaf },
+    { weight: 1, arbitrary: doneAndLastSeen },
     { weight: 1, arbitrary: fc.array(tie("condition"), { minLength: 1, maxLength: 3 }).map((all) => ({ all })) },
     { weight: 1, arbitrary: fc.array(tie("condition"), { minLength: 1, maxLength: 3 }).map((any) => ({ any })) },
     { weight: 1, arbitrary: tie("condition").map((not) => ({ not })) },

@@ -1,7 +1,8 @@
 import { askedPurposes } from "../migrations/0012-people-consent.ts";
 import { isNobodysHash } from "../stands-for-nobody.ts";
 
-const masks = ["by_choice", "by_key", "by_law"];
+/** What allows: the nameless allow nothing. */
+const masks = ["by_key", "by_law"];
 const each = <T>(values: readonly T[], of: (value: T, index: number) => string): string => values.map(of).join(", ");
 const ofSite = "s.site = {site:String}";
 /** A value that stands for nobody is no user of several devices. */
@@ -10,13 +11,15 @@ const user = `if(${isNobodysHash("s.user")}, 0, s.user)`;
 /**
  * By device and person of a site, what their consent follows from: a subquery. A device is a browser, or a user without any; what a withdrawal has made
  * nameless is one by itself. `said…` is the person's last choice on it and `anywhere…` the last of anybody, both as in `consent_state`; `first_user` and
- * `last_user` are the least and the greatest of the person's users on it, the first of whom was seen with it at `since_ms`.
+ * `last_user` are the least and the greatest of the person's users on it, the first of whom was seen with it at `since_ms`. Of
+ * the nameless that is since when they were of the person with all others, by `identity_tie`; what they were let be used for can be a no, and nothing else.
  * @param atoms a list or subquery of the identities of these people, all of them, and of nobody else.
  */
 export function devicesOfPeople(atoms?: string): string {
   const isAsked = atoms === undefined ? ofSite : `${ofSite} AND s.atom IN (${atoms})`;
   return `(
-  SELECT own.*, ${each(askedPurposes, (_, n) => `if(shared.device = 0, said${n + 1}, shared.last${n + 1}) AS anywhere${n + 1}`)},
+  SELECT own.* EXCEPT (used_ms), if(named, used_ms, toUInt64(toUnixTimestamp64Milli(tie.since))) AS since_ms,
+    ${each(askedPurposes, (_, n) => `if(shared.device = 0, said${n + 1}, shared.last${n + 1}) AS anywhere${n + 1}`)},
     if(shared.device = 0, own.by_choice, shared.last_by_choice) AS by_choice_anywhere
   FROM (
     SELECT
@@ -25,8 +28,9 @@ export function devicesOfPeople(atoms?: string): string {
       any(s.device > 0) AS named,
       minIf(${user}, ${user} > 0) AS first_user,
       max(${user}) AS last_user,
-      minIf(toUInt64(toUnixTimestamp64Milli(s.since)), ${user} > 0) AS since_ms,
-      ${each(askedPurposes, (purpose, n) => `if(any(s.device > 0) OR bitTest(max(s.${purpose}), 0), max(s.${purpose}), 0) AS said${n + 1}`)},
+      minIf(toUInt64(toUnixTimestamp64Milli(s.since)), ${user} > 0) AS used_ms,
+      ${each(askedPurposes, (purpose, n) => `max(s.${purpose}) AS said${n + 1}`)},
+      max(s.by_choice) AS by_choice,
       ${each(masks, (name) => `maxIf(s.${name}, s.device > 0) AS ${name}`)}
     FROM consent_state AS s WHERE ${isAsked}
     GROUP BY person_id, device_id
@@ -37,6 +41,9 @@ export function devicesOfPeople(atoms?: string): string {
     FROM consent_state AS s WHERE ${ofSite} AND person(s.atom) != 0 AND s.device + 0 IN (${shared(atoms === undefined ? "s.user != 0" : isAsked)})
     GROUP BY device
   ) AS shared ON shared.device = own.device_id
+  LEFT JOIN (
+    SELECT t.atom AS atom, max(t.since) AS since FROM identity_tie AS t WHERE t.site = {site:String}${atoms === undefined ? "" : ` AND t.atom IN (${atoms})`} GROUP BY atom
+  ) AS tie ON tie.atom = own.device_id
 )`;
 }
 

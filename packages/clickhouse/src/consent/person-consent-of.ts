@@ -104,9 +104,9 @@ interface ConsentQuestion {
  */
 export async function readConsentOf(clickhouse: Asked, question: ConsentQuestion): Promise<PurposeConsent[]> {
   const { identities, own, now } = question;
-  const { others, joined, flags } = await readOthers(clickhouse, question);
+  const { others, tiedSince, joined, flags } = await readOthers(clickhouse, question);
   return consentOfPerson({
-    devices: devicesOf(own, others, namesOf(identities)),
+    devices: devicesOf(own, { others, tiedSince, names: namesOf(identities) }),
     joinedAt: joined,
     flags: flagsOf(flags),
     now,
@@ -172,6 +172,16 @@ WHERE site = {site:String} AND (action = 'undo'
   OR (action = 'unmerge' AND arrayExists(edge -> edge.1 IN ('manual', 'alias') AND (has({nodes:Array(String)}, edge.2) OR has({nodes:Array(String)}, edge.3)), edges)))`,
 };
 
+/** Of what has no name. */
+interface TieRow {
+  atom: number;
+  since: number;
+}
+const tiesPart: Part<TieRow> = {
+  columns: { atom: "atom", since: "toUnixTimestamp64Milli(max(t.since))" },
+  from: `FROM identity_tie AS t WHERE site = {site:String} AND atom IN {nameless:Array(UInt32)} GROUP BY atom`,
+};
+
 interface FlagRow extends Ids {
   flag: "restrict" | "object";
   purpose: Purpose | "";
@@ -196,20 +206,23 @@ async function readOthers(clickhouse: Asked, { site, person, identities, edges, 
   const nodes = fieldsOfEach(identities.filter(hasIds).map(nodeOf));
   const keys = [...new Set(own.map(({ device }) => device))].filter((device) => device !== "0").map(BigInt);
   const shared = [...slices(keys)];
+  const nameless = [...slices(own.flatMap(({ atom, device }) => (device === "0" ? [atom] : [])))];
   const answers = await Promise.all(
-    Array.from({ length: Math.max(...[users, devices, nodes, shared].map(({ length }) => length)) }, (_, n) =>
-      askTogether<{ others: Said; decisions: DecisionRow; flags: FlagRow }>(
+    Array.from({ length: Math.max(...[users, devices, nodes, shared, nameless].map(({ length }) => length)) }, (_, n) =>
+      askTogether<{ others: Said; decisions: DecisionRow; flags: FlagRow; ties: TieRow }>(
         clickhouse,
         {
           others: shared[n] && othersPart,
           decisions: nodes[n] && decisionsPart,
           flags: users[n] === undefined && devices[n] === undefined ? undefined : flagsPart,
+          ties: nameless[n] && tiesPart,
         },
         {
           params: {
             site,
             person,
             shared: shared[n] ?? [],
+            nameless: nameless[n] ?? [],
             nodes: nodes[n] ?? [],
             users: users[n] ?? [],
             devices: devices[n] ?? [],
@@ -234,6 +247,7 @@ async function readOthers(clickhouse: Asked, { site, person, identities, edges, 
     );
   return {
     others: answers.flatMap(({ others }) => others),
+    tiedSince: new Map(answers.flatMap(({ ties }) => ties).map(({ atom, since }) => [atom, since])),
     joined: joinedAt(
       edges.filter(isHeld),
       [...manual.values()].map(({ decision }) => decision),
@@ -259,8 +273,15 @@ const namesOf = (identities: readonly IdentityRow[]): ReadonlyMap<number, string
 /** What a withdrawal has made nameless is a device by itself. */
 function devicesOf(
   rows: readonly SaidRow[],
-  others: readonly Said[],
-  names: ReadonlyMap<number, string>,
+  {
+    others,
+    tiedSince,
+    names,
+  }: {
+    others: readonly Said[];
+    tiedSince: ReadonlyMap<number, number>;
+    names: ReadonlyMap<number, string>;
+  },
 ): DeviceConsent[] {
   const byDevice = new Map<string, SaidRow[]>();
   for (const row of rows) {
@@ -273,15 +294,16 @@ function devicesOf(
     const anybodys = [...own, ...others.filter(({ device }) => device === key)];
     const last = (of: (row: SaidRow) => number): LastUse | undefined =>
       isNamed ? useOf(Math.max(...own.map(of))) : undefined;
+    const usedSince = withUser.length === 0 ? 0 : Math.min(...withUser.map(({ since }) => since));
     const named = own.map(({ atom }) => names.get(atom)).find((name) => name !== undefined);
     return {
       id: isNamed ? (named ?? `withdrawn:${own[0]!.atom}`) : key,
       isNamed,
       users: [...new Set(withUser.map(({ user }) => user))],
-      usedSince: withUser.length === 0 ? 0 : Math.min(...withUser.map(({ since }) => since)),
-      said: choicesOf(own, isNamed),
-      saidByAnybody: choicesOf(anybodys, isNamed),
-      byChoice: last(({ byChoice }) => byChoice),
+      usedSince: isNamed ? usedSince : (tiedSince.get(own[0]!.atom) ?? 0),
+      said: choicesOf(own),
+      saidByAnybody: choicesOf(anybodys),
+      byChoice: useOf(Math.max(...own.map(({ byChoice }) => byChoice))),
       byChoiceOfAnybody: isNamed ? useOf(Math.max(...anybodys.map(({ byChoice }) => byChoice))) : undefined,
       byKey: last(({ byKey }) => byKey),
       byLaw: last(({ byLaw }) => byLaw),
@@ -289,11 +311,10 @@ function devicesOf(
   });
 }
 
-/** Where there is no name there can be a no, and no yes. */
-function choicesOf(rows: readonly Said[], isNamed: boolean): Choices {
+function choicesOf(rows: readonly Said[]): Choices {
   const choices: { [P in Purpose]?: { at: number; isYes: boolean } } = {};
   for (const [index, purpose] of askedPurposes.entries()) {
-    const word = Math.max(...rows.map((row) => row.said[index]!).map((one) => (isNamed || one % 2 === 1 ? one : 0)));
+    const word = Math.max(...rows.map((row) => row.said[index]!));
     if (word > 0) choices[purpose] = { at: Math.floor(word / 2), isYes: word % 2 === 0 };
   }
   return choices;

@@ -4,6 +4,7 @@ import { maskOf, purposes, type Purpose } from "@polder/protocol";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { startTestDatabase, type TestDatabase } from "../test-support/start-test-database.ts";
+import { tieNameless } from "../tie-nameless.ts";
 import { personConsentOf } from "./person-consent-of.ts";
 import { personConsent } from "./person-consent.ts";
 
@@ -141,7 +142,20 @@ const sharedDevice: fc.Arbitrary<History> = fc
     const nameless = rest.nameless.filter((identity) => ![adaOnPhone, adaOnLaptop, bobOnPhone].includes(identity));
     return { ...rest, events: [...events, ...rest.events.slice(0, 3)], people, nameless, flags: [] };
   });
-const arbitraryCase = fc.oneof({ weight: 4, arbitrary: arbitraryHistory }, { weight: 1, arbitrary: sharedDevice });
+/** A browser withdraws, and takes along all that was said on it. */
+const withdrawnBrowser: fc.Arbitrary<History> = fc
+  .record({ rest: arbitraryHistory, browser: fc.constantFrom("phone", "laptop") })
+  .map(({ rest, browser }) => {
+    const nameless = identities.flatMap(({ anonymousId }, identity) =>
+      anonymousId === browser && rest.events.some((event) => event.identity === identity) ? [identity] : [],
+    );
+    return { ...rest, people: rest.people.map((person) => person % 2), nameless, flags: [] };
+  });
+const arbitraryCase = fc.oneof(
+  { weight: 3, arbitrary: arbitraryHistory },
+  { weight: 1, arbitrary: sharedDevice },
+  { weight: 1, arbitrary: withdrawnBrowser },
+);
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -156,7 +170,11 @@ const named = (id: string, index: number): string =>
 const nodeOf = ({ anonymousId, userId }: Atom) => (userId === "" ? `device:${anonymousId}` : `user:${userId}`);
 
 /** What the rule says of every person of a history, from its events and nothing else. */
-function expectedMasks({ events, people, nameless, decisions, flags }: History, first: number): Map<number, number> {
+function expectedMasks(
+  { events, people, nameless, decisions, flags }: History,
+  first: number,
+  tiedSince: ReadonlyMap<number, number>,
+): Map<number, number> {
   const seen = [...new Set(events.map(({ identity }) => identity))];
   const personOf = personNumbers({ people } as History, seen);
   const isNamed = (identity: number): boolean => !nameless.includes(identity);
@@ -213,11 +231,16 @@ function expectedMasks({ events, people, nameless, decisions, flags }: History, 
         id: key,
         isNamed: !key.startsWith("nameless"),
         users: [...new Set(withUser.map((identity) => identities[identity]!.userId))],
-        usedSince: firsts.length === 0 ? 0 : Math.min(...firsts),
+        usedSince: key.startsWith("nameless")
+          ? (tiedSince.get(first + Number(key.slice("nameless ".length))) ?? 0)
+          : firsts.length === 0
+            ? 0
+            : Math.min(...firsts),
         said: choicesIn(ofPerson),
         saidByAnybody: choicesIn(ofAnybody),
         byChoice: lastUse(ofPerson, choiceBases, "consent"),
         byChoiceOfAnybody: lastUse(ofAnybody, choiceBases, "consent"),
+        // The nameless allow nothing, on no ground.
         byKey: lastUse(ofPerson, ["consent_elsewhere", "legitimate_interest"], "consent_elsewhere"),
         byLaw: lastUse(ofPerson, ["contract", "legal_obligation"], ""),
       };
@@ -410,8 +433,18 @@ it("allows a person, in SQL, exactly what the rule allows", async () => {
       refusal_days: 184,
     },
   ]);
+  const ask = async (people?: string): Promise<Map<number, number>> => {
+    const answer = await clickhouse.query<{ person_id: number; mask: number }>(
+      `SELECT * FROM ${personConsent(people === undefined ? {} : { people })}`,
+      { params: { site: "shop", now } },
+    );
+    expect(new Set(answer.map(({ person_id: person }) => person)).size).toBe(answer.length);
+    return new Map(answer.map(({ person_id: person, mask }) => [person, mask]));
+  };
+  const before = await ask();
   // As a withdrawal leaves them.
   const nameless = samples.flatMap((history, index) => history.nameless.map((identity) => firsts[index]! + identity));
+  await tieNameless(clickhouse, nameless);
   for (const change of [
     "consent_state UPDATE device = 0, user = 0",
     "atom DELETE",
@@ -422,15 +455,10 @@ it("allows a person, in SQL, exactly what the rule allows", async () => {
       `ALTER TABLE ${change} WHERE atom IN {nameless:Array(UInt32)} SETTINGS mutations_sync = 2`,
       { params: { nameless } },
     );
-
-  const ask = async (people?: string): Promise<Map<number, number>> => {
-    const answer = await clickhouse.query<{ person_id: number; mask: number }>(
-      `SELECT * FROM ${personConsent(people === undefined ? {} : { people })}`,
-      { params: { site: "shop", now } },
-    );
-    expect(new Set(answer.map(({ person_id: person }) => person)).size).toBe(answer.length);
-    return new Map(answer.map(({ person_id: person, mask }) => [person, mask]));
-  };
+  const ties = await clickhouse.query<{ atom: number; since: number }>(
+    "SELECT atom, toUnixTimestamp64Milli(t.since) AS since FROM identity_tie AS t",
+  );
+  const tiedSince = new Map(ties.map(({ atom, since }) => [atom, since]));
   const found = await ask();
   const everybody = new Map<number, number>();
   for (const [index, history] of samples.entries()) {
@@ -438,12 +466,31 @@ it("allows a person, in SQL, exactly what the rule allows", async () => {
     const events = history.events.map((event) =>
       history.nameless.includes(event.identity) ? { ...event, previousId: "", email: "" } : event,
     );
-    const expected = expectedMasks({ ...history, events }, firsts[index]!);
+    const expected = expectedMasks({ ...history, events }, firsts[index]!, tiedSince);
     const ofHistory = new Map([...expected.keys()].map((person) => [person, found.get(person)]));
     expect(ofHistory, `seed ${seed}, history ${index}: ${JSON.stringify(history)}`).toEqual(expected);
     for (const [person, mask] of expected) everybody.set(person, mask);
   }
   expect(found).toEqual(everybody);
+  // Of a browser all that was said on it goes together. Flags are kept by others.
+  let checked = 0;
+  for (const [index, { events, flags, nameless: gone }] of samples.entries()) {
+    const browsers = new Set(gone.map((identity) => identities[identity]!.anonymousId));
+    const isWhole = events.every(({ identity }) => {
+      const { anonymousId } = identities[identity]!;
+      return gone.includes(identity) || anonymousId === "" || !browsers.has(anonymousId);
+    });
+    if (!isWhole || flags.length > 0) continue;
+    for (let person = firsts[index]!; person < firsts[index]! + identities.length; person++) {
+      const allowed = found.get(person) ?? 0;
+      expect(
+        allowed & ~(before.get(person) ?? 0),
+        `seed ${seed}, history ${index}, person ${person}: a removal allows more`,
+      ).toBe(0);
+      if (gone.length > 0 && before.has(person)) checked++;
+    }
+  }
+  expect(checked).toBeGreaterThan(histories / 20);
   expect([...everybody.values()].filter((mask) => mask > 1).length).toBeGreaterThan(histories / 4);
   // Asked about some, whoever else there is.
   const some = [...everybody].filter((_, index) => index % 5 === 0);

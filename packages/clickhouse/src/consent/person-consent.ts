@@ -28,15 +28,15 @@ const fresh = (at: string): string => `({now:Int64} - toInt64(${at}) <= term)`;
 // In steps: a name that stands for a long expression is put in for it at each place, and understanding the question would take longer than its answer.
 const verdicts = (people: string | undefined): string => `(
     SELECT person_id, device_id, first_user, last_user, since_ms, named, by_law, ${each((bit) => `denied${bit}, granted${bit}`, ", ")},
-    ${maskOf((bit) => `yes${bit} > 0 AND granted${bit} = 0 AND denied${bit} = 0 AND taken${bit} <= yes${bit}`)} AS outdated,
+    ${maskOf((bit) => `named AND yes${bit} > 0 AND granted${bit} = 0 AND denied${bit} = 0 AND taken${bit} <= yes${bit}`)} AS outdated,
     ${each(
       (bit) => `granted${bit} > 0 OR ${allows("by_law", bit)} OR (denied${bit} = 0 AND (
-        (${allows("by_choice", bit)} AND NOT ${refuses("by_choice_anywhere", bit)} AND (NOT is_by_yes OR (yes${bit} = 0 AND is_fresh_choice)))
+        (named AND ${allows("by_choice", bit)} AND NOT ${refuses("by_choice_anywhere", bit)} AND (NOT is_by_yes OR (yes${bit} = 0 AND is_fresh_choice)))
         OR (${allows("by_key", bit)} AND is_fresh_key))) AS allows${bit}`,
     )}
     FROM (
       SELECT *,
-      ${each((bit) => `if(denied${bit} = 0 AND taken${bit} <= yes${bit} AND ${fresh(`yes${bit}`)}, yes${bit}, 0) AS granted${bit}`)}
+      ${each((bit) => `if(named AND denied${bit} = 0 AND taken${bit} <= yes${bit} AND ${fresh(`yes${bit}`)}, yes${bit}, 0) AS granted${bit}`)}
       FROM (
         SELECT *,
         ${each((bit) => `multiIf(no${bit} > 0, no${bit}, ${signal(bit)} > yes${bit}, ${signal(bit)}, 0) AS denied${bit}`)}

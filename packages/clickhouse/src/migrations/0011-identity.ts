@@ -131,6 +131,7 @@ CREATE TABLE IF NOT EXISTS {db}.identity_tie {on_cluster} (
   site LowCardinality(String) COMMENT 'Id of the site',
   atom UInt32 COMMENT 'An identity that a withdrawal has made nameless',
   other UInt32 COMMENT 'An identity of the same person: the nameless one goes wherever it goes',
+  since DateTime64(3, 'UTC') COMMENT 'Since when its device and all others had been of that person; 1970: from the beginning',
   at DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When'
 )
 ENGINE = {engine_everywhere ReplacingMergeTree()}

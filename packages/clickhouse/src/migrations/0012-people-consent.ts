@@ -80,7 +80,7 @@ ${choiceColumns}
   user SimpleAggregateFunction(max, UInt64) COMMENT 'Hash of the user id; 0 when none, and after a withdrawal',
   week Date COMMENT 'Monday of the week in which the events arrived, in UTC',
   is_known UInt8 COMMENT '1: events with a user id; 0: anonymous ones',
-  INDEX by_device device TYPE bloom_filter(0.01) GRANULARITY 1
+  INDEX by_device device TYPE bloom_filter(0.0001) GRANULARITY 1
 )
 ENGINE = {engine AggregatingMergeTree()}
 ORDER BY (site, atom, week, is_known)

@@ -120,7 +120,7 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS {db}.person_atom_mv {on_cluster} TO {db}.
 SELECT person, atom FROM {db}.identity WHERE person != 0 AND person != atom;
 
 ALTER TABLE {local atom} {on_cluster} ADD INDEX IF NOT EXISTS by_atom atom TYPE bloom_filter(0.01) GRANULARITY 4;
-ALTER TABLE {local identity_edge} {on_cluster} ADD INDEX IF NOT EXISTS by_atom atom TYPE bloom_filter(0.01) GRANULARITY 1;
+ALTER TABLE {local identity_edge} {on_cluster} ADD INDEX IF NOT EXISTS by_atom atom TYPE bloom_filter(0.0001) GRANULARITY 1;
 
 CREATE TABLE IF NOT EXISTS {db}.computed_trait {on_cluster} (
   site LowCardinality(String) COMMENT 'Id of the site',

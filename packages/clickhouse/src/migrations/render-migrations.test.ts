@@ -36,7 +36,7 @@ describe("migrations", () => {
       // A table that keeps nothing has nothing to compare with.
       (sql) => /CREATE TABLE/.test(sql) && !/identity /.test(sql.split("(")[0] ?? "") && !/ENGINE = Null/.test(sql),
     );
-    expect(tables).toHaveLength(41);
+    expect(tables).toHaveLength(42);
     for (const table of tables) expect(table).toContain("non_replicated_deduplication_window = 10000");
   });
 

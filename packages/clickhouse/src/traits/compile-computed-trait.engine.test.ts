@@ -175,6 +175,44 @@ it("works out more traits than fit in one statement", async () => {
   );
 });
 
+it("counts once, of one person, what recovery has brought twice and an order that was sent twice", async () => {
+  const atom = 9_100_000;
+  const [site, now] = ["brought-twice", new Date(randomNow)];
+  const one = { site, atom, type: "track", time: "2026-01-01 00:00:00" } as const;
+  const order = { ...one, name: "Order Completed", order_id: "o1", currency: "EUR" };
+  await database.clickhouse.insertBytes(
+    "events",
+    rowBytes([
+      buildEventRow({ ...one, name: "Viewed", message_id: "m1", _offset: 1 }),
+      // Of one moment and offset, from another partition.
+      buildEventRow({ ...one, name: "Viewed", message_id: "m2", _offset: 1, _partition: 1 }),
+      buildEventRow({ ...order, message_id: "m3", _offset: 2, amount: "5" }),
+      buildEventRow({ ...order, message_id: "m4", _offset: 3, amount: "7.5" }),
+    ]),
+  );
+  await database.clickhouse.command(
+    "INSERT INTO atom_event SELECT * FROM atom_event WHERE site = {site:String} SETTINGS insert_deduplicate = 0",
+    { params: { site } },
+  );
+  const definitions = new Map<string, ComputedTrait>([
+    ["all", { compute: "count", event: "*" }],
+    ["orders", { compute: "count", event: "Order Completed" }],
+    ["spent", { compute: "lifetime_value", currency: "EUR" }],
+    ["views", { compute: "count", event: "Viewed", where: [{ column: "order_id", exists: false }] }],
+  ]);
+  const copies = await database.clickhouse.query("SELECT count() AS n FROM atom_event WHERE atom = {atom:UInt32}", {
+    params: { atom },
+  });
+  expect(copies).toEqual([{ n: 8 }]);
+  const shown = await readComputedTraits(database.clickhouse, site, [atom], definitions, now);
+  expect(shown.map(({ name, value }) => [name, value])).toEqual([
+    ["all", "3"],
+    ["orders", "1"],
+    ["spent", "7.5"],
+    ["views", "2"],
+  ]);
+});
+
 it("takes whatever a definition says for a value, never for a part of the statement", async () => {
   const hostile = `x') OR 1 = 1; DROP TABLE events; -- \\' \` {site:String} {p0:String} /*`;
   const trait = parseComputedTrait({

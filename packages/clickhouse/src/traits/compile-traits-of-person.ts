@@ -31,9 +31,8 @@ export function compileTraitsOfPerson(
 ): { sql: string; params: BoundParameters } {
   const parameters = createParameters({ site, atoms });
   // Of all copies of an order the first one says what it was, but for the amount, which is the greatest.
-  const ofFirst = createNames(
-    (name, expression) => `argMin(${expression}, ${momentOf("events.time", "events._offset")}) AS ${name}`,
-  );
+  const ofFirst = createTuple("events.first");
+  const place = ofFirst.nameOf("events._offset");
   const values = definitions.map((definition) => {
     const filters = filtersOf(definition);
     const others = filters.filter((filter) => !isAmount(filter));
@@ -57,7 +56,7 @@ export function compileTraitsOfPerson(
       text,
       money: "toDecimal128(events.amount, 4)",
       time: "events.time",
-      place: "events.place",
+      place,
       isIn: conditions.length === 0 ? "1" : conditions.join(" AND "),
     };
     return computedValue(definition, rows, now, parameters);
@@ -70,8 +69,7 @@ FROM (
     "events.name AS name, events.currency AS currency",
     `${key} AS key`,
     "min(events.time) AS time, min(events.day) AS day, max(events.amount) AS amount",
-    `argMin(events._offset, ${momentOf("events.time", "events._offset")}) AS place`,
-    ...ofFirst.all(),
+    `argMin(${ofFirst.sql()}, ${momentOf("events.time", "events._offset")}) AS first`,
   ].join(",\n    ")}
   FROM ${from} AS events
   WHERE events.site = {site:String} AND events.atom IN {atoms:Array(UInt32)} AND ${from === "events" ? isOfSomebody : ""}${hasHappened(now.getTime(), parameters)}${isNamed === "" ? "" : ` AND ${isNamed}`}
@@ -80,15 +78,14 @@ FROM (
   return { sql, params: parameters.all };
 }
 
-/** Expressions that are worked out once each, by name. */
-function createNames(stated: (name: string, expression: string) => string) {
-  const names = new Map<string, string>();
+/** Expressions that are worked out once each: one tuple costs a server less to understand than as many columns. */
+function createTuple(name: string) {
+  const expressions: string[] = [];
   return {
     nameOf: (expression: string): string => {
-      const name = names.get(expression) ?? `of${names.size}`;
-      names.set(expression, name);
-      return `events.${name}`;
+      if (!expressions.includes(expression)) expressions.push(expression);
+      return `${name}.${expressions.indexOf(expression) + 1}`;
     },
-    all: (): string[] => [...names].map(([expression, name]) => stated(name, expression)),
+    sql: (): string => `tuple(${expressions.join(", ")})`,
   };
 }

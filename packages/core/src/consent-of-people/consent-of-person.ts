@@ -8,7 +8,7 @@ export interface DeviceConsent {
   isNamed: boolean;
   /** The person's users who were seen on it. */
   users: readonly string[];
-  /** When the first of them was; 0 for a user without a device. */
+  /** When the first of them was; 0 for a user without a device. Of what has no name: since when it has been of the person with all others. */
   usedSince: number;
   /** The last choice for each purpose: of this person on it, and of anybody on it. */
   said: Choices;
@@ -141,7 +141,7 @@ function verdictOf(
   const isFresh = (at: number): boolean => now - at <= grantLifetimeMs;
   const own = device.said[purpose];
   const anybodys = device.saidByAnybody[purpose];
-  const yesAt = device.isNamed && own?.isYes === true ? own.at : 0;
+  const yesAt = own?.isYes === true ? own.at : 0;
   const without = usesWithout(device, purpose);
   const signals = without.filter(({ restsOnYes }) => !restsOnYes || (purpose === "ads" && yesAt > 0));
   const signalAt = latest(signals);
@@ -152,7 +152,7 @@ function verdictOf(
   else if (signalAt > yesAt) deniedAt = signalAt;
 
   const isTaken = latest(without.filter(({ restsOnYes }) => restsOnYes)) > yesAt;
-  const holds = yesAt > 0 && deniedAt === 0 && !isTaken;
+  const holds = device.isNamed && yesAt > 0 && deniedAt === 0 && !isTaken;
   const verdict = {
     deniedAt,
     grantedAt: holds && isFresh(yesAt) ? yesAt : 0,
@@ -176,8 +176,7 @@ function verdictOf(
 const isUse = (use: LastUse | undefined, purpose: Purpose, { isNamed }: DeviceConsent): boolean =>
   isNamed && use !== undefined && hasPurpose(use.mask, purpose);
 
-function usesWithout({ byChoice, byChoiceOfAnybody, isNamed }: DeviceConsent, purpose: Purpose): LastUse[] {
-  if (!isNamed) return [];
+function usesWithout({ byChoice, byChoiceOfAnybody }: DeviceConsent, purpose: Purpose): LastUse[] {
   return [byChoice, byChoiceOfAnybody]
     .filter((use) => use !== undefined)
     .filter(({ mask }) => !hasPurpose(mask, purpose));

@@ -160,6 +160,9 @@ describe("a file", () => {
       counts: { refusedRows: 1, events: { new: 2, known: 1 } },
       refused: ["5 repeated_key"],
     });
+    expect(await importText({ tables, text: header + order(3, 9) + order(3, 5) })).toMatchObject({
+      refused: ["3 repeated_key"],
+    });
   });
 
   it("looks, sends nothing, and counts people once", async () => {

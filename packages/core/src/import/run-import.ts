@@ -110,8 +110,6 @@ export async function runImport(options: ImportRunOptions): Promise<ImportOutcom
       const { line, versions } = recent.get(id) ?? { line: 0, versions: stored.get(id) ?? [] };
       const decision = decideVersion(each, versions, asOf);
       if (decision.action === "known") counts.events.known++;
-      else if (decision.action === "refused")
-        refuse({ line: each.line, column: "", reason: decision.reason, detail: decision.detail });
       else if (line !== 0 && each.updated !== undefined)
         refuse({
           line: each.line,
@@ -119,6 +117,8 @@ export async function runImport(options: ImportRunOptions): Promise<ImportOutcom
           reason: "repeated_key",
           detail: `Line ${line} has the same id and says something else: one row each.`,
         });
+      else if (decision.action === "refused")
+        refuse({ line: each.line, column: "", reason: decision.reason, detail: decision.detail });
       else {
         counts.events[decision.action]++;
         recent.set(id, { line: each.line, versions: [...versions, decision.version] });
