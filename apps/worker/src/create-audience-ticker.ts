@@ -107,18 +107,19 @@ export function createAudienceTicker(options: AudienceTickerOptions): AudienceTi
       const ofSite = audiences.filter((audience) => audience.site === site.id);
       const due = ofSite.filter((audience) => isDue(audience, at));
       if (ofSite.every(({ state }) => state === "archived") && due.length === 0) continue;
+      let context: AudienceContext | undefined;
       try {
         await ticks.workOutConsent(turn, site.id, at);
+        if (due.length > 0) context = await contextOf(site, ofSite, at);
       } catch (error) {
         if (!isRefused(error)) throw error;
         // Without an answer nobody may be used for anything: all would leave.
-        logger.warn("who of a site may be used for what could not be worked out: its audiences stay as they were", {
+        logger.warn("what the audiences of a site go by could not be asked: they stay as they were", {
           site: site.id,
           error: errorText(error),
         });
         continue;
       }
-      const context = due.length === 0 ? undefined : await contextOf(site, ofSite, at);
       const works: AudienceWork[] = [];
       for (const audience of due) {
         const size = sizes.get(keyOf(audience));

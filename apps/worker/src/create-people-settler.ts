@@ -140,6 +140,8 @@ export function createPeopleSettler(options: PeopleSettlerOptions): PeopleSettle
       !isCovered(ends.edges, before.edges);
     let changed = 0;
     if (isNew) {
+      // Another worker may have written since.
+      greatest = Math.max(greatest, await store.greatestVersion());
       const version = Math.max(now().getTime(), (before?.version ?? 0) + 1, greatest + 1);
       const run = createRun({ rules, version, upTo: ends });
       try {

@@ -22,7 +22,7 @@ interface Statement {
  * Before the ids of identities are taken away: writes down for each of them an identity of the same person, whose person it has from then on. Without
  * that, one person would count as two when everything is worked out anew, and the no of a withdrawal would be nobody's. The same again changes nothing.
  */
-export async function tieNameless(clickhouse: ClickHouse, atoms: readonly number[]): Promise<void> {
+export async function tieNameless(clickhouse: ClickHouse, atoms: readonly number[], now: Date): Promise<void> {
   const select = "SELECT DISTINCT site, atom, anonymous_id AS anonymousId, user_id AS userId, person(atom) AS person";
   const isFree = "(anonymous_id != '' OR user_id != '') AND atom NOT IN (SELECT atom FROM identity_tie)";
   const leaving: Named[] = [];
@@ -60,7 +60,7 @@ export async function tieNameless(clickhouse: ClickHouse, atoms: readonly number
   }
   for (const one of staying) ofPerson.get(keyOf(one))?.staying.push(one);
   const people = [...ofPerson.values()];
-  const since = await sinceWhen(clickhouse, people);
+  const since = await sinceWhen(clickhouse, people, now.getTime());
   const ties = people
     .flatMap((some) => tiesOf(some, statements))
     .map((tie): Tie => ({ ...tie, since: timeText(since(tie.atom)) }));
@@ -82,9 +82,13 @@ interface Together {
  * By identity that leaves, since when its device and all others have been of its person, in milliseconds since 1970: a yes of before did not overrule its no,
  * and does not when nothing but a tie holds them together.
  */
-async function sinceWhen(clickhouse: ClickHouse, people: readonly Together[]): Promise<(atom: number) => number> {
+async function sinceWhen(
+  clickhouse: ClickHouse,
+  people: readonly Together[],
+  now: number,
+): Promise<(atom: number) => number> {
   const joined = new Map<string, number>();
-  const seen: { atom: number; device: string; since: number }[] = [];
+  const seen: { atom: number; device: string; user: string; since: number }[] = [];
   for (const [site, atoms] of atomsOfSites(people))
     for (const some of slices(atoms)) {
       const params = { site, atoms: some };
@@ -98,7 +102,7 @@ async function sinceWhen(clickhouse: ClickHouse, people: readonly Together[]): P
       const isUsed = `s.user != 0 AND NOT ${isNobodysHash("s.user")}`;
       seen.push(
         ...(await clickhouse.query<(typeof seen)[number]>(
-          `SELECT s.atom AS atom, toString(s.device) AS device, toUnixTimestamp64Milli(minIf(s.since, ${isUsed})) AS since
+          `SELECT s.atom AS atom, toString(s.device) AS device, toString(maxIf(s.user, ${isUsed})) AS user, toUnixTimestamp64Milli(minIf(s.since, ${isUsed})) AS since
            FROM consent_state AS s WHERE site = {site:String} AND s.atom IN {atoms:Array(UInt32)} AND s.device != 0 GROUP BY atom, device`,
           { params },
         )),
@@ -108,13 +112,18 @@ async function sinceWhen(clickhouse: ClickHouse, people: readonly Together[]): P
   const since = new Map<number, number>();
   for (const some of people) {
     const used = new Map<string, number>();
+    const users = new Set<string>();
     for (const { atom } of [...some.leaving, ...some.staying]) {
       const one = seenAs.get(atom);
-      if (one !== undefined && one.since > 0)
-        used.set(one.device, Math.min(one.since, used.get(one.device) ?? Infinity));
+      if (one === undefined || one.user === "0") continue;
+      users.add(one.user);
+      if (one.since > 0) used.set(one.device, Math.min(one.since, used.get(one.device) ?? Infinity));
     }
-    for (const { atom, ...rest } of some.leaving)
-      since.set(atom, Math.max(joined.get(keyOf(rest)) ?? 0, used.get(seenAs.get(atom)?.device ?? "") ?? 0));
+    for (const { atom, ...rest } of some.leaving) {
+      // Of several users something joins that has gone before: from now on it counts.
+      const all = joined.get(keyOf(rest)) ?? (users.size > 1 ? now : 0);
+      since.set(atom, Math.max(all, used.get(seenAs.get(atom)?.device ?? "") ?? 0));
+    }
   }
   return (atom) => since.get(atom) ?? 0;
 }

@@ -401,7 +401,7 @@ export function createWithdrawalStore({ clickhouse, cluster }: WithdrawalStoreOp
       if ((await countAliases(keys)) > 0) await forgetAliases(keys);
       const atoms = unique(plans.flatMap((plan) => plan.atoms));
       // While their ids still say whose they are, and whose the flags are.
-      await tieNameless(clickhouse, atoms);
+      await tieNameless(clickhouse, atoms, now());
       await keepFlagsOf(clickhouse, atoms);
       await forgetInDecisions(clickhouse, rewriter, atoms);
       for (const some of slices(atoms)) await remove(some);
