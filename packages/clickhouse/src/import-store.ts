@@ -22,7 +22,7 @@ export function createImportStore(clickhouse: ClickHouse): ImportStore {
              toString(any(r.amount)) AS amount
            FROM import_row AS r
            WHERE site = {site:String} AND key IN (SELECT arrayJoin(arrayMap(id -> splitByChar(':', id)[2], ids)))
-             AND has(ids, concat(subject, ':', key))
+             AND (subject, key) IN (SELECT splitByChar(':', arrayJoin(ids) AS id)[1], splitByChar(':', id)[2])
            GROUP BY subject, key, number, fixed, content ORDER BY id, number`,
           { params: { site } },
         ),

@@ -1,5 +1,6 @@
 import { computedTraitType, type ComputedTrait, type ComputedTraitType } from "@polder/core";
 import type { ClickHouse } from "../clickhouse.ts";
+import { compileComputedTrait } from "./compile-computed-trait.ts";
 import { compileTraitsOfPerson } from "./compile-traits-of-person.ts";
 
 export interface ComputedValue {
@@ -12,9 +13,12 @@ export interface ComputedValue {
 /** A server takes 128 KiB of a statement that has long parameters beside it, and something is put around this. */
 const maxStatementLength = 90_000;
 
-/** Whether it is too large for one statement, so that nobody could ask for its value. */
-export const isComputedTraitTooLarge = (definition: ComputedTrait): boolean =>
-  compileOf([["", definition]], { site: "", now: new Date(0), atoms: [] }).sql.length > maxStatementLength;
+/** Whether it is too large for one statement, about a person or about everybody: then nobody could ask for its value. */
+export function isComputedTraitTooLarge(definition: ComputedTrait): boolean {
+  const context = { site: "", now: new Date(0) };
+  const ofPerson = compileOf([["", definition]], { ...context, atoms: [] });
+  return [ofPerson, compileComputedTrait(definition, context)].some(({ sql }) => sql.length > maxStatementLength);
+}
 
 interface Question {
   site: string;
