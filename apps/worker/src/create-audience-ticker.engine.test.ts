@@ -445,6 +445,24 @@ describe("an audience that is paused", () => {
     expect((await log()).slice(5)).toEqual(["exit 128 merged 64", "exit 192 consent", "exit 256 erased"]);
     expect(await members()).toEqual([64, 320]);
   });
+
+  it("with a new definition is sized as what its members fulfil, until they are worked out by it", async () => {
+    const versions = () =>
+      clickhouse.query("SELECT version, people FROM audience_size WHERE audience = 'viewers' ORDER BY at");
+    await define({ audience: "viewers" });
+    await happened({ atom: 64 }, { atom: 128 });
+    const ticker = newTicker();
+    await tick(ticker);
+    const nobody: AudienceDefinition = { people: { event: "page", count: { atLeast: 9 }, within: { days: 7 } } };
+    await define({ audience: "viewers", revision: 2, version: 2, definition: nobody, state: "paused" });
+    await belongs([128, 64]);
+    await tick(ticker);
+    expect((await versions()).at(-1)).toEqual({ version: 1, people: 1 });
+    await define({ audience: "viewers", revision: 3, version: 2, definition: nobody });
+    await tick(ticker);
+    expect((await versions()).at(-1)).toEqual({ version: 2, people: 0 });
+    expect((await log()).at(-1)).toBe("exit 64 definition");
+  });
 });
 
 describe("an anonymous audience", () => {

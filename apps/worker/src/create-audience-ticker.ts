@@ -103,6 +103,8 @@ export function createAudienceTicker(options: AudienceTickerOptions): AudienceTi
     const moves = await ticks.identityMoves(turn, seen);
     const sizes = new Map((await ticks.lastSizes()).map((size) => [keyOf(size), size]));
     const changed = new Set<string>();
+    /** Of those who stay while their definition is not asked: the version that they fulfilled. */
+    const heldBy = new Map<string, number>();
     for (const site of sites()) {
       const ofSite = audiences.filter((audience) => audience.site === site.id);
       const due = ofSite.filter((audience) => isDue(audience, at));
@@ -144,9 +146,11 @@ export function createAudienceTicker(options: AudienceTickerOptions): AudienceTi
           const definitions = some.filter(({ by }) => by === "definition").map(({ audience }) => audience.definition);
           const compiled = definitions.length === 0 ? undefined : compile(definitions, context!);
           const seq = await ticks.logChanges(turn, some, { compiled, at, hasMoved: moves.hasMoved });
-          for (const { audience } of some) {
+          for (const { audience, by } of some) {
             const key = keyOf(audience);
-            if (sizes.get(key)?.version !== audience.version || !done.has(key)) changed.add(key);
+            const sized = sizes.get(key)?.version;
+            if (by === "members") heldBy.set(key, sized ?? 0);
+            if ((by !== "members" && sized !== audience.version) || !done.has(key)) changed.add(key);
             done.set(key, { at, revision: audience.revision });
           }
           return { ...turn, seq };
@@ -173,7 +177,10 @@ export function createAudienceTicker(options: AudienceTickerOptions): AudienceTi
       for (const audience of await ticks.changedAfter(first)) changed.add(keyOf(audience));
     }
     await ticks.writeSizes(
-      audiences.filter((audience) => !audience.isAnonymous && changed.has(keyOf(audience))),
+      audiences
+        .filter((audience) => !audience.isAnonymous && changed.has(keyOf(audience)))
+        .map((audience) => ({ ...audience, version: heldBy.get(keyOf(audience)) ?? audience.version }))
+        .filter(({ version }) => version > 0),
       at,
     );
     if (moves.signature !== seen) {

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import type { ClickHouse } from "./clickhouse.ts";
 import { createPersonExport, type ExportedRow, type ExportSection } from "./person-export.ts";
 import { createPersonFlagStore } from "./person-flag-store.ts";
+import { createComputedTraitStore } from "./traits/computed-trait-store.ts";
 import { startTestDatabase, type TestDatabase } from "./test-support/start-test-database.ts";
 
 const said = "2026-11-22 20:15:00.000";
@@ -51,6 +52,19 @@ async function exported(section: ExportSection, person = 64): Promise<ExportedRo
 
 it("says on what basis a trait was taken", async () => {
   expect(await exported("traits")).toMatchObject([{ name: "plan", value: "gold", basis: "contract" }]);
+});
+
+it("has computed traits as they are now", async () => {
+  await createComputedTraitStore(clickhouse).save({
+    site: "shop",
+    name: "stated",
+    version: 3,
+    definition: { compute: "count", event: "identify" },
+    at: Date.parse("2026-11-22T20:00:00Z"),
+    actor: "desk",
+    reason: "to see",
+  });
+  expect(await exported("computed_traits")).toMatchObject([{ name: "stated", value: "2", details: { version: 3 } }]);
 });
 
 it("names a restriction once, of however many ids it was filed for", async () => {

@@ -2,12 +2,15 @@ import { purposesOf } from "@polder/protocol";
 
 import type { ClickHouse } from "./clickhouse.ts";
 import { flaggedIds, nodesOfEdge, ownIds, readShared, whoseBody, wordsOf } from "./erased-tables.ts";
+import { createComputedTraitStore } from "./traits/computed-trait-store.ts";
+import { readComputedTraits } from "./traits/read-computed-traits.ts";
 import { blockedValues, isNobodyAt, type BlockedOfSites } from "./stands-for-nobody.ts";
 
 /** In the order in which they come. */
 export const exportSections = [
   "identifiers",
   "traits",
+  "computed_traits",
   "consent",
   "restrictions",
   "audiences",
@@ -93,8 +96,8 @@ type Found = Partial<Omit<ExportedRow, "section" | "details">> & { details?: obj
 
 async function* readAll(clickhouse: ClickHouse, params: Params): AsyncGenerator<ExportedRow> {
   for (const section of exportSections) {
-    if (section === "events") {
-      yield* readEvents(clickhouse, params);
+    if (section === "events" || section === "computed_traits") {
+      yield* section === "events" ? readEvents(clickhouse, params) : readComputed(clickhouse, params);
       continue;
     }
     for await (const row of clickhouse.stream<Found>(questions[section], { params })) yield toRow(section, row);
@@ -135,6 +138,20 @@ async function* readEvents(clickhouse: ClickHouse, params: Params): AsyncGenerat
   }
 }
 
+/** As they are now: they are worked out when somebody asks. */
+async function* readComputed(clickhouse: ClickHouse, { site, atoms }: Params): AsyncGenerator<ExportedRow> {
+  const stored = await createComputedTraitStore(clickhouse).list(site);
+  const definitions = new Map(
+    stored.flatMap(({ name, definition }) => (definition === undefined ? [] : [[name, definition] as const])),
+  );
+  const now = new Date();
+  for (const { name, value } of await readComputedTraits(clickhouse, site, atoms, definitions, now)) {
+    const version = stored.find((each) => each.name === name)!.version;
+    const text = typeof value === "string" ? value : JSON.stringify(value);
+    yield toRow("computed_traits", { time: now.toISOString(), name, value: text, details: { version } });
+  }
+}
+
 const isoText = (time: string): string => `${time.replace(" ", "T")}Z`;
 
 /** Without what says nothing: empty texts and lists, and 1970. */
@@ -159,7 +176,7 @@ const refused = `SELECT ${iso("r.received_at")} AS time, r.name AS name, r.reaso
   FROM rejected AS r WHERE r.site = {site: String} AND hasAny(${whoseBody}, (SELECT groupArray(word) FROM (${wordsOf("word")})))
   ORDER BY r.received_at`;
 
-const questions: { readonly [section in Exclude<ExportSection, "events">]: string } = {
+const questions: { readonly [section in Exclude<ExportSection, "events" | "computed_traits">]: string } = {
   identifiers: `SELECT time, name, value, details FROM (
       SELECT ${iso("min(a.first_seen)")} AS time, id.1 AS name, id.2 AS value, CAST(tuple(''), 'Tuple(rule String)') AS details
       FROM (SELECT first_seen, arrayJoin([('user_id', user_id), ('anonymous_id', anonymous_id)]) AS id FROM atom WHERE ${mine}) AS a
