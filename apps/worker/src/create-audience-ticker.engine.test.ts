@@ -616,6 +616,26 @@ describe("after a crash", () => {
     expect(await log()).toEqual(["enter 64 enter"]);
   });
 
+  it("another worker worked meanwhile, and one that withdraws somebody between two ticks goes by nothing of before", async () => {
+    await define({ audience: "viewers" });
+    await happened({ atom: 64 }, { atom: 128 });
+    const [one, other] = [newTicker(), newTicker()];
+    await tick(one);
+    // What arrived long ago is not looked at again.
+    for (const atom of [192, 256, 320]) {
+      await happened({ atom });
+      await tick(one);
+    }
+    await happened({ atom: 384 });
+    expect(await tick(other, 151_000)).toBe(1);
+    await clickhouse.command("OPTIMIZE TABLE audience_permit FINAL");
+    await one.onWithdrawn([{ site: "shop", person: 128 } as Withdrawal]);
+    await happened({ atom: 448 });
+    await tick(one);
+    expect(await members()).toEqual([64, 128, 192, 256, 320, 384, 448]);
+    expect((await log()).filter((line) => line.startsWith("exit"))).toEqual([]);
+  });
+
   it("another worker stands by while one works, and takes over when that one says nothing", async () => {
     await define({ audience: "viewers" });
     const [one, other] = [newTicker(), newTicker()];
@@ -666,7 +686,7 @@ describe("who may be used for what", () => {
     return {
       timesOfAll: () => everybody,
       async next() {
-        const turn = { n: ++n, worker: "worker", seq: 0, isAnew: false };
+        const turn = { n: ++n, worker: "worker", seq: 0 };
         const { signature } = await ticks.identityMoves(turn, seen);
         await ticks.workOutConsent(turn, "shop", nowMs);
         if (signature !== seen) await ticks.rememberIdentities(turn);
@@ -742,8 +762,8 @@ describe("who may be used for what", () => {
         expect(found, `step ${step}`).toEqual(await ask());
         seen.add(JSON.stringify(found));
       }
-      // Everybody at the start alone; and who may was somebody else again and again.
-      expect(turns.timesOfAll()).toBe(1);
+      // Everybody at the start and when an hour was over; and who may was somebody else again and again.
+      expect(turns.timesOfAll()).toBe(2);
       expect(seen.size).toBeGreaterThan(9);
     },
   );

@@ -56,7 +56,7 @@ function build(audiences: readonly Audience[], { consentFails = "", definitionFa
     },
   };
   const ticks: AudienceTickStore = {
-    takeTurn: async (worker) => ({ n: ++n, worker, seq: 0, isAnew: false }),
+    takeTurn: async (worker) => ({ n: ++n, worker, seq: 0 }),
     seqAfter: async () => 0,
     changedAfter: async () => [],
     applyLog: async () => {},

@@ -21,8 +21,6 @@ export interface AudienceTurn {
   worker: string;
   /** Greatest number that is in use in `audience_log`. */
   seq: number;
-  /** The one before was another worker's, or it is not known what became of it: nothing that is remembered counts. */
-  isAnew: boolean;
 }
 
 /** One row of `audience_log`. */
@@ -86,8 +84,8 @@ export interface AudienceTickStore {
    */
   identityMoves(turn: AudienceTurn, seen: string | undefined): Promise<IdentityMoves>;
   /**
-   * Works out who of a site may be used for what at a moment, of those of whom something happened or came of age since the turn before and every few
-   * hours of all: what {@link logChanges} and {@link countAnonymous} go by. On every turn, after {@link identityMoves} and before {@link rememberIdentities}.
+   * Works out who of a site may be used for what at a moment, of those of whom something happened or came of age since the turn before and once an
+   * hour of all: what {@link logChanges} and {@link countAnonymous} go by. On every turn, after {@link identityMoves} and before {@link rememberIdentities}.
    */
   workOutConsent(turn: AudienceTurn, site: string, at: number): Promise<void>;
   /**
@@ -139,6 +137,8 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
 
   /** By site: what `audience_permit` says. */
   const permits = new Map<string, Permit>();
+  /** Sites whose consent was worked out since {@link AudienceTickStore.identityMoves} looked. */
+  const workedOut = new Set<string>();
   /** As {@link AudienceTickStore.identityMoves} saw them last: the signature, and of the last version its number and how many rows it has. */
   let identities: { signature: string; settled: [string, string] } = { signature: "", settled: ["0", "0"] };
 
@@ -173,9 +173,12 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
       });
       const now = await lastTurn();
       if (now?.n !== n || now.worker !== worker) return undefined;
-      if (isAnothers || isDoubted)
+      if (isAnothers || isDoubted) {
+        // Nothing that is remembered counts.
+        permits.clear();
         await clickhouse.command(`KILL QUERY ${onCluster} WHERE Settings['log_comment'] = ${quoteText(comment)} SYNC`);
-      return { n, worker, seq: await greatestSeq(before), isAnew: isAnothers || isDoubted };
+      }
+      return { n, worker, seq: await greatestSeq(before) };
     },
 
     seqAfter,
@@ -205,6 +208,7 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
     },
 
     async identityMoves({ n }, seen) {
+      workedOut.clear();
       const [now] = await clickhouse.query<typeof identities>(
         `SELECT (SELECT ${identitySignature} FROM identity) AS signature,
            (SELECT (toString(max(version)), toString(argMax(rows, version))) FROM (
@@ -231,13 +235,14 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
       return { hasMoved: (row?.moved ?? 0) > 0, signature: identities.signature };
     },
 
-    async workOutConsent({ n, isAnew }, site, at) {
+    async workOutConsent({ n }, site, at) {
+      workedOut.add(site);
       const [now] = await clickhouse.query<Pick<Permit, "positions" | "flags" | "decisions" | "others" | "term">>(
         consentSources,
         { params: { site } },
       );
       const seen = { ...now!, identities: identities.signature, settled: identities.settled };
-      const before = isAnew ? undefined : permits.get(site);
+      const before = permits.get(site);
       permits.delete(site);
       const isOnlyOfSome =
         before !== undefined &&
@@ -402,6 +407,8 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
     },
 
     async rememberIdentities({ n }) {
+      // Where nobody looked, what is remembered now is nothing that changes later.
+      for (const site of permits.keys()) if (!workedOut.has(site)) permits.delete(site);
       await clickhouse.command(
         `INSERT INTO audience_identity (atom, person, version, n, is_pending)
          SELECT atom, person, version, n, false FROM audience_identity FINAL WHERE is_pending AND n = {n:UInt64}`,
@@ -561,7 +568,7 @@ const maxPersonsAtOnce = 5_000;
 /** More than a loader inserts at a time. */
 const rowsUnderWay = 30_000;
 /** Retention takes rows away whenever parts are merged, within hours of their day, and nothing tells of it. */
-const fullConsentEveryMs = 6 * 3_600_000;
+const fullConsentEveryMs = 3_600_000;
 
 interface Concerned {
   /** Conditions on `events` and on `identity`; empty: none of their rows. */
