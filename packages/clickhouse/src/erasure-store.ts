@@ -162,6 +162,7 @@ export function createErasureStore({ clickhouse, cluster, ...options }: ErasureS
     for (const slice of slicesOf(group)) {
       const some = slice.filter((atom) => isRemoved.has(atom));
       if (some.length === 0) continue;
+      await turn.keep();
       const params = { ...bounds, kept, until, blocked, atoms: some, shared: await sharedOf(group, some) };
       for (const step of remove) {
         if ("by" in step) {
