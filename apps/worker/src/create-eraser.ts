@@ -22,6 +22,8 @@ export interface Eraser {
 }
 
 /** Removes the rows of those who were erased, and of what comes to light of them later. */
+const longestPauseMs = 24 * 3_600_000;
+
 export function createEraser({
   store,
   now,
@@ -45,9 +47,12 @@ export function createEraser({
     async sweep() {
       const startedAt = now().getTime();
       if (startedAt < sweepsAt) return;
+      // A round would wait for the table that is under way, and leaves more to sweep.
+      if ((await store.openErasures(1, now)).length > 0) return;
       if ((await store.sweep()) === 0) return;
       const endedAt = now().getTime();
-      sweepsAt = endedAt + (sweepShare - 1) * (endedAt - startedAt);
+      // A machine that slept in between took no longer for that.
+      sweepsAt = endedAt + Math.min((sweepShare - 1) * (endedAt - startedAt), longestPauseMs);
     },
   };
 }

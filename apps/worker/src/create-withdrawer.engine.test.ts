@@ -2,11 +2,14 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
+  compileComputedTrait,
   createClickHouse,
+  createComputedTraitStore,
   createConsentRecordStore,
   createDecisionStore,
   createEventStore,
   createIdentityStore,
+  createPersonExport,
   createPersonFlagStore,
   createReadQueries,
   createSendGate,
@@ -15,7 +18,7 @@ import {
   reloadIdentities,
   type ClickHouse,
 } from "@polder/clickhouse";
-import { createIdentityDesk, type Withdrawal } from "@polder/core";
+import { createIdentityDesk, type ComputedTrait, type Withdrawal } from "@polder/core";
 import { buildEventRow, type LoadedEventRow } from "@polder/core/contracts";
 import { startEngine, type Engine } from "@polder/engine";
 import { emptyTables } from "@polder/testing";
@@ -361,6 +364,39 @@ describe("after a withdrawal", () => {
       await withdrawMergedAndApart();
       expect([await verdictOf(192), await verdictOf(16)]).toEqual(["restricted", "no_consent"]);
     });
+  });
+
+  it("a computed trait is the same in audiences and in what is known of the person: without what nobody is named in", async () => {
+    const laptop = { atom: 192, anonymous_id: "laptop", user_id: "an" };
+    const order = (id: string) =>
+      ({ type: "track", name: "Order Completed", order_id: id, currency: "EUR", amount: "10" }) as const;
+    await load(row(), row(asAn), row({ ...asAn, ...order("a") }), row(laptop), row({ ...laptop, ...order("b") }));
+    await settlePeople();
+    const definition: ComputedTrait = { compute: "lifetime_value", currency: "EUR" };
+    await createComputedTraitStore(clickhouse).save({
+      site: "shop",
+      name: "spent",
+      version: 1,
+      definition,
+      at: nowMs,
+      actor: "desk",
+      reason: "to see",
+    });
+    const spent = async () => {
+      const { sql, params } = compileComputedTrait(definition, { site: "shop", now: new Date() });
+      const known: string[] = [];
+      for await (const { section, value } of (await createPersonExport(clickhouse).read("shop", 64))!)
+        if (section === "computed_traits") known.push(value);
+      return { ofAll: await clickhouse.query(sql, { params }), known };
+    };
+    expect(await spent()).toEqual({ ofAll: [{ person_id: 64, value: "20" }], known: ["20"] });
+    nowMs += 60_000;
+    const at = "2026-11-22 20:31:00.000";
+    await load(choice("withdrawn", { time: at, received_at: at }));
+    await settlePeople();
+    await newWithdrawer().tick();
+    await settlePeople();
+    expect(await spent()).toEqual({ ofAll: [{ person_id: 192, value: "10" }], known: ["10"] });
   });
 
   it("a log-in that was not looked at yet is looked at first: the no of the phone holds for whoever logged in on it", async () => {

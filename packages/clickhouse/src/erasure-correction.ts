@@ -63,6 +63,7 @@ export async function subtractCounts(
         min_insert_block_size_bytes: 4_000_000_000,
         distributed_foreground_insert: 1,
       },
+      isLong: true,
     },
   );
   await turn.keep();

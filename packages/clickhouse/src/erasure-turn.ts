@@ -71,17 +71,24 @@ export async function takeErasureTurn(
     await giveBack().catch(() => undefined);
     throw error;
   }
+  const keep = async (): Promise<void> => {
+    const { n, worker, silentMs } = await lastTurn();
+    const isOwn = worker === own && (silentMs < keptEveryMs || (await add(n + 1, own)));
+    if (isOwn) return;
+    const message = "another worker carries out erasures by now: what is left of these is looked for again";
+    throw Object.assign(new Error(message), { code: "erasure_turn_lost" });
+  };
+  // Also while a statement takes longer than the others wait. What is lost is told before the next step.
+  const beat = setInterval(() => void keep().catch(() => undefined), keptEveryMs);
+  beat.unref();
   return {
     isHeld: "(SELECT argMax(worker, n) FROM erasure_turn) = {worker: String}",
     params: { worker: own },
     settings,
-    async keep() {
-      const { n, worker, silentMs } = await lastTurn();
-      const isOwn = worker === own && (silentMs < keptEveryMs || (await add(n + 1, own)));
-      if (isOwn) return;
-      const message = "another worker carries out erasures by now: what is left of these is looked for again";
-      throw Object.assign(new Error(message), { code: "erasure_turn_lost" });
+    keep,
+    async giveBack() {
+      clearInterval(beat);
+      await giveBack();
     },
-    giveBack,
   };
 }

@@ -2,7 +2,7 @@ import { createBlockedCheck, createUnionFind } from "@polder/core";
 import { timeText } from "./audience-store.ts";
 import type { ClickHouse } from "./clickhouse.ts";
 import { joinedAt } from "./consent/joined-at.ts";
-import { slices, unique } from "./rewrite-tables.ts";
+import { maxAtomsAtOnce, slices, unique } from "./rewrite-tables.ts";
 import { isNobodysHash } from "./stands-for-nobody.ts";
 
 interface Named {
@@ -90,7 +90,7 @@ async function sinceWhen(
   const joined = new Map<string, number>();
   const seen: { atom: number; device: string; user: string; since: number }[] = [];
   for (const [site, atoms] of atomsOfSites(people))
-    for (const some of slices(atoms)) {
+    for (const some of atoms) {
       const params = { site, atoms: some };
       for (const { person, at } of await clickhouse.query<{ person: number; at: number }>(
         `SELECT person_id AS person, joined_ms AS at FROM ${joinedAt("SELECT arrayJoin({atoms:Array(UInt32)})")}`,
@@ -128,16 +128,19 @@ async function sinceWhen(
   return (atom) => since.get(atom) ?? 0;
 }
 
-/** Those of one person beside each other. */
-function atomsOfSites(people: readonly Together[]): Map<string, number[]> {
-  const atoms = new Map<string, number[]>();
-  for (const { leaving, staying } of people)
-    for (const { site, atom } of [...leaving, ...staying]) {
-      const known = atoms.get(site) ?? [];
-      known.push(atom);
-      atoms.set(site, known);
-    }
-  return atoms;
+/** As much as a statement takes, and all of one person in one. */
+function atomsOfSites(people: readonly Together[]): Map<string, number[][]> {
+  const parts = new Map<string, number[][]>();
+  for (const { leaving, staying } of people) {
+    const atoms = [...leaving, ...staying].map(({ atom }) => atom);
+    const { site } = leaving[0]!;
+    const ofSite = parts.get(site) ?? [];
+    parts.set(site, ofSite);
+    const last = ofSite.at(-1);
+    if (last === undefined || last.length + atoms.length > maxAtomsAtOnce) ofSite.push(atoms);
+    else last.push(...atoms);
+  }
+  return parts;
 }
 
 const keyOf = ({ site, person }: Pick<Named, "site" | "person">): string => `${person}:${site}`;

@@ -25,6 +25,8 @@ export interface EventRowsOptions {
   withCopies?: boolean;
   /** Where it does not matter what came first: the rows have no `place`, and no `time` either, or only that. */
   isUnordered?: boolean | "timed";
+  /** Without what a withdrawal made nameless: it counts for its person, and says nothing of them any more. */
+  isOfNamed?: boolean;
   /** A column or a property of each event as the column `text`; empty when it has none. */
   text?: { column: FilterColumn } | { property: string };
 }
@@ -82,6 +84,7 @@ function otherRows(source: EventSource, options: EventRowsOptions, parameters: P
   ];
   return `SELECT ${columns.join(", ")} FROM events WHERE ${and(
     ofPeople,
+    ofNamed(options),
     names,
     hasHappened(options.now, parameters),
     conditionOf(source, options, parameters),
@@ -139,13 +142,23 @@ function orderRows(
       ? []
       : [isAmountText(options.text) ? `${textOf(options.text, parameters)} AS text` : "events.text AS text"]),
   ];
-  const all = and(ofPeople, `events.name = '${orderName}'`, isOfKind, hasHappened(options.now, parameters));
+  const all = and(
+    ofPeople,
+    ofNamed(options),
+    `events.name = '${orderName}'`,
+    isOfKind,
+    hasHappened(options.now, parameters),
+  );
   return `SELECT ${outer.join(", ")} FROM (
   SELECT ${inner.join(", ")} FROM events WHERE ${all} GROUP BY person_id, currency, order_key
 ) AS events WHERE ${and(others.length === 0 ? "" : "events.fits", ...filtersOf(source.where, "amount", parameters), ...window)}`;
 }
 
 const ofPeople = "events.site = {site:String} AND events.bot = '' AND events.atom != 0";
+
+/** They are few. */
+export const isNamed = "events.atom NOT IN (SELECT atom FROM identity_tie WHERE site = {site:String})";
+const ofNamed = ({ isOfNamed = false }: EventRowsOptions): string => (isOfNamed ? isNamed : "");
 
 const isAmountText = (of: EventRowsOptions["text"] & {}): boolean => "column" in of && of.column === "amount";
 

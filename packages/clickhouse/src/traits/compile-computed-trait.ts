@@ -22,6 +22,7 @@ export function compileComputedTrait(definition: ComputedTrait, context: Compute
     { names: namesOf(definition), where: filtersOf(definition), window: definition.within },
     {
       now: context.now.getTime(),
+      isOfNamed: true,
       ...(definition.compute === "lifetime_value"
         ? { text: { column: "amount" as const } }
         : definition.of !== undefined && { text: definition.of }),

@@ -1,7 +1,7 @@
 import type { ComputedTrait, EventFilter } from "@polder/core";
 import { columnText, compileEventFilters, propertyText } from "../audiences/compile-event-filter.ts";
 import { compileWindow } from "../audiences/compile-window.ts";
-import { hasHappened, isOfNames, momentOf } from "../audiences/event-rows.ts";
+import { hasHappened, isNamed, isOfNames, momentOf } from "../audiences/event-rows.ts";
 import { createParameters, type BoundParameters } from "../audiences/parameters.ts";
 import { filtersOf, namesOf } from "./compile-computed-trait.ts";
 import { computedValue } from "./computed-value.ts";
@@ -18,7 +18,7 @@ export interface PersonTraitsContext {
 /** An order that was sent again is the same order; any other event is the one at its place, which recovery may have brought twice. */
 const key = `multiIf(events.name != 'Order Completed', concat(toString(events._partition), ' ', toString(events._offset)),
       events.order_id != '', concat('id ', events.order_id), concat('message ', events.message_id))`;
-const isOfSomebody = "events.bot = '' AND events.atom != 0 AND ";
+const isOfSomebody = `events.bot = '' AND events.atom != 0 AND ${isNamed} AND `;
 const isAmount = (filter: EventFilter): boolean => "column" in filter && filter.column === "amount";
 
 /**
@@ -62,7 +62,7 @@ export function compileTraitsOfPerson(
     return computedValue(definition, rows, now, parameters);
   });
   const names = new Set(definitions.flatMap(namesOf));
-  const isNamed = isOfNames([...names], parameters);
+  const isOfName = isOfNames([...names], parameters);
   const sql = `SELECT [${values.join(",\n  ")}] AS values
 FROM (
   SELECT ${[
@@ -72,7 +72,7 @@ FROM (
     `argMin(${ofFirst.sql()}, ${momentOf("events.time", "events._offset")}) AS first`,
   ].join(",\n    ")}
   FROM ${from} AS events
-  WHERE events.site = {site:String} AND events.atom IN {atoms:Array(UInt32)} AND ${from === "events" ? isOfSomebody : ""}${hasHappened(now.getTime(), parameters)}${isNamed === "" ? "" : ` AND ${isNamed}`}
+  WHERE events.site = {site:String} AND events.atom IN {atoms:Array(UInt32)} AND ${from === "events" ? isOfSomebody : ""}${hasHappened(now.getTime(), parameters)}${isOfName === "" ? "" : ` AND ${isOfName}`}
   GROUP BY name, currency, key
 ) AS events`;
   return { sql, params: parameters.all };
