@@ -18,15 +18,15 @@ export default defineConfig({
   // Stories share the machine with the servers that they start; a retry would hide what it should show.
   workers: 1,
   projects: [
-    { name: "pages", testMatch: pages },
-    { name: "e2e", testIgnore: pages },
+    // A run empties its folder, and the other one may be under way.
+    { name: "pages", testMatch: pages, outputDir: "../.cache/pages" },
+    { name: "e2e", testIgnore: pages, outputDir: "../.cache/e2e" },
   ],
   retries: 0,
   // Limits, not promises: what must be quick measures itself, and a busy machine may take its time to start Polder or to show a page.
   timeout: 300_000,
   expect: { timeout: 60_000 },
   reporter: resultsFile === undefined ? [["list"]] : [["list"], ["json", { outputFile: resultsFile }]],
-  outputDir: "../.cache/e2e",
   use: {
     launchOptions: {
       // A headless browser says so, and is rightly kept apart as a bot. By flag: an option of the context misses requests sent on leaving.

@@ -2,9 +2,10 @@ import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+// @boundaries-ignore ports are picked as the test command picks them
+import { freePorts } from "../../scripts/free-ports.mjs";
 import { report } from "./report.mjs";
 import { benchConfig, writeKey } from "./support/bench-config.mjs";
 import { cpuMs, residentBytes } from "./support/child-server.mjs";
@@ -217,16 +218,3 @@ const childrenOf = (parent) =>
       }
     })
     .map(Number);
-
-async function freePorts(count) {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer().listen(0, "127.0.0.1");
-      await once(server, "listening");
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => server.address().port);
-  await Promise.all(servers.map((server) => once(server.close(), "close")));
-  return ports;
-}

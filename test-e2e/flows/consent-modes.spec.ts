@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test, type BrowserContext, type Page } from "@playwright/test";
-import { untilLoaded } from "../support/operator.ts";
+import { rowsOfEngine, untilLoaded } from "../support/operator.ts";
 import { startPageServer, type PageServer } from "../support/page-server.ts";
 import { eventually, startStack, type Stack } from "../support/stack.ts";
 import { keptBy, sayNo, sayYes, visit } from "../support/visitor.ts";
@@ -83,7 +83,8 @@ const rowsOf = (id: SiteId): Promise<Row[]> =>
 
 /** Every place in the database that can say which identity a row is of, and how many rows there do. */
 async function rowsWithAnAtom(): Promise<{ [column: string]: number }> {
-  const columns = await stack.sql<{ table: string; name: string; type: string }>(
+  const columns = await rowsOfEngine<{ table: string; name: string; type: string }>(
+    stack,
     `SELECT table, name, type FROM system.columns WHERE database = 'polder' AND match(name, '^(atoms?|person(_id)?)$')
        AND table IN (SELECT name FROM system.tables WHERE database = 'polder' AND (engine LIKE '%MergeTree' OR engine = 'View'))`,
   );
@@ -97,7 +98,7 @@ async function rowsWithAnAtom(): Promise<{ [column: string]: number }> {
           ? `groupBitmapMerge(${name})`
           : // Of a state nobody can tell whether it holds one: there must be no row.
             "count()";
-    const [row] = await stack.sql<{ n: number }>(`SELECT ${count} AS n FROM polder.${table}`);
+    const [row] = await rowsOfEngine<{ n: number }>(stack, `SELECT ${count} AS n FROM polder.${table}`);
     found[`${table}.${name}`] = row!.n;
   }
   return found;
@@ -188,9 +189,9 @@ test("measurement counts page views of nobody: no row anywhere has an atom, unti
   const atoms = await rowsWithAnAtom();
   for (const column of columnsOfVisitors) expect(Object.keys(atoms)).toContain(column);
   expect(Object.fromEntries(Object.entries(atoms).filter(([, rows]) => rows !== 0))).toEqual({});
-  expect(await stack.sql("SELECT * FROM polder.identity_edge")).toEqual([]);
+  expect(await rowsOfEngine(stack, "SELECT * FROM polder.identity_edge")).toEqual([]);
   const everything = await stack.sql("SELECT * FROM polder.events");
-  expect(JSON.stringify([everything, await stack.sql("SELECT * FROM polder.rejected")])).not.toMatch(
+  expect(JSON.stringify([everything, await rowsOfEngine(stack, "SELECT * FROM polder.rejected")])).not.toMatch(
     /s3cret|jan@|Jan's|letter|Chrome\/|AppleWebKit|127\.0\.0/i,
   );
 

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { expect, test, type Page } from "@playwright/test";
 import { accessibilityFaults } from "../support/accessibility-faults.ts";
 import { grantedConsent } from "../support/load.ts";
+import { patienceMs } from "../support/patience.ts";
 import { startStack, type Stack } from "../support/stack.ts";
 
 // What names no browser is taken for a bot, and bots have no profile.
@@ -114,6 +115,8 @@ test("a person that cannot be found yet is asked for again", async ({ page }) =>
   await (await refusal).finished();
   isFound = true;
   await expect(page.getByRole("region", { name: /^Person \d+/ })).toContainText("live-not-yet");
+  // The page may just ask again when it is closed.
+  await page.unrouteAll({ behavior: "ignoreErrors" });
 });
 
 test("two devices become one person with a login: in the list, in the profile, and after a reload", async ({
@@ -171,3 +174,15 @@ for (const colorScheme of ["light", "dark"] as const) {
     });
   }
 }
+
+test("who comes into an audience is told on the page while it is open, and counted", async ({ page }) => {
+  await page.goto(stack.apiUrl);
+  const anonymousId = "live-newcomer";
+  await post({ type: "page", anonymousId, properties: { url: `${stack.shopUrl}/tulips` } });
+  const panel = page.getByRole("region", { name: "Audiences", exact: true });
+  const changes = panel.getByRole("listitem");
+  await expect(changes.filter({ hasText: "came into New visitors" }).first()).toBeVisible({ timeout: patienceMs });
+  const row = panel.getByRole("row").filter({ hasText: "New visitors" });
+  await expect(row.getByRole("cell")).toHaveText(/^[1-9]\d*$/);
+  expect(await accessibilityFaults(page)).toEqual([]);
+});

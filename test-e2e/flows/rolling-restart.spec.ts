@@ -13,7 +13,7 @@ import { answers, eventually, freePorts } from "../support/stack.ts";
 import { testConfig } from "../support/test-config.ts";
 
 const built = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
-const folder = mkdtempSync(join(tmpdir(), "polder-rolling-"));
+let folder: string;
 const origin = "http://shop.test";
 const { config, writeKey } = testConfig([origin]);
 
@@ -73,7 +73,10 @@ test.afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-test.beforeAll(() => writeFileSync(join(folder, "polder.config.json"), JSON.stringify(config)));
+test.beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "polder-rolling-"));
+  writeFileSync(join(folder, "polder.config.json"), JSON.stringify(config));
+});
 
 const bodyOf = (messageId: string, visitor: string): string => {
   const at = new Date().toISOString();

@@ -16,7 +16,7 @@ const brokers = process.env.KAFKA_BROKERS;
 test.skip(!brokers, "no Kafka broker: set KAFKA_BROKERS, or install Java 17 and Maven and run npm test");
 
 const built = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
-const folder = mkdtempSync(join(tmpdir(), "polder-scaled-"));
+let folder: string;
 const processes = new Map<string, ChildProcess>();
 const logs = new Map<string, string>();
 const origin = "http://shop.test";
@@ -62,6 +62,7 @@ async function stopPart(name: string, signal: NodeJS.Signals = "SIGTERM"): Promi
 }
 
 test.beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "polder-scaled-"));
   writeFileSync(join(folder, "polder.config.json"), JSON.stringify(config));
   const quiet = { info() {}, warn() {}, error() {} };
   const { startEngine } = (await import(built("packages/engine/dist/index.js"))) as {

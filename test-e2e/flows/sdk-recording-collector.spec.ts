@@ -19,3 +19,10 @@ test("a request that a page leaves in its middle counts as none, and the next on
     await collector.close();
   }
 });
+
+test("what a request should not have been is told when the collector is closed, and to nobody else", async () => {
+  const collector = await startCollector();
+  await expect(fetch(`${collector.origin}/v1/batch`, { method: "POST", body: "no JSON" })).rejects.toThrow();
+  expect(collector.requests).toEqual([]);
+  await expect(collector.close()).rejects.toThrow(/JSON/);
+});

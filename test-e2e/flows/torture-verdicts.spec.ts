@@ -1,7 +1,5 @@
-import { once } from "node:events";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import { expect, test } from "@playwright/test";
+import { serve, type Listening } from "../support/listen.ts";
 import { mark, startClients, type Clients } from "../torture/clients.ts";
 import type { Installation } from "../torture/installation.ts";
 import { judgeCourse, judgeGrowth, judgeIds, judgeLedger, judgePeaks, memoryBounds } from "../torture/judge.ts";
@@ -124,10 +122,9 @@ test.describe("the schedule", () => {
 });
 
 test.describe("clients", () => {
-  let server: Server | undefined;
-  test.afterEach(() => {
-    server?.closeAllConnections();
-    server?.close();
+  const servers: Listening[] = [];
+  test.afterEach(async () => {
+    for (const server of servers.splice(0)) await server.close();
   });
 
   type Sent = { messageId: string; context: { consent?: { purposes: { measurement: string } } } };
@@ -139,7 +136,7 @@ test.describe("clients", () => {
     let count = 0;
     let isEnough!: () => void;
     const enough = new Promise<void>((resolve) => (isEnough = resolve));
-    const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const server = await serve(async (request, response) => {
       let text = "";
       for await (const chunk of request) text += String(chunk);
       const { status, body, isCut } = answer((JSON.parse(text) as { batch: Sent[] }).batch, count++);
@@ -147,14 +144,12 @@ test.describe("clients", () => {
       response.writeHead(status, { "content-length": Buffer.byteLength(body) + (isCut ? 1 : 0), "retry-after": "0" });
       if (isCut) response.write(body, () => response.destroy());
       else response.end(body);
-    };
-    server = createServer((request, response) => void handle(request, response));
-    await once(server.listen(0, "127.0.0.1"), "listening");
-    const urls = [`http://127.0.0.1:${(server.address() as AddressInfo).port}`];
+    });
+    servers.push(server);
     const clients = startClients({
       seed: 1,
       count: 1,
-      urls,
+      urls: [server.origin],
       writeKey: "key",
       origin: "http://shop.test",
       thinkMs: 0,
@@ -197,7 +192,6 @@ test.describe("clients", () => {
     );
     expect(right.told.dropped).toBeGreaterThan(0);
     expect((await judgeIds(nothing, right)).faults.filter((fault) => fault.startsWith("dropped"))).toEqual([]);
-    server!.close();
     let given: string | undefined;
     const wrong = await clientOf(
       (batch) =>

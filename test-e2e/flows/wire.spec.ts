@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { gzipSync } from "node:zlib";
 import { expect, test } from "@playwright/test";
 import { grantedConsent } from "../support/load.ts";
+import { rowsOfEngine } from "../support/operator.ts";
 import { eventually, startStack, type Stack } from "../support/stack.ts";
 
 let stack: Stack;
@@ -118,7 +119,8 @@ test("one bad event among 99 good ones: the good ones are stored, the bad one is
   );
   const rejected = await eventually(
     () =>
-      stack.sql<{ reason: string; body: string }>(
+      rowsOfEngine<{ reason: string; body: string }>(
+        stack,
         `SELECT reason, body FROM polder.rejected WHERE message_id = '${bad.messageId}'`,
       ),
     (rows) => rows.length > 0,
@@ -150,7 +152,8 @@ test("an event without consent is refused and nothing of it is kept", async () =
   await settle();
   expect(await storedIds([one.messageId])).toEqual([]);
   expect(
-    await stack.sql(
+    await rowsOfEngine(
+      stack,
       `SELECT 1 FROM polder.rejected WHERE message_id = '${one.messageId}' OR position(body, '${secret}') > 0`,
     ),
   ).toEqual([]);

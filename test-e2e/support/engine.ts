@@ -112,7 +112,8 @@ async function startFirefox(): Promise<Engine> {
     async () => {
       socket.destroy();
       await end(child);
-      rmSync(profile, { recursive: true, force: true });
+      // Its other processes write there until they have noticed.
+      rmSync(profile, { recursive: true, force: true, maxRetries: 50 });
     },
   );
 }
@@ -122,6 +123,12 @@ function marionette(socket: Socket): (name: string, parameters: object) => Promi
   const waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   let received = Buffer.alloc(0);
   let last = 0;
+  // Who waits for an answer when the browser goes hears of it.
+  const fail = (error: Error): void => {
+    for (const { reject } of waiting.values()) reject(error);
+    waiting.clear();
+  };
+  socket.on("error", fail).on("close", () => fail(new Error("the browser closed the connection")));
   socket.on("data", (chunk) => {
     received = Buffer.concat([received, chunk]);
     for (;;) {

@@ -1,11 +1,10 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
-import { createServer } from "node:http";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { listen } from "./listen.ts";
+import { serve } from "./listen.ts";
 
 const folderOf = (name: string): URL => new URL(`../../examples/${name}/`, import.meta.url);
 
@@ -42,34 +41,39 @@ async function startNext(): Promise<Example> {
     stdio: ["ignore", "pipe", "inherit"],
   });
   let output = "";
-  for await (const chunk of server.stdout) {
-    output += String(chunk);
-    const origin = /Local:\s+(\S+)[\s\S]*Ready/.exec(output)?.[1];
-    if (origin === undefined) continue;
-    return {
-      origin,
-      async close() {
-        const gone = once(server, "exit");
-        server.kill();
-        await gone;
-      },
-    };
-  }
-  throw new Error(`next start ended by itself:\n${output}`);
+  // Read for as long as it runs: it would end if nobody took what it says.
+  const ready = new Promise<string>((resolve) => {
+    server.stdout.on("data", (chunk: Buffer) => {
+      output += chunk.toString();
+      const origin = /Local:\s+(\S+)[\s\S]*Ready/.exec(output)?.[1];
+      if (origin !== undefined) resolve(origin);
+    });
+  });
+  const gone = once(server, "exit");
+  const ended = gone.then(() => {
+    throw new Error(`next start ended by itself:\n${output}`);
+  });
+  const origin = await Promise.race([ready, ended]);
+  ended.catch(() => {});
+  return {
+    origin,
+    async close() {
+      server.kill();
+      await gone;
+    },
+  };
 }
 
 const types: { [extension: string]: string } = { ".js": "text/javascript", ".css": "text/css" };
 
 async function serveFolder(folder: URL): Promise<Example> {
-  const server = createServer((request, response) => {
+  return serve(async (request, response) => {
     const { pathname } = new URL(request.url!, "http://example");
     const extension = extname(pathname);
     // Routes of a single-page app are all the same file.
     const file = new URL(extension ? `.${pathname}` : "index.html", folder);
-    readFile(file).then(
-      (bytes) => response.writeHead(200, { "content-type": types[extension] ?? "text/html; charset=utf-8" }).end(bytes),
-      () => response.writeHead(404).end(),
-    );
+    const bytes = await readFile(file).catch(() => undefined);
+    if (bytes === undefined) response.writeHead(404).end();
+    else response.writeHead(200, { "content-type": types[extension] ?? "text/html; charset=utf-8" }).end(bytes);
   });
-  return listen(server);
 }

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import type { Server } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
 export interface Listening {
@@ -23,5 +23,29 @@ export async function listen(server: Server): Promise<Listening> {
         server.close(() => resolve());
         server.closeAllConnections();
       }),
+  };
+}
+
+/**
+ * A server whose answers take their time. Who goes away in the middle of a request, as pages may at the end of any test, sent none; of every other
+ * fault `close` tells, and no test that has nothing to do with it.
+ */
+export async function serve(
+  answer: (request: IncomingMessage, response: ServerResponse) => Promise<void>,
+): Promise<Listening> {
+  const faults: unknown[] = [];
+  const server = createServer((request, response) => {
+    answer(request, response).catch((error: unknown) => {
+      if (request.complete) faults.push(error);
+      response.destroy();
+    });
+  });
+  const listening = await listen(server);
+  return {
+    ...listening,
+    async close() {
+      await listening.close();
+      if (faults.length > 0) throw faults[0];
+    },
   };
 }

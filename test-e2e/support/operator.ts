@@ -11,7 +11,12 @@ const command = fileURLToPath(new URL("../../apps/polder/bin/polder.mjs", import
 export async function runPolder(stack: Stack, ...args: string[]): Promise<{ code: number | null; out: string }> {
   const child = spawn(process.execPath, [command, ...args], {
     cwd: stack.dataPath,
-    env: { ...process.env, CLICKHOUSE_URL: "", POLDER_SQL_PORT: new URL(stack.sqlUrl).port },
+    env: {
+      ...process.env,
+      CLICKHOUSE_URL: "",
+      POLDER_DATA: stack.dataPath,
+      POLDER_SQL_PORT: new URL(stack.sqlUrl).port,
+    },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let out = "";
@@ -34,6 +39,18 @@ export async function askEngine(stack: Stack, statement: string): Promise<string
   const text = await answer.text();
   if (!answer.ok) throw new Error(`${answer.status} for ${statement}: ${text}`);
   return text;
+}
+
+/** The same, as rows. */
+export async function rowsOfEngine<Row>(stack: Stack, query: string): Promise<Row[]> {
+  const text = await askEngine(
+    stack,
+    `${query} SETTINGS output_format_json_quote_64bit_integers = 0 FORMAT JSONEachRow`,
+  );
+  return text
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Row);
 }
 
 /** The value of a metric with all of these labels, 0 when it has not been counted yet. */

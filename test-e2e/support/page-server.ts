@@ -19,7 +19,7 @@ export async function startPageServer(): Promise<PageServer> {
     else if (proxied && pathname.startsWith(`${proxied.folder}/`)) {
       const target = proxied.origin + request.url!.slice(proxied.folder.length);
       const headers: IncomingHttpHeaders = { ...request.headers, host: new URL(target).host };
-      const onward = send(target, { method: request.method!, headers }, (answer) => {
+      const onward = send(target, { method: request.method!, headers, agent: false }, (answer) => {
         response.writeHead(answer.statusCode!, answer.headers);
         answer.pipe(response);
       });

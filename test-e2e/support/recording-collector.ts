@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
-import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http";
-import { listen, type Listening } from "./listen.ts";
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
+import { serve, type Listening } from "./listen.ts";
 import { patienceMs } from "./patience.ts";
 
 const sdk = new URL("../../packages/sdk-browser/dist/", import.meta.url);
@@ -100,12 +100,7 @@ export async function startCollector(): Promise<RecordingCollector> {
 
   const takeBatch = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const chunks: Buffer[] = [];
-    try {
-      for await (const chunk of request) chunks.push(chunk as Buffer);
-    } catch {
-      // The page went away in the middle of a request, as it may at the end of any test: nothing was received.
-      return;
-    }
+    for await (const chunk of request) chunks.push(chunk as Buffer);
     const body = JSON.parse(Buffer.concat(chunks).toString()) as SeenRequest["body"] & {
       context?: object;
       batch: SeenEvent[];
@@ -139,12 +134,11 @@ export async function startCollector(): Promise<RecordingCollector> {
   const received = (): SeenEvent[] =>
     requests.filter(({ status }) => status >= 200 && status < 300).flatMap(({ events }) => events);
 
-  const server = createServer((request, response) => {
-    if (request.method === "POST") void takeBatch(request, response);
-    else if (request.url === "/v1/regime?writeKey=pk_test") void answerQuestion(request, response);
-    else void serveFile(new URL(`.${request.url}`, sdk), "text/javascript", response);
+  const { origin, close } = await serve((request, response) => {
+    if (request.method === "POST") return takeBatch(request, response);
+    if (request.url === "/v1/regime?writeKey=pk_test") return answerQuestion(request, response);
+    return serveFile(new URL(`.${request.url}`, sdk), "text/javascript", response);
   });
-  const { origin, close } = await listen(server);
   return {
     origin,
     requests,
@@ -193,17 +187,17 @@ export interface Site extends Listening {
 
 /** Serves the pages of `test-e2e/pages`, with the tag of `polder.js` where they say `{{polder}}`. */
 export async function startSite(collectorOrigin: string): Promise<Site> {
-  const server = createServer((request, response) => {
+  const server = await serve(async (request, response) => {
     const path = new URL(request.url ?? "/", "http://site").pathname;
     const name = path.endsWith(".html") ? path.slice(1) : "shop.html";
-    void serveFile(new URL(name, pages), "text/html; charset=utf-8", response, (html) =>
+    await serveFile(new URL(name, pages), "text/html; charset=utf-8", response, (html) =>
       html.replace(
         "{{polder}}",
         `<script async src="${collectorOrigin}/polder.js" data-site="pk_test" ${site.tag}></script>`,
       ),
     );
   });
-  const site: Site = { ...(await listen(server)), tag: "" };
+  const site: Site = { ...server, tag: "" };
   return site;
 }
 

@@ -1,12 +1,13 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { inspect, isDeepStrictEqual } from "node:util";
 import { expect } from "@playwright/test";
+// @boundaries-ignore ports for parts that are killed and started again, as the broker's
+import { freePorts } from "../../scripts/free-ports.mjs";
 import { patienceMs } from "./patience.ts";
 
 /** Polder as a user runs it: the built command, in a process of its own, on free ports and a folder of its own. */
@@ -154,25 +155,14 @@ export async function settlesTo<T>(ask: () => Promise<T>, expected: unknown): Pr
   });
 }
 
+export { freePorts };
+
 /** Resolves when the address answers 200. */
 export const answers = (url: string): Promise<unknown> =>
   eventually(
     () => fetch(url),
     ({ ok }) => ok,
   );
-
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer().listen(0, "127.0.0.1");
-      await once(server, "listening");
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => once(server.close(), "close")));
-  return ports;
-}
 
 function demoWriteKey(dataPath: string): string {
   const text = readFileSync(join(dataPath, "demo.config.json"), "utf8");

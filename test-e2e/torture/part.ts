@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { appendFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, openSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { answers } from "../support/stack.ts";
 import type { SlowDisk } from "./slow-disk.ts";
@@ -51,7 +51,8 @@ export function createPart(options: {
 }): Part {
   const { name, command, env, readyUrls, folder, speaks = "json" } = options;
   const clockPath = `${folder}/${name}.clock`;
-  const logPath = `${folder}/${name}.log`;
+  // Open for good: the last words of a part may come when its folder has been removed.
+  const log = openSync(`${folder}/${name}.log`, "a");
   const [path, ...args] = command;
   const disk = options.slowDisk?.(name);
   const ownEnds: (() => OwnEnd)[] = [];
@@ -79,14 +80,17 @@ export function createPart(options: {
     child = started;
     const tails = ["", ""];
     let wasReady = false;
-    void part.ready().then(() => (wasReady = child === started));
+    part.ready().then(
+      () => (wasReady = child === started),
+      () => undefined, // who waits for it is told
+    );
     for (const [index, stream] of [started.stdout, started.stderr].entries())
       stream.on("data", (chunk: Buffer) => {
-        appendFileSync(logPath, chunk);
+        appendFileSync(log, chunk);
         tails[index] = `${tails[index]}${chunk.toString()}`.slice(-4_000);
       });
     started.once("exit", (code, signal) => {
-      appendFileSync(logPath, `--- ended: ${signal ?? code}\n`);
+      appendFileSync(log, `--- ended: ${signal ?? code}\n`);
       if (child !== started || !isWanted) return;
       // Read when it is asked for: what it said last may come after its end.
       ownEnds.push(() => judgeEnd({ wasReady, code, signal, tails, speaks }));

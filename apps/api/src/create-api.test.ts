@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { expect, it } from "vitest";
 import { createApi, type ApiOptions } from "./create-api.ts";
 import { createSampleStore } from "./sample-queries.test-support.ts";
+import * as profileSchemas from "./profiles/profile-schemas.ts";
 import * as schemas from "./schemas.ts";
 
 const silent = { info: () => {}, warn: () => {}, error: () => {} };
@@ -25,8 +26,9 @@ const build = (overrides: Partial<ApiOptions> = {}) => {
 const json = async (answer: Response | Promise<Response>): Promise<unknown> => (await answer).json();
 
 it.each([
-  ["/v1/people/device-1", schemas.profile],
-  ["/v1/people/64?by=person", schemas.profile],
+  ["/v1/people/device-1", profileSchemas.profile],
+  ["/v1/people/64?by=person", profileSchemas.profile],
+  ["/v1/people/device-1/timeline", profileSchemas.timelineAnswer],
   ["/v1/audiences/today", schemas.audiencesToday],
   ["/v1/summary", schemas.summary],
 ] as const)("answers %s as its schema says", async (path, schema) => {
@@ -68,6 +70,13 @@ it.each([
   ["/v1/people/device-1?by=magic", 400, "invalid_request"],
   ["/v1/people/abc?by=person", 400, "invalid_request"],
   ["/v1/people/99999999999?by=person", 400, "invalid_request"],
+  ["/v1/people/someone%40shop.example?by=email_hash", 400, "invalid_request"],
+  ["/v1/people/nobody/timeline", 404, "person_not_found"],
+  ["/v1/people/device-1/timeline?site=nowhere", 404, "unknown_site"],
+  ["/v1/people/device-1/timeline?limit=0", 400, "invalid_request"],
+  ["/v1/people/device-1/timeline?limit=501", 400, "invalid_request"],
+  ["/v1/people/device-1/timeline?before=yesterday", 400, "invalid_request"],
+  ["/v1/people/abc/timeline?by=person", 400, "invalid_request"],
   [`/v1/people/${"x".repeat(201)}`, 400, "invalid_request"],
   ["/v1/summary?site=nowhere", 404, "unknown_site"],
   ["/v1/summary?site=", 400, "invalid_request"],
@@ -127,12 +136,13 @@ it("describes its routes from the schemas that check them", async () => {
     "/v1/audiences/today",
     "/v1/live",
     "/v1/people/{id}",
+    "/v1/people/{id}/timeline",
     "/v1/summary",
   ]);
   const person = document.paths["/v1/people/{id}"]!.get;
   expect(person.parameters?.map(({ name }) => name).toSorted()).toEqual(["by", "id", "site"]);
   expect(person.parameters?.find(({ name }) => name === "by")?.schema).toMatchObject({
-    enum: ["any", "user", "anonymous", "person"],
+    enum: ["any", "user", "anonymous", "person", "email_hash"],
     default: "any",
   });
   expect(Object.keys(person.responses)).toEqual(expect.arrayContaining(["200", "400", "401", "404", "503"]));
@@ -149,7 +159,13 @@ it("answers to local names only while it needs no token", async () => {
 
 it("needs the token when there is one, for everything that shows people", async () => {
   const { app } = build({ adminToken: "right" });
-  for (const path of ["/v1/people/device-1", "/v1/summary", "/v1/audiences/today", "/v1/live"]) {
+  for (const path of [
+    "/v1/people/device-1",
+    "/v1/people/device-1/timeline",
+    "/v1/summary",
+    "/v1/audiences/today",
+    "/v1/live",
+  ]) {
     expect((await app.request(path)).status, path).toBe(401);
     expect((await app.request(path, { headers: { authorization: "Bearer wrong" } })).status, path).toBe(401);
     expect((await app.request(path, { headers: { authorization: "Bearer right" } })).status, path).toBe(200);
@@ -194,4 +210,33 @@ it("closes while a stream is open", async () => {
       throw new Error("ended");
     })(),
   ).rejects.toThrow();
+});
+
+it("asks for the page of a timeline as it was asked for", async () => {
+  const { app, store } = build();
+  const first = (await json(app.request("/v1/people/device-1/timeline"))) as { next: string; events: unknown[] };
+  expect(first).toMatchObject({ person: 64, site: "shop", next: "1795000000000-3-12" });
+  expect(first.events).toMatchObject([
+    { id: "3:12", purposes: ["measurement", "profile"], properties: { price: 12.5 } },
+  ]);
+  await app.request(`/v1/people/device-1/timeline?before=${first.next}&limit=7&type=track&name=Order%20Completed`);
+  expect(store.timelineQuestions).toEqual([
+    { limit: 50 },
+    {
+      before: { time: 1_795_000_000_000, partition: 3, offset: 12 },
+      limit: 7,
+      type: "track",
+      name: "Order Completed",
+    },
+  ]);
+});
+
+it("says of a trait whose word it is, and what is allowed", async () => {
+  const answer = (await json(build().app.request("/v1/people/device-1"))) as object;
+  expect(answer).toMatchObject({
+    traits: [{ name: "email", origin: "declared", party: "zero" }],
+    purposes: [{ purpose: "ads", isAllowed: false, why: "denied", device: "device:device-1" }],
+    next: "1795000000000-3-12",
+  });
+  expect(v.parse(profileSchemas.profile, answer)).toEqual(answer);
 });

@@ -2,21 +2,32 @@ import { randomUUID } from "node:crypto";
 import type { AddressInfo } from "node:net";
 import { createAdaptorServer } from "@hono/node-server";
 import { sValidator } from "@hono/standard-validator";
-import { ClickHouseQueryError, type ReadQueries } from "@polder/clickhouse";
+import { ClickHouseQueryError, type DuplicateQueries, type ReadQueries } from "@polder/clickhouse";
 import { createProxyCheck, errorKind, requestIdOf, type Logger } from "@polder/core";
 import { Hono, type Context } from "hono";
+import { HTTPException } from "hono/http-exception";
 import { describeRoute, openAPIRouteHandler, resolver, validator } from "hono-openapi";
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import * as v from "valibot";
 import { openSession, requireAccess } from "./access.ts";
+import { createAudienceFeed } from "./audiences/create-audience-feed.ts";
+import { addAudienceRoutes, type AudienceRoutesOptions } from "./audiences/audience-routes.ts";
+import { addPreviewRoutes, type PreviewRoutesOptions } from "./audiences/preview-routes.ts";
 import { answerError } from "./errors.ts";
+import { addImportRoutes, type ImportRoutesOptions } from "./imports/import-routes.ts";
 import { createLiveFeed } from "./live/create-live-feed.ts";
 import { liveStream } from "./live/live-stream.ts";
 import { isLoopback } from "./local-host.ts";
+import { addFlagRoutes, type FlagRoutesOptions } from "./flags/flag-routes.ts";
 import { createPage } from "./page-files.ts";
+import { addDuplicateRoutes } from "./profiles/duplicate-routes.ts";
+import { addIdentityRoutes, type IdentityRoutesOptions } from "./people/identity-routes.ts";
+import { addProfileRoutes } from "./profiles/profile-routes.ts";
+import { addTraitRoutes, type TraitRoutesOptions } from "./profiles/trait-routes.ts";
+import { answers, failures, private_, refuseForm } from "./route-answers.ts";
+import { addRightsRoutes, type RightsOptions } from "./rights/rights-routes.ts";
 import * as schemas from "./schemas.ts";
 import { dayIn } from "./site-day.ts";
-import { toLiveEvent } from "./to-live-event.ts";
 import { addVisitorRoutes, peerOf, type VisitorOptions } from "./visitor/visitor-routes.ts";
 
 export interface ApiOptions {
@@ -38,6 +49,22 @@ export interface ApiOptions {
   shopUrl?: string;
   /** For the visitor's own page, `/v1/consent`; not there without it. */
   visitor?: Omit<VisitorOptions, "now">;
+  /** Why somebody is one person, merging and unmerging; not there without it. */
+  identity?: IdentityRoutesOptions;
+  /** Restrictions and objections; not there without it. */
+  flags?: FlagRoutesOptions;
+  /** Erasures, and files with everything about a person; not there without it. */
+  rights?: RightsOptions;
+  /** Definitions of audiences and who is in them; not there without it. */
+  audiences?: AudienceRoutesOptions;
+  /** What audiences would be; not there without it. */
+  previews?: PreviewRoutesOptions;
+  /** Files of people and offline events; not there without it. */
+  imports?: ImportRoutesOptions;
+  /** Definitions of computed traits, `/v1/traits`; not there without it. */
+  computedTraits?: TraitRoutesOptions;
+  /** People who look like one, `/v1/duplicates`; decided at the desk of `identity`, and not there without both. */
+  duplicates?: DuplicateQueries;
   sqlUrl?: string;
   pollMs?: number;
 }
@@ -72,6 +99,7 @@ export function createApi(options: ApiOptions): Api {
     feedId: now().toString(36),
     ...(options.pollMs === undefined ? {} : { pollMs: options.pollMs }),
   });
+  const audienceFeed = options.audiences && createAudienceFeed({ queries: options.audiences.queries, logger });
   const page = createPage(() => ({
     sites: sites().map(({ id, name, timezone }) => ({ id, name, timezone })),
     shopUrl: options.shopUrl ?? null,
@@ -90,6 +118,9 @@ export function createApi(options: ApiOptions): Api {
     if (route !== "/v1/live") metrics.seconds.observe({ route }, (performance.now() - startedAt) / 1000);
   });
   app.onError((error, context) => {
+    // A body that is no JSON, which the validators throw.
+    if (error instanceof HTTPException && error.status === 400)
+      return answerError(context, "invalid_request", "The body is not JSON");
     const header = isProxy(peerOf(context) ?? "") ? (name: string) => context.req.header(name) : undefined;
     const requestId = requestIdOf(header, randomUUID);
     logger.error("a request failed", { requestId, route: context.req.routePath, error: errorKind(error) });
@@ -127,11 +158,11 @@ export function createApi(options: ApiOptions): Api {
     guarded,
     describeRoute({
       description:
-        "Server-sent events: `events` as they become queryable (goes on from Last-Event-ID), `people` when identities were joined, `pulse` every second, `gap` when some were missed.",
+        "Server-sent events: `events` as they become queryable (goes on from Last-Event-ID), `people` when identities were joined, `audiences` when people came into some or left, `pulse` every second, `gap` when some were missed.",
       responses: {
         200: {
           description:
-            "A stream. Data of `events` as here; of `series`: seconds, the last three minutes so far; of `people`: changes, each an atom and its person from now on; of `pulse`: now, newestReceivedAt, lagMs, isStoreReachable",
+            "A stream. Data of `events` as here; of `series`: seconds, the last three minutes so far; of `people`: changes, each an atom and its person from now on; of `audiences`: changes, each an audience and a person who came or left; of `pulse`: now, newestReceivedAt, lagMs, isStoreReachable",
           content: { "text/event-stream": { schema: resolver(schemas.liveBatch) } },
         },
         ...failures(400, 401, 404),
@@ -144,6 +175,7 @@ export function createApi(options: ApiOptions): Api {
       const lastEventId = context.req.header("last-event-id");
       const body = liveStream({
         feed,
+        ...(audienceFeed && { audiences: audienceFeed }),
         site: site.id,
         lastEventId,
         now,
@@ -159,35 +191,17 @@ export function createApi(options: ApiOptions): Api {
     },
   );
 
-  app.get(
-    "/v1/people/:id",
-    guarded,
-    describeRoute({
-      description:
-        "Everything about one person: identifiers, traits with their origin, counters, touches, devices, visits, consent and what happened last.",
-      responses: { 200: answers("The person", schemas.profile), ...failures(400, 401, 404, 503) },
-    }),
-    validator("param", schemas.personParameter, refuseForm),
-    validator("query", schemas.personQuery, refuseForm),
-    async (context) => {
-      const { id } = context.req.valid("param");
-      const { site: siteId, by } = context.req.valid("query");
-      const site = findSite(context, siteId);
-      if (site instanceof Response) return site;
-      const number = /^[1-9]\d{0,9}$/.test(id) ? Number(id) : undefined;
-      if (by === "person" && (number === undefined || number >= 2 ** 32))
-        return answerError(context, "invalid_request", "The number of a person is a whole number");
-      const person = await queries.findPerson(site.id, by === "person" ? { by, value: number! } : { by, value: id });
-      const found =
-        person === undefined ? undefined : await queries.profile(site.id, person, { timeline: 50, sessions: 20 });
-      if (found === undefined) return answerError(context, "person_not_found");
-      return context.json(
-        { ...found, timeline: found.timeline.map(toLiveEvent) } satisfies schemas.ProfileAnswer,
-        200,
-        private_,
-      );
-    },
-  );
+  addProfileRoutes(app, { queries, guarded, findSite, now });
+  if (options.computedTraits !== undefined)
+    addTraitRoutes(app, {
+      ...options.computedTraits,
+      audiences: options.audiences?.store,
+      guarded,
+      findSite,
+      now,
+    });
+  if (options.duplicates !== undefined && options.identity !== undefined)
+    addDuplicateRoutes(app, { ...options.identity, queries: options.duplicates, guarded, findSite });
 
   app.get(
     "/v1/audiences/today",
@@ -232,6 +246,13 @@ export function createApi(options: ApiOptions): Api {
     },
   );
 
+  if (options.identity !== undefined) addIdentityRoutes(app, { ...options.identity, queries, guarded, findSite });
+  if (options.flags !== undefined) addFlagRoutes(app, { ...options.flags, queries, guarded, findSite, now });
+  if (options.rights !== undefined) addRightsRoutes(app, { ...options.rights, findSite, guarded, now });
+
+  if (options.previews !== undefined) addPreviewRoutes(app, { ...options.previews, guarded, findSite, now });
+  if (options.audiences !== undefined) addAudienceRoutes(app, { ...options.audiences, guarded, findSite, now });
+  if (options.imports !== undefined) addImportRoutes(app, { ...options.imports, guarded, findSite, now });
   if (options.visitor !== undefined) addVisitorRoutes(app, { ...options.visitor, now });
 
   app.get(
@@ -265,42 +286,17 @@ export function createApi(options: ApiOptions): Api {
         });
       });
       feed.start();
+      audienceFeed?.start();
       return { host, port: (server.address() as AddressInfo).port };
     },
     async close() {
       await feed.stop();
+      await audienceFeed?.stop();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       if ("closeAllConnections" in server) server.closeAllConnections(); // event streams never end by themselves
       if (server.listening) await closed;
     },
   };
-}
-
-// Personal data: in no cache.
-const private_ = { "cache-control": "no-store" };
-
-const answers = (description: string, schema: v.GenericSchema) => ({
-  description,
-  content: { "application/json": { schema: resolver(schema) } },
-});
-
-const failures = (...statuses: (400 | 401 | 404 | 503)[]) =>
-  Object.fromEntries(statuses.map((status) => [status, answers(failureDescriptions[status], schemas.errorAnswer)]));
-
-const failureDescriptions = {
-  400: "A parameter is not of its form",
-  401: "The token is missing or wrong",
-  404: "No such site or person",
-  503: "ClickHouse does not answer",
-};
-
-function refuseForm(
-  result: { success: boolean; error?: readonly { message: string }[] },
-  context: Context,
-): Response | undefined {
-  return result.success
-    ? undefined
-    : answerError(context, "invalid_request", result.error?.map(({ message }) => message).join("; "));
 }
 
 /** A connection that failed or took too long, and not a statement that ClickHouse refused. */

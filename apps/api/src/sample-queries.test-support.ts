@@ -1,4 +1,4 @@
-import type { NewEvents, Profile, ReadQueries, StoredEvent } from "@polder/clickhouse";
+import type { NewEvents, Profile, ReadQueries, StoredEvent, TimelineEvent, TimelineQuestion } from "@polder/clickhouse";
 
 /** For tests: a store in memory, with events put in one by one. */
 export interface SampleStore {
@@ -10,6 +10,8 @@ export interface SampleStore {
   breakDown(error?: Error): void;
   repair(): void;
   questions(): number;
+  /** What was asked of a timeline, in order. */
+  timelineQuestions: readonly TimelineQuestion[];
 }
 
 export const sampleEvent = (overrides: Partial<StoredEvent> = {}): StoredEvent => ({
@@ -42,6 +44,36 @@ export const sampleEvent = (overrides: Partial<StoredEvent> = {}): StoredEvent =
   ...overrides,
 });
 
+const sampleTimelineEvent = (overrides: Partial<TimelineEvent> = {}): TimelineEvent => ({
+  partition: 3,
+  offset: 12,
+  time: 1_795_000_000_000,
+  type: "page",
+  name: "page",
+  atom: 64,
+  sessionId: "visit-1",
+  urlHost: "shop.example",
+  urlPath: "/",
+  pageTitle: "Home",
+  pageGroup: "/",
+  channel: "direct",
+  country: "NL",
+  device: "desktop",
+  browser: "Firefox",
+  os: "Linux",
+  origin: "observed",
+  partner: "",
+  consentMask: 6,
+  basis: "consent",
+  orderId: "",
+  amount: "0",
+  currency: "",
+  choices: [],
+  properties: { price: 12.5 },
+  ...overrides,
+});
+const { properties: _, ...shownEvent } = sampleTimelineEvent();
+
 const touch = {
   channel: "direct",
   referrerHost: "",
@@ -56,7 +88,15 @@ const sampleProfile = (overrides: Partial<Profile> = {}): Profile => ({
   site: "shop",
   firstSeen: 1_795_000_000_000,
   lastSeen: 1_795_000_060_000,
-  identifiers: [{ kind: "anonymous_id", value: "device-1", firstSeen: 1_795_000_000_000 }],
+  identifiers: [
+    {
+      kind: "anonymous_id",
+      value: "device-1",
+      hash: "",
+      firstSeen: 1_795_000_000_000,
+      verification: { isConfirmed: true, rule: "device", time: 1_795_000_000_000 },
+    },
+  ],
   traits: [
     {
       name: "email",
@@ -68,6 +108,7 @@ const sampleProfile = (overrides: Partial<Profile> = {}): Profile => ({
       time: 1_795_000_000_000,
     },
   ],
+  computedTraits: [{ name: "orders_90d", version: 2, type: "number", value: "3" }],
   counters: { events: 2, pageViews: 1, clicks: 1, sessions: 1, orders: 0 },
   revenue: [{ currency: "EUR", amount: "10" }],
   firstTouch: touch,
@@ -96,7 +137,10 @@ const sampleProfile = (overrides: Partial<Profile> = {}): Profile => ({
       choices: [{ purpose: "profile", state: "granted" }],
     },
   ],
-  timeline: [sampleEvent()],
+  purposes: [{ purpose: "ads", isAllowed: false, why: "denied", device: "device:device-1", at: 1_795_000_000_000 }],
+  audiences: [{ audience: "buyers", name: "Buyers", since: 1_795_000_000_000 }],
+  timeline: [shownEvent],
+  next: { time: 1_795_000_000_000, partition: 3, offset: 12 },
   ...overrides,
 });
 
@@ -105,6 +149,7 @@ export function createSampleStore(): SampleStore {
   const persons = new Map<number, number>();
   let fault: Error | undefined;
   let questions = 0;
+  const timelineQuestions: TimelineQuestion[] = [];
   const ask = async <T>(answer: () => T): Promise<T> => {
     questions++;
     if (fault !== undefined) throw fault;
@@ -113,6 +158,7 @@ export function createSampleStore(): SampleStore {
 
   return {
     questions: () => questions,
+    timelineQuestions,
     add(...added) {
       for (const event of added) {
         const partition = event.partition ?? 0;
@@ -158,7 +204,19 @@ export function createSampleStore(): SampleStore {
       personsOf: (atoms) => ask(() => new Map(atoms.map((atom) => [atom, persons.get(atom) ?? atom]))),
       findPerson: (site, id) =>
         ask(() => (site === "shop" && (id.value === "device-1" || id.value === 64) ? 64 : undefined)),
-      profile: (site, person) => ask(() => (site === "shop" && person === 64 ? sampleProfile() : undefined)),
+      profile: (site, id) =>
+        ask(() => (site === "shop" && (id.value === "device-1" || id.value === 64) ? sampleProfile() : undefined)),
+      timeline: (site, id, question) =>
+        ask(() => {
+          timelineQuestions.push(question);
+          return site === "shop" && id.value === "device-1"
+            ? {
+                person: 64,
+                events: [sampleTimelineEvent()],
+                next: { time: 1_795_000_000_000, partition: 3, offset: 12 },
+              }
+            : undefined;
+        }),
       audiences: () =>
         ask(() => [
           { dimension: "channel", value: "direct", people: 3, events: 9 },

@@ -2,15 +2,15 @@ import * as v from "valibot";
 
 /** The answers of this API. The same schemas validate, type and document. Times are milliseconds since 1970; empty text means none. */
 
-const time = v.pipe(v.number(), v.integer(), v.description("Milliseconds since 1970"));
-const count = v.pipe(v.number(), v.integer(), v.minValue(0));
-const text = v.string();
-const purpose = v.pipe(
+export const time = v.pipe(v.number(), v.integer(), v.description("Milliseconds since 1970"));
+export const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+export const text = v.string();
+export const purpose = v.pipe(
   v.string(),
   v.description("necessary, measurement, profile, personalisation, prediction or ads"),
 );
 
-const choice = v.object({ purpose, state: v.pipe(text, v.description("granted, denied, withdrawn, …")) });
+export const choice = v.object({ purpose, state: v.pipe(text, v.description("granted, denied, withdrawn, …")) });
 
 export const liveEvent = v.object({
   id: v.pipe(text, v.description("Place in the log: partition:offset")),
@@ -60,11 +60,33 @@ export const livePeople = v.object({
   changes: v.array(
     v.object({
       atom: v.pipe(count, v.description("Of an event that was sent before, or the number of a person there")),
-      person: v.pipe(count, v.description("The person that it belongs to from now on")),
+      person: v.pipe(
+        count,
+        v.description("The person that it belongs to from now on; 0: erased, nothing of it may be shown any more"),
+      ),
     }),
   ),
 });
 export type LivePeople = v.InferOutput<typeof livePeople>;
+
+/** Data of the server-sent event `audiences`. */
+export const liveAudiences = v.object({
+  changes: v.pipe(
+    v.array(
+      v.object({
+        seq: count,
+        audience: v.pipe(text, v.description("Id of the audience")),
+        person: v.pipe(v.nullable(count), v.description("Null: erased meanwhile")),
+        change: v.picklist(["enter", "exit"]),
+        reason: v.pipe(text, v.description("enter, exit, merged, split, consent, erased or definition")),
+        at: time,
+      }),
+    ),
+    v.description("Oldest first"),
+  ),
+  omitted: v.pipe(count, v.description("Changes of all sites that came in between and are only counted")),
+});
+export type LiveAudiences = v.InferOutput<typeof liveAudiences>;
 
 /** Data of the server-sent event `pulse`, every second. */
 export const livePulse = v.object({
@@ -77,54 +99,6 @@ export const livePulse = v.object({
   isStoreReachable: v.boolean(),
 });
 export type LivePulse = v.InferOutput<typeof livePulse>;
-
-const touch = v.object({
-  channel: text,
-  referrerHost: text,
-  utmSource: text,
-  utmMedium: text,
-  utmCampaign: text,
-  landingPage: text,
-});
-
-export const profile = v.object({
-  person: count,
-  site: text,
-  firstSeen: time,
-  lastSeen: time,
-  identifiers: v.array(v.object({ kind: v.picklist(["user_id", "anonymous_id"]), value: text, firstSeen: time })),
-  traits: v.array(
-    v.object({
-      name: text,
-      value: text,
-      origin: v.pipe(text, v.description("observed, declared, partner or third_party")),
-      class: v.pipe(text, v.description("identity, descriptive, behavioural or qualitative")),
-      purpose,
-      isPersonal: v.boolean(),
-      time,
-    }),
-  ),
-  counters: v.object({ events: count, pageViews: count, clicks: count, sessions: count, orders: count }),
-  revenue: v.array(v.object({ currency: text, amount: v.pipe(text, v.description("Decimal")) })),
-  firstTouch: touch,
-  lastTouch: touch,
-  devices: v.array(v.object({ device: text, browser: text, os: text, country: text, events: count, lastSeen: time })),
-  sessions: v.array(
-    v.object({
-      id: text,
-      start: time,
-      end: time,
-      events: count,
-      pageViews: count,
-      entryPath: text,
-      exitPath: text,
-      channel: text,
-    }),
-  ),
-  consent: v.array(v.object({ time, consentId: text, regime: text, notice: text, choices: v.array(choice) })),
-  timeline: v.array(liveEvent),
-});
-export type ProfileAnswer = v.InferOutput<typeof profile>;
 
 const audienceValue = v.object({ value: text, people: count, events: count });
 
@@ -169,25 +143,37 @@ export type PageConfig = v.InferOutput<typeof pageConfig>;
 
 const siteId = v.pipe(v.string(), v.minLength(1), v.maxLength(200));
 
+const idKind = v.picklist(["any", "person", "user", "anonymous"]);
+export type IdKind = v.InferOutput<typeof idKind>;
+/** Of somebody with whom something is done: an unknown customer's number may be the number of somebody else here. */
+export const personBy = v.pipe(
+  v.optional(idKind, "any"),
+  v.description(
+    "What the id is. any: a user id, else an anonymous id. The number of a person only where this says person",
+  ),
+);
+
+/** Of a decision about people. */
+export const signed = {
+  actor: v.pipe(
+    v.string(),
+    v.trim(),
+    v.minLength(1, "Say in actor who decides"),
+    v.maxLength(200),
+    v.description("Who decides: a name or an office. It is kept"),
+  ),
+  reason: v.pipe(
+    v.string(),
+    v.trim(),
+    v.minLength(1, "Say in reason why"),
+    v.maxLength(500),
+    v.description("Why. It is kept"),
+  ),
+};
+
 export const siteQuery = v.object({
   site: v.pipe(v.optional(siteId), v.description("The first configured site when left out")),
 });
-export const personParameter = v.object({
-  id: v.pipe(
-    v.string(),
-    v.minLength(1),
-    v.maxLength(200),
-    v.description("User id, anonymous id or number of a person"),
-  ),
-});
-export const personQuery = v.object({
-  site: siteQuery.entries.site,
-  by: v.pipe(
-    v.optional(v.picklist(["any", "user", "anonymous", "person"]), "any"),
-    v.description("What the id is. any: a user id if there is one, else an anonymous id, else a person's number"),
-  ),
-});
-
 const state = v.object({
   measurement: text,
   profile: text,

@@ -36,6 +36,7 @@ export function createRecordingLog(before: () => Promise<void> = () => Promise.r
     lag: () => Promise.resolve(new Map()),
     isReachable: () => Promise.resolve(true),
     partitionCount: () => Promise.resolve(1),
+    partitionOf: () => 0,
     identityOf: () => Promise.resolve("recording"),
     offsetsAt: () => Promise.resolve(new Map()),
     close: () => Promise.resolve(),

@@ -159,9 +159,9 @@ describe.skipIf(!hasBroker)(hasBroker ? "two collectors" : "skipped: KAFKA_BROKE
     console.info(
       `The other collector obeyed after ${took[10]!.toFixed(0)} ms (median), ${took[19]!.toFixed(0)} ms (longest).`,
     );
-    // Some milliseconds, mostly. One of twenty may have met a pause of a busy machine.
-    expect(took[10]!).toBeLessThan(1000);
-    expect(took[19]!).toBeLessThan(10_000);
+    // Some milliseconds, mostly; the rest is room for a busy machine, of which one of twenty may have met a pause.
+    expect(took[10]!).toBeLessThan(5_000);
+    expect(took[19]!).toBeLessThan(20_000);
   });
 
   it("know what was chosen before they were there, from the first event on", async () => {

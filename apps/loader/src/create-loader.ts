@@ -15,6 +15,7 @@ import {
 } from "@polder/core";
 import type { Registry } from "prom-client";
 import { createEndingAtoms } from "./ending-atoms.ts";
+import { createErasedIdCheck } from "./erased-ids.ts";
 import { createLedgerConsumer } from "./load-ledger.ts";
 import { LoadingBlockedError } from "./find-position.ts";
 import { openPartition, type LoadOutcome, type PartitionLoader } from "./load-partition.ts";
@@ -81,10 +82,11 @@ export function createLoader(options: LoaderOptions): Loader {
   const now = options.now ?? (() => new Date());
   const clock = options.clock ?? (() => performance.now());
   const group = options.group ?? "polder.loader";
-  const total: LoadOutcome = { loaded: 0, duplicate: 0, refused: 0 };
+  const total: LoadOutcome = { loaded: 0, duplicate: 0, refused: 0, erased: 0 };
   const metrics = createLoaderMetrics({ registry, log, group, now, clock });
   const store = metrics.timed(options.store);
   const ending = createEndingAtoms(store, now, clock);
+  const erasedIds = createErasedIdCheck(store, now, clock);
   const gate = createGate();
   /** The same consumer; what it does to the store waits while the gate is shut. */
   const held = (consumer: PartitionConsumer): PartitionConsumer => ({
@@ -179,6 +181,7 @@ export function createLoader(options: LoaderOptions): Loader {
         partition,
         store,
         ending,
+        erasedIds,
         logger,
         now,
         clock,
@@ -188,7 +191,7 @@ export function createLoader(options: LoaderOptions): Loader {
         maxCachedAtoms: options.maxCachedAtoms ?? 100_000,
         onLoaded(outcome) {
           lastLoadedAt = now();
-          for (const kind of ["loaded", "duplicate", "refused"] as const) total[kind] += outcome[kind];
+          for (const kind of ["loaded", "duplicate", "refused", "erased"] as const) total[kind] += outcome[kind];
           metrics.loaded(topic, outcome);
           watch.progressed();
         },

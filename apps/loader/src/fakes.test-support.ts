@@ -8,6 +8,7 @@ export const fakeStore = (over: Partial<EventStore> = {}): EventStore => ({
   sourceOf: async (_table, log) => log,
   findAtoms: async (keys) => keys.map(() => undefined),
   endingAtoms: async () => [],
+  erasedIds: async () => ({ hashKey: undefined, keys: new Map() }),
   maxAtom: async () => undefined,
   maxOffset: async () => undefined,
   async *messageHashes() {},
@@ -53,6 +54,7 @@ export function createFakeLog(committed?: CommittedPosition): FakeLog {
     identityOf: async () => "a log",
     offsetsAt: async () => new Map(),
     partitionCount: async () => 1,
+    partitionOf: () => 0,
     append: () => Promise.reject(new Error("nobody appends here")),
     close: async () => undefined,
   };

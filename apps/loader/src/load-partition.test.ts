@@ -75,6 +75,7 @@ async function openAfterIntent(table: ReturnType<typeof createTable>["table"], s
       partition: 0,
       store,
       ending: { current: async () => new Set(table.ending) },
+      erasedIds: { among: async () => new Set() },
       logger: silent,
       now: () => new Date(0),
       clock: () => 0,

@@ -11,6 +11,7 @@ import {
 import { createAtoms, type Atoms } from "./atoms.ts";
 import { createDuplicateJudge, type DuplicateJudge } from "./duplicate-judge.ts";
 import type { EndingAtoms } from "./ending-atoms.ts";
+import type { ErasedIdCheck } from "./erased-ids.ts";
 import { findPosition } from "./find-position.ts";
 import { foreignRow, refusedRow, whyForeign } from "./refused-row.ts";
 import { formatIntent, type Position } from "./intent.ts";
@@ -22,6 +23,8 @@ export interface LoadOutcome {
   loaded: number;
   duplicate: number;
   refused: number;
+  /** Of people who were erased after it had happened. */
+  erased: number;
 }
 
 export interface PartitionOptions {
@@ -30,6 +33,7 @@ export interface PartitionOptions {
   partition: number;
   store: EventStore;
   ending: EndingAtoms;
+  erasedIds: ErasedIdCheck;
   logger: Logger;
   now: () => Date;
   /** Milliseconds of a clock that only moves forward. */
@@ -50,6 +54,8 @@ export interface PartitionLoader {
   /** Whether it is bringing back what the table has lost. */
   isReadingAgain(): boolean;
 }
+
+const nobody: Set<StoredRecord> = new Set();
 
 /** An intent confirmed longer ago than this is confirmed again before its rows are sent: another loader may have the partition by now. */
 const intentHoldsMs = 5_000;
@@ -85,7 +91,7 @@ function createPartitionLoader(
   start: Position,
   duplicates: DuplicateJudge | undefined,
 ): PartitionLoader {
-  const { topic, table, partition, store, ending, logger, now, clock, pause, onLoaded } = options;
+  const { topic, table, partition, store, ending, erasedIds, logger, now, clock, pause, onLoaded } = options;
   const atoms: Atoms = createAtoms({ partition, store, ending, maxCached: options.maxCachedAtoms });
   let at = start;
   let held: readonly StoredRecord[] = [];
@@ -138,6 +144,8 @@ function createPartitionLoader(
         const found = await readStored();
         if (events.some(({ offset }, i) => (found.get(offset) ?? resolved.atoms[i]) !== resolved.atoms[i]))
           return insertEvents(events, found);
+        // It had more in it than ours: whose rows are there are stored.
+        for (const record of erased) if (found.has(record.offset)) takeBack(record);
       }
       return { result, resolved };
     };
@@ -145,13 +153,22 @@ function createPartitionLoader(
 
     const foreign = new Set(records.filter((record) => whyForeign(record) !== undefined));
     const ours = foreign.size === 0 ? records : records.filter((record) => !foreign.has(record));
-    const judged = duplicates && (await persist(() => duplicates.judge(ours), confirm));
-    let fresh = judged?.fresh ?? ours;
+    const erased = table === "events" ? await persist(() => erasedIds.among(ours), confirm) : nobody;
+    const storedBefore = isBegun && table === "events" ? await readStored() : undefined;
+    // An earlier try has stored them, before anybody was erased: the same rows again, or a view that the crash left behind would not get them.
+    for (const record of erased) if (storedBefore?.has(record.offset)) erased.delete(record);
+    const toLoad = erased.size === 0 ? ours : ours.filter((record) => !erased.has(record));
+    const judged = duplicates && (await persist(() => duplicates.judge(toLoad), confirm));
+    let fresh = judged?.fresh ?? toLoad;
+    const takeBack = (record: StoredRecord): void => {
+      erased.delete(record);
+      fresh = [...fresh, record];
+    };
     let refused: readonly StoredRecord[] = [...foreign];
     if (fresh.length > 0) {
       const { result, resolved } =
         table === "events"
-          ? await insertEvents(fresh, isBegun ? await readStored() : undefined)
+          ? await insertEvents(fresh, storedBefore)
           : { result: await insert(table, place, spliceRows(partition, fresh)) };
       if (result.ok) {
         if (resolved) {
@@ -173,10 +190,13 @@ function createPartitionLoader(
     }
     if (foreign.size > 0) await putAsideForeign([...foreign], place, insert);
     const duplicate = judged?.duplicate ?? [];
-    await enter({ duplicate, refused, ...(table === "events" ? { stored: fresh } : { rejected: fresh }) }, confirm);
+    await enter(
+      { duplicate, refused, erased: [...erased], ...(table === "events" ? { stored: fresh } : { rejected: fresh }) },
+      confirm,
+    );
     at = afterRange({ ...at, offset: last + 1 });
     await commit({ offset: at.offset, metadata: formatIntent(at) });
-    return { loaded: fresh.length, duplicate: duplicate.length, refused: refused.length };
+    return { loaded: fresh.length, duplicate: duplicate.length, refused: refused.length, erased: erased.size };
   };
 
   /** Before the range is committed: what a crash cuts off here is stated again when the range is loaded again, and states the same. */
@@ -269,4 +289,5 @@ const sum = (left: LoadOutcome, right: LoadOutcome): LoadOutcome => ({
   loaded: left.loaded + right.loaded,
   duplicate: left.duplicate + right.duplicate,
   refused: left.refused + right.refused,
+  erased: left.erased + right.erased,
 });

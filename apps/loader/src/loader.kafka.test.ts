@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { createEventStore, type ClickHouse } from "@polder/clickhouse";
 import { loadedTopics, type EventLog, type LogRecord } from "@polder/core";
 import { createKafkaLog, type KafkaLog } from "@polder/kafka";
+import { emptyTables } from "@polder/testing";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 // @boundaries-ignore a broker to kill and start again, as the test command starts its own
 import { startKafkaBroker } from "../../../scripts/kafka-broker.mjs";
@@ -86,7 +87,7 @@ describe.skipIf(reason !== undefined)(reason ? `skipped, ${reason}: loaders on K
     await own.stop();
   });
   beforeEach(async () => {
-    await bed.empty(clickhouse);
+    await emptyTables(clickhouse);
     topicPrefix = `loader-${randomUUID()}.`;
     log = open();
     await log.prepareTopics();

@@ -65,8 +65,6 @@ export interface Bed {
   engine(): Engine;
   /** A database with all tables. */
   createDatabase(): Promise<ClickHouse>;
-  /** As new: with its rows a table forgets its tokens. */
-  empty(clickhouse: ClickHouse): Promise<void>;
   openLog(partitions?: number, path?: string): { log: EventLog; path: string };
   /** Stops the engine, does something to its files, and starts it again. Clients have to be made anew. */
   whileStopped(work: (dataPath: string) => void): Promise<void>;
@@ -86,12 +84,6 @@ export async function createBed(): Promise<Bed> {
       const clickhouse = bed.connect(`loader_${randomUUID().replaceAll("-", "")}`);
       await migrate(clickhouse);
       return clickhouse;
-    },
-    async empty(clickhouse) {
-      const tables = await clickhouse.query<{ name: string }>(
-        "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' AND name != 'migration'",
-      );
-      for (const { name } of tables) await clickhouse.command(`TRUNCATE TABLE ${name}`);
     },
     openLog(partitions = 2, path = mkdtempSync(join(folder, "log-"))) {
       return { path, log: createLmdbLog({ path, partitions, pollMs: 5, retryAfterMs: 5, logger: silent }) };

@@ -24,7 +24,9 @@ async function start(settings: ProcessSettings): Promise<void> {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const clickhouse = createClickHouse({ ...settings.clickhouse, logger });
-  await migrate(clickhouse);
+  await migrate(clickhouse, {
+    onProgress: (slice) => logger.info("a table is made anew from the events", { ...slice }),
+  });
   const store = createEventStore({ clickhouse });
   const log = openLog(settings, logger);
   const loader = createLoader({ log, store, logger, registry });

@@ -46,7 +46,7 @@ export function createLoaderMetrics(deps: {
   const held = new Map<string, Held>();
   const rows = new Counter({
     name: "polder_loader_rows_total",
-    help: "Rows by topic and outcome: loaded, duplicate, refused",
+    help: "Rows by topic and outcome: loaded, duplicate, refused, erased",
     labelNames: ["topic", "outcome"],
     registers,
   });
@@ -153,7 +153,8 @@ export function createLoaderMetrics(deps: {
     },
     blocked: (count) => blockedPartitions.set(count),
     loaded(topic, outcome) {
-      for (const kind of ["loaded", "duplicate", "refused"] as const) rows.inc({ topic, outcome: kind }, outcome[kind]);
+      for (const kind of ["loaded", "duplicate", "refused", "erased"] as const)
+        rows.inc({ topic, outcome: kind }, outcome[kind]);
     },
     consumed({ topic, partition, records }, milliseconds) {
       rangeSeconds.observe({ topic }, milliseconds / 1000);

@@ -19,6 +19,8 @@ export interface Settled {
   duplicate?: readonly StoredRecord[];
   /** Refused by ClickHouse. */
   refused?: readonly StoredRecord[];
+  /** Of people who were erased after it had happened: nothing of them is kept. */
+  erased?: readonly StoredRecord[];
   /** What collectors rejected: their rows say why. */
   rejected?: readonly StoredRecord[];
 }
@@ -33,6 +35,7 @@ export function settle(settled: Settled): Uint8Array | undefined {
   for (const record of settled.stored ?? []) add(record, "stored", "");
   for (const record of settled.duplicate ?? []) add(record, "duplicate", "");
   for (const record of settled.refused ?? []) add(record, "rejected", "refused_by_store");
+  for (const record of settled.erased ?? []) add(record, "dropped", "erased");
   for (const record of settled.rejected ?? []) add(record, "rejected", reasonOf(record));
   const entries = book.take();
   return entries.length === 0 ? undefined : Buffer.from(entries.map((entry) => `${JSON.stringify(entry)}\n`).join(""));

@@ -19,6 +19,8 @@ const tableWords = {
   profile_state: "Your profile: counts, first and last visit",
   identity_edge: "What joined this browser to a customer",
   atom: "The number of this browser",
+  atom_event: "Your visits once more, put in order by visitor",
+  consent_state: "Your last choice for each purpose",
   events: "Your visits, click by click",
 };
 const receiptHeader = "Polder-Receipt";

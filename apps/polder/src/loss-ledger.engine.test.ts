@@ -298,7 +298,7 @@ it("balances to zero whatever is lost sight of between the clients and ClickHous
   );
   // Nothing of it was left out.
   for (const [what, count] of Object.entries(seen)) expect([what, count > 0]).toEqual([what, true]);
-}, 240_000);
+});
 
 it("says to polder doctor what is lost", async () => {
   const store = createEventStore({ clickhouse });

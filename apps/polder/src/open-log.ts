@@ -26,6 +26,17 @@ export async function openLog({
   }
 }
 
+/** One in which a record is when `append` has resolved, and once: the log itself, without the spool. */
+export function openUnspooledLog(kafka: NonNullable<Settings["kafka"]>, logger: Logger): EventLog {
+  return createKafkaLog({
+    ...kafka,
+    clientId: "polder-worker",
+    createTopics: true,
+    appendTimeoutMs: forwardWithinMs,
+    logger,
+  });
+}
+
 async function openKafka(kafka: NonNullable<Settings["kafka"]>, path: string, logger: Logger): Promise<EventLog> {
   const open = (appendTimeoutMs: number) =>
     createKafkaLog({ ...kafka, clientId: "polder", createTopics: true, appendTimeoutMs, logger });

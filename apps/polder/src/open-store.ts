@@ -1,4 +1,11 @@
-import { createClickHouse, migrate, reloadIdentities, type ClickHouse } from "@polder/clickhouse";
+import {
+  analystAccess,
+  createClickHouse,
+  migrate,
+  reloadIdentities,
+  type ClickHouse,
+  type MigrationProgress,
+} from "@polder/clickhouse";
 import { startEngine, type Engine } from "@polder/engine";
 import type { Logger } from "@polder/core";
 import { join } from "node:path";
@@ -36,7 +43,11 @@ export async function openStore(options: {
   try {
     if (engine === undefined) await progress.step(`ClickHouse at ${server.url}`, () => assertReachable(clickhouse));
     await progress.step("Tables and views", async (say) => {
-      const applied = await migrate(clickhouse).catch((error: unknown) => {
+      const onProgress = (slice: MigrationProgress): void => {
+        say(inWords(slice));
+        logger.info("a table is made anew from the events", { ...slice });
+      };
+      const applied = await migrate(clickhouse, { onProgress }).catch((error: unknown) => {
         const code = codeOf(error);
         if (code === "migration_failed") throw new CommandError(messageOf(error));
         if (!connectionFaults.has(code)) throw error;
@@ -44,7 +55,7 @@ export async function openStore(options: {
           `ClickHouse went away while its tables and views were looked at (${messageOf(error)}). Start again: it goes on where it was.`,
         );
       });
-      if (applied.length > 0) say(`${applied.length} made`);
+      say(applied.length > 0 ? `${applied.length} made` : "");
     });
     // What a dictionary holds is in the engine's memory.
     engine?.onRestart(() => {
@@ -59,9 +70,16 @@ export async function openStore(options: {
   }
 }
 
+const inWords = ({ migration, table, slice, slices }: MigrationProgress): string =>
+  `migration ${migration} makes ${table} anew: slice ${slice} of ${slices}`;
+
 async function startEmbedded({ dataPath, database }: Settings, logger: Logger): Promise<Engine> {
   try {
-    return await startEngine({ dataPath: join(dataPath, "clickhouse"), logger, analyst: { databases: [database] } });
+    return await startEngine({
+      dataPath: join(dataPath, "clickhouse"),
+      logger,
+      analyst: { databases: [analystAccess(database)] },
+    });
   } catch (error) {
     throw codeOf(error) === undefined ? error : new CommandError(messageOf(error));
   }

@@ -1,6 +1,7 @@
 import { join, resolve } from "node:path";
 import { readLinkSecret } from "@polder/collector";
 import { kafkaFromEnv, type KafkaSettings } from "@polder/kafka";
+import { readAudienceEveryMs } from "@polder/worker";
 import { CommandError, messageOf, UsageError } from "./cli/exit-code.ts";
 
 /** Where everything is: from flags, else the environment, else the defaults. */
@@ -21,6 +22,8 @@ export interface Settings {
   adminToken: string | undefined;
   /** Of links between hosts of a site; undefined: they are off. */
   linkSecret: string | undefined;
+  /** How often audiences are worked out, in milliseconds. */
+  audienceEveryMs: number;
 }
 
 export type Part = "shop" | "collector" | "api" | "sql";
@@ -87,6 +90,7 @@ export function readSettings({ flags, env, cwd }: { flags: Flags; env: Environme
     sqlPassword: env["POLDER_SQL_PASSWORD"] || undefined,
     adminToken: env["POLDER_ADMIN_TOKEN"] || undefined,
     linkSecret: readSetting(() => readLinkSecret(env)),
+    audienceEveryMs: readSetting(() => readAudienceEveryMs(env)),
   };
 }
 

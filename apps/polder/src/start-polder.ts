@@ -1,10 +1,23 @@
-import { randomInt } from "node:crypto";
-import { createApi, createSqlProxy } from "@polder/api";
+import { randomInt, randomUUID } from "node:crypto";
+import { setTimeout as pause } from "node:timers/promises";
+import { createApi, createSqlProxy, switchOnAudiences } from "@polder/api";
 import {
+  computedTraitsOfSite,
+  createAudienceExportStore,
+  createAudiencePreviews,
+  createAudienceQueries,
+  createAudienceStore,
+  createComputedTraitStore,
   createConsentQueries,
   createConsentRecordStore,
+  createDecisionStore,
+  createDuplicateQueries,
+  createErasureStore,
   createEventStore,
   createIdentityStore,
+  createImportStore,
+  createPersonExport,
+  createPersonFlagStore,
   createReadQueries,
   createRetentionStore,
   createStatusQueries,
@@ -18,9 +31,25 @@ import {
   readCountryTable,
   watchConfigFile,
 } from "@polder/collector";
-import { createReloadableDirectory, type Logger, type PolderConfig } from "@polder/core";
+import {
+  createIdentityDesk,
+  createReloadableDirectory,
+  readyMadeAudiences,
+  identityRulesOf,
+  type Logger,
+  type PolderConfig,
+} from "@polder/core";
 import { createLoader } from "@polder/loader";
-import { createConsentRecorder, createRetainer, createWithdrawer, createWorker } from "@polder/worker";
+import {
+  leavingAudiencesFirst,
+  createAudiences,
+  createConsentRecorder,
+  createEraser,
+  createRetainer,
+  createWithdrawer,
+  watchSettling,
+  createWorker,
+} from "@polder/worker";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import type { Progress } from "./cli/progress.ts";
 import { readConfigFile } from "./config-file.ts";
@@ -31,8 +60,9 @@ import { serveControl } from "./control.ts";
 import { originsOfPort, withOrigins, withTexts } from "./demo-config.ts";
 import { drain } from "./drain.ts";
 import { createEndings, type Endings } from "./endings.ts";
+import { createErasureList, replayErasureList } from "./erasure-list-file.ts";
 import { recordsBehind, watchLag } from "./lag.ts";
-import { openLog } from "./open-log.ts";
+import { openLog, openUnspooledLog } from "./open-log.ts";
 import { openStore } from "./open-store.ts";
 import { portError } from "./ports.ts";
 import { addProcessMetrics } from "./process-metrics.ts";
@@ -90,9 +120,6 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
 
-  const { clickhouse, engine, close: closeStore } = await openStore({ settings, progress, loggerOf });
-  endings.add(closeStore);
-  addProcessMetrics({ registry, dataPath: settings.dataPath, engine });
   const log = await progress.step(
     settings.kafka === undefined ? "Event log" : `Kafka at ${settings.kafka.brokers.join(", ")}`,
     () => openLog({ settings, config, logger: loggerOf("log") }),
@@ -100,28 +127,6 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
   endings.add(() => log.close());
   const lag = watchLag({ log, registry, clock });
   endings.add(lag.stop);
-
-  const worker = createWorker({
-    store: createIdentityStore(clickhouse),
-    consent: createConsentRecorder({ store: createConsentRecordStore(clickhouse), now, sites: sites.sites }),
-    withdrawer: createWithdrawer({ store: createWithdrawalStore({ clickhouse }), now }),
-    status: createStatusQueries(clickhouse),
-    retainer: createRetainer({
-      store: createRetentionStore({ clickhouse }),
-      now,
-      logger: loggerOf("retention"),
-      sites: sites.sites,
-    }),
-    logger: loggerOf("worker"),
-    registry,
-  });
-  const loader = createLoader({ log, store: createEventStore({ clickhouse }), logger: loggerOf("loader"), registry });
-  const failed = new Promise<unknown>((resolve) => {
-    worker.run().catch(resolve);
-    loader.run().catch(resolve);
-  });
-  endings.add(worker.stop);
-  endings.add(loader.stop);
 
   const addresses: RunningPolder["addresses"] = { api: "", collector: "", sql: settings.clickhouse?.url ?? "" };
   const ledger = await openConsentLedger({
@@ -171,8 +176,81 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
   const watch = watchConfigFile({ path: configPath, logger: loggerOf("config"), onChange: applyConfig });
   endings.add(watch.stop);
 
-  await progress.step(`${isDemo ? "Shop, collector" : "Collector"}, loader, worker, live page, SQL`, async () => {
-    const listen = listenOn(settings);
+  // Before the tables: to bring those of an earlier version to this one may take long, and visitors come meanwhile.
+  const listen = listenOn(settings);
+  await progress.step(isDemo ? "Shop, collector" : "Collector", async (say) => {
+    if (isDemo) {
+      addresses.shop = await listen("shop", shop.listen);
+      applyConfig(config);
+    }
+    addresses.collector = await listen("collector", collector.listen);
+    say(addresses.collector);
+  });
+
+  const { clickhouse, engine, close: closeStore } = await openStore({ settings, progress, loggerOf });
+  endings.add(closeStore);
+  addProcessMetrics({ registry, dataPath: settings.dataPath, engine });
+
+  const audienceStore = createAudienceStore(clickhouse);
+  // Once: what somebody archives later stays archived.
+  if (isDemo && (await audienceStore.list(site.id)).audiences.length === 0)
+    await switchOnAudiences(audienceStore, site.id, {
+      chosen: readyMadeAudiences,
+      actor: "polder",
+      reason: "the demo shop",
+      at: now().getTime(),
+    });
+  const audienceLog = settings.kafka === undefined ? log : openUnspooledLog(settings.kafka, loggerOf("audiences"));
+  if (audienceLog !== log) endings.add(() => audienceLog.close());
+  const audiences = createAudiences({
+    clickhouse,
+    sites: sites.sites,
+    log: audienceLog,
+    now,
+    everyMs: settings.audienceEveryMs,
+    logger: loggerOf("audiences"),
+  });
+  const erasureList = createErasureList(settings.dataPath, clickhouse);
+  const erasures = createErasureStore({
+    clickhouse,
+    rules: () => identityRulesOf(sites.sites()),
+    onRequested: () => erasureList.write(),
+  });
+  // Tables that were restored may have people in them who were erased since.
+  const replayed = await replayErasureList(settings.dataPath, clickhouse, erasures, now);
+  if (replayed > 0)
+    loggerOf("rights").warn("the tables did not know of erasures: they are carried out again", { replayed });
+  const worker = createWorker({
+    store: createIdentityStore(clickhouse),
+    consent: createConsentRecorder({ store: createConsentRecordStore(clickhouse), now, sites: sites.sites }),
+    withdrawer: createWithdrawer({
+      store: createWithdrawalStore({ clickhouse }),
+      onWithdrawn: audiences.onWithdrawn,
+      settling: () => watchSettling(createIdentityStore(clickhouse)),
+      now,
+    }),
+    eraser: createEraser({ store: leavingAudiencesFirst(erasures, audiences), now }),
+    audiences,
+    status: createStatusQueries(clickhouse),
+    retainer: createRetainer({
+      store: createRetentionStore({ clickhouse }),
+      now,
+      logger: loggerOf("retention"),
+      sites: sites.sites,
+    }),
+    identityRules: () => identityRulesOf(sites.sites()),
+    logger: loggerOf("worker"),
+    registry,
+  });
+  const loader = createLoader({ log, store: createEventStore({ clickhouse }), logger: loggerOf("loader"), registry });
+  const failed = new Promise<unknown>((resolve) => {
+    worker.run().catch(resolve);
+    loader.run().catch(resolve);
+  });
+  endings.add(worker.stop);
+  endings.add(loader.stop);
+
+  await progress.step("Loader, worker, live page, SQL", async () => {
     if (engine !== undefined) {
       const { sqlPassword } = settings;
       const proxy = createSqlProxy({
@@ -185,20 +263,48 @@ async function start(options: PolderOptions, endings: Endings): Promise<RunningP
       endings.add(() => proxy.close());
       addresses.sql = await listen("sql", proxy.listen);
     }
-    if (isDemo) {
-      addresses.shop = await listen("shop", shop.listen);
-      applyConfig(config);
-    }
-    addresses.collector = await listen("collector", collector.listen);
+    const blockedAt = (id: string): readonly string[] => sites.findSite(id)?.identity.blocked ?? [];
     const api = createApi({
-      queries: createReadQueries(clickhouse),
+      queries: createReadQueries(clickhouse, () => identityRulesOf(sites.sites())),
       sites: () => sites.sites(),
       logger: loggerOf("api"),
       registry,
       lag: lag.ageMs,
       isStoreReachable: clickhouse.isReachable,
+      identity: {
+        desk: createIdentityDesk({
+          identities: createIdentityStore(clickhouse),
+          decisions: createDecisionStore(clickhouse),
+          rules: () => identityRulesOf(sites.sites()),
+          now: () => now().getTime(),
+          newId: randomUUID,
+        }),
+        pause,
+      },
+      flags: {
+        store: createPersonFlagStore({
+          clickhouse,
+          blockedAt,
+        }),
+      },
+      rights: { erasures, exports: createPersonExport(clickhouse, () => identityRulesOf(sites.sites())) },
       live: () => loader.problem() ?? worker.problem(),
       sqlUrl: addresses.sql,
+      audiences: {
+        store: audienceStore,
+        queries: createAudienceQueries(clickhouse),
+        exports: createAudienceExportStore(clickhouse),
+        readyMade: readyMadeAudiences,
+        computedTraits: computedTraitsOfSite(clickhouse),
+      },
+      previews: {
+        previews: createAudiencePreviews(clickhouse),
+        store: audienceStore,
+        computedTraits: computedTraitsOfSite(clickhouse),
+      },
+      computedTraits: { store: createComputedTraitStore(clickhouse) },
+      duplicates: createDuplicateQueries(clickhouse, blockedAt),
+      imports: { store: createImportStore(clickhouse), directory: sites, collectorUrl: () => addresses.collector },
       visitor: {
         directory: sites,
         queries: createConsentQueries(clickhouse),

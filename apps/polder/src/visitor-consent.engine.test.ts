@@ -90,7 +90,7 @@ it("a visitor's choice goes from the page to the record and back to the page, an
       expect(found.history).toHaveLength(1);
       return found;
     },
-    { timeout: 20_000, interval: 500 },
+    { timeout: 120_000, interval: 500 },
   );
   expect(first).toMatchObject({
     state: { measurement: "granted", profile: "granted", ads: "denied" },
@@ -116,7 +116,7 @@ it("a visitor's choice goes from the page to the record and back to the page, an
     await runCli(["consent", ...args], asking);
     return asking.printed();
   };
-  await vi.waitFor(async () => expect(await cli("verify")).toMatch(/^✓ shop: 2 records, whole\. Head 2:/), 20_000);
+  await vi.waitFor(async () => expect(await cli("verify")).toMatch(/^✓ shop: 2 records, whole\. Head 2:/), 120_000);
   expect(await cli("proof", "choice-1")).toContain("Choice consent-1, made ");
   const log = await fetch(`${sql}/?database=polder`, {
     method: "POST",

@@ -11,7 +11,7 @@ import {
 import { noticeTexts, verifyChain, type ConsentLogRow, type ConsentRecordStore } from "@polder/core";
 import { buildEventRow, type LoadedEventRow } from "@polder/core/contracts";
 import { startEngine, type Engine } from "@polder/engine";
-import { buildSite } from "@polder/testing";
+import { buildSite, emptyTables } from "@polder/testing";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { createConsentRecorder, type ConsentRecorder, type ConsentRecorderOptions } from "./create-consent-recorder.ts";
 
@@ -25,22 +25,18 @@ let nowMs = 0;
 
 beforeAll(async () => {
   engine = await startEngine({ dataPath: folder, logger });
+  clickhouse = createClickHouse({ url: engine.url, ...engine.admin, database: "polder", logger });
+  await migrate(clickhouse);
 });
 afterAll(async () => {
+  await clickhouse?.close();
   await engine?.stop();
   rmSync(folder, { recursive: true, force: true });
 });
-let made = 0;
 beforeEach(async () => {
-  await clickhouse?.close();
-  // A database of its own: the deduplication window outlives a TRUNCATE's rows only by accident.
-  clickhouse = createClickHouse({ url: engine.url, ...engine.admin, database: `record_${(made += 1)}`, logger });
-  await migrate(clickhouse);
+  await emptyTables(clickhouse);
   store = createConsentRecordStore(clickhouse);
   nowMs = Date.parse("2026-11-22T20:30:00Z");
-  return async () => {
-    await clickhouse.withoutDatabase().command(`DROP DATABASE record_${made}`);
-  };
 });
 
 const newRecorder = (options: Partial<ConsentRecorderOptions> = {}): ConsentRecorder =>

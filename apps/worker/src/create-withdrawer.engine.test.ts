@@ -2,34 +2,44 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
+  compileComputedTrait,
   createClickHouse,
+  createComputedTraitStore,
   createConsentRecordStore,
+  createDecisionStore,
   createEventStore,
   createIdentityStore,
+  createPersonExport,
+  createPersonFlagStore,
   createReadQueries,
+  createSendGate,
   createWithdrawalStore,
   migrate,
+  reloadIdentities,
   type ClickHouse,
 } from "@polder/clickhouse";
-import type { Withdrawal } from "@polder/core";
+import { createIdentityDesk, type ComputedTrait, type Withdrawal } from "@polder/core";
 import { buildEventRow, type LoadedEventRow } from "@polder/core/contracts";
 import { startEngine, type Engine } from "@polder/engine";
+import { emptyTables } from "@polder/testing";
 import { Registry } from "prom-client";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { createConsentRecorder } from "./create-consent-recorder.ts";
 import { createWithdrawer, type WithdrawerOptions } from "./create-withdrawer.ts";
 import { createWorker } from "./create-worker.ts";
+import { watchSettling } from "./watch-settling.ts";
 
 const logger = { info() {}, warn() {}, error() {} };
 const folder = mkdtempSync(join(tmpdir(), "polder-withdraw-"));
 let engine: Engine;
 let clickhouse: ClickHouse;
 let nowMs = 0;
-let made = 0;
 const now = (): Date => new Date(nowMs);
 
 beforeAll(async () => {
   engine = await startEngine({ dataPath: folder, logger });
+  clickhouse = createClickHouse({ url: engine.url, ...engine.admin, database: "polder", logger });
+  await migrate(clickhouse);
 });
 afterAll(async () => {
   await clickhouse?.close();
@@ -37,12 +47,10 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 beforeEach(async () => {
-  await clickhouse?.close();
-  clickhouse = createClickHouse({ url: engine.url, ...engine.admin, database: `withdrawal_${(made += 1)}`, logger });
-  await migrate(clickhouse);
+  await emptyTables(clickhouse);
+  await reloadIdentities(clickhouse);
   nowMs = Date.parse("2026-11-22T20:30:00Z");
   offset = 0;
-  return () => clickhouse.withoutDatabase().command(`DROP DATABASE withdrawal_${made}`);
 });
 
 let offset = 0;
@@ -121,12 +129,13 @@ describe("after a withdrawal", () => {
     );
     await settlePeople();
     const counts = (): Promise<unknown[]> =>
-      ask(`SELECT day, dimension, value, events, people FROM audiences WHERE dimension != 'event' ORDER BY ALL`);
+      ask(`SELECT day, dimension, value, events, people FROM audience_days WHERE dimension != 'event' ORDER BY ALL`);
     const events =
       "SELECT count() AS n, uniqExact(person(atom)) AS people, uniqExact(session_id) AS visits FROM events WHERE type != 'consent'";
     const [countsBefore, eventsBefore] = [await counts(), await ask(events)];
     expect(await placesOf("phone", "email of an")).toEqual([
       "atom.anonymous_id",
+      "atom_event.anonymous_id",
       "events.anonymous_id",
       "events.traits.value",
       "identity_edge.anonymous_id",
@@ -155,12 +164,68 @@ describe("after a withdrawal", () => {
     expect(await receipts()).toEqual([
       { table: "", rows: 2, remaining: 0, done: 1 },
       { table: "atom", rows: 2, remaining: 0, done: 1 },
+      { table: "atom_event", rows: 5, remaining: 0, done: 1 },
+      { table: "consent_state", rows: 2, remaining: 0, done: 1 },
       { table: "events", rows: 5, remaining: 0, done: 1 },
-      { table: "identity_edge", rows: 1, remaining: 0, done: 1 },
+      { table: "identity_edge", rows: 2, remaining: 0, done: 1 },
       { table: "profile_state", rows: 2, remaining: 0, done: 1 },
       { table: "trait_state", rows: 2, remaining: 0, done: 1 },
     ]);
     expect(await newWithdrawer().tick()).toBe(0);
+  });
+
+  it("no decision says who it was, or that of others stands: also by way of whoever withdrew", async () => {
+    await load(
+      row(),
+      row(asAn),
+      row({ atom: 192, anonymous_id: "", user_id: "kim", basis: "contract" }),
+      row({ atom: 256, anonymous_id: "", user_id: "lee", basis: "contract" }),
+      row({ atom: 320, anonymous_id: "laptop", user_id: "bo" }),
+      row({ atom: 384, anonymous_id: "tablet", user_id: "bo", basis: "contract" }),
+    );
+    const decide = (n: number, fields: object) => ({
+      site: "shop",
+      id: `decision-${n}`,
+      at: `2026-11-22 20:0${n}:00.000`,
+      action: "merge",
+      actor: "desk",
+      reason: "letter",
+      ...fields,
+    });
+    await clickhouse.insertRows("identity_decision", [
+      decide(1, { left: "device:phone", right: "user:kim" }),
+      decide(2, { left: "device:phone", right: "user:lee" }),
+      decide(3, { left: "device:laptop", right: "user:bo" }),
+      decide(4, {
+        action: "unmerge",
+        edges: [
+          { kind: "login", node: "user:an", other: "device:phone" },
+          { kind: "alias", node: "user:bo", other: "phone" },
+        ],
+      }),
+    ]);
+    await settlePeople();
+    const persons = () =>
+      ask(
+        "SELECT groupArray(atom) AS atoms FROM (SELECT DISTINCT atom, person(atom) AS person FROM atom ORDER BY atom) GROUP BY person ORDER BY atoms",
+      );
+    const before = await persons();
+    await load(choice("withdrawn", asAn), choice("withdrawn", { atom: 320, anonymous_id: "laptop", user_id: "bo" }));
+    expect(await newWithdrawer().tick()).toBe(3);
+    expect(await placesOf("phone", "laptop", "user:an")).toEqual([]);
+    const decisions = await ask<{ left: string; right: string; edges: { node: string; other: string }[] }>(
+      "SELECT left, right, edges FROM identity_decision ORDER BY id",
+    );
+    expect(decisions.map(({ right }) => right)).toEqual(["user:kim", "user:lee", "user:bo", ""]);
+    const [first, second, , unmerge] = decisions;
+    expect(first!.left).toMatch(/^user:erased-[0-9a-f]{16}$/);
+    expect(second!.left).toBe(first!.left);
+    expect(unmerge!.edges[0]!.other).toBe(first!.left);
+    expect(unmerge!.edges[1]).toMatchObject({ node: "user:bo", other: first!.left.slice("user:".length) });
+    for (const table of ["identity", "identity_position"]) await clickhouse.command(`TRUNCATE TABLE ${table}`);
+    await reloadIdentities(clickhouse);
+    await settlePeople();
+    expect(await persons()).toEqual(before);
   });
 
   it("a number is never given out again", async () => {
@@ -200,6 +265,163 @@ describe("after a withdrawal", () => {
     ]);
   });
 
+  it("the person is one as before, and the no holds for it, also when everything about people is worked out anew", async () => {
+    const laptop = { atom: 192, anonymous_id: "laptop", user_id: "an", consent_mask: 38 };
+    const toAds = (state: string) => ({ "choice.purpose": ["profile", "ads"], "choice.state": [state, state] });
+    await load(row(), row(asAn), choice("granted", { ...laptop, ...toAds("granted") }), row(laptop));
+    await settlePeople();
+    const persons = () => ask("SELECT DISTINCT atom, person(atom) AS person FROM atom ORDER BY atom");
+    const isPermitted = async (): Promise<boolean> => {
+      const gate = createSendGate(clickhouse);
+      return (await gate.count({ site: "shop", people: [64], purpose: "ads", now: nowMs })).permitted === 1;
+    };
+    expect(await isPermitted()).toBe(true);
+    nowMs += 60_000;
+    const at = "2026-11-22 20:31:00.000";
+    await load(choice("withdrawn", { ...toAds("withdrawn"), time: at, received_at: at }));
+    await settlePeople();
+    expect(await isPermitted()).toBe(false);
+    expect(await newWithdrawer().tick()).toBe(2);
+    for (const isAnew of [false, true]) {
+      if (isAnew)
+        for (const table of ["identity", "identity_position"]) await clickhouse.command(`TRUNCATE TABLE ${table}`);
+      await settlePeople();
+      expect(await persons()).toEqual([64, 128, 192].map((atom) => ({ atom, person: 192 })));
+      expect(await isPermitted()).toBe(false);
+    }
+    // A person of its own where nothing ties the laptop any more: the no goes with it.
+    expect(await ask("SELECT atom, other FROM identity_tie ORDER BY atom")).toEqual([
+      { atom: 64, other: 192 },
+      { atom: 128, other: 192 },
+    ]);
+  });
+
+  describe("of somebody who was merged with somebody else by hand, and is taken out of them", () => {
+    const laptop = { atom: 192, anonymous_id: "laptop", user_id: "an", consent_mask: 38 };
+    const wims = { atom: 16, anonymous_id: "tablet", user_id: "wim" };
+    const toAds = (state: string) => ({ "choice.purpose": ["profile", "ads"], "choice.state": [state, state] });
+    const verdictOf = async (person: number): Promise<string | undefined> => {
+      const { permitted, leftOut } = await createSendGate(clickhouse).count({
+        site: "shop",
+        people: [person],
+        purpose: "ads",
+        now: nowMs,
+      });
+      return permitted === 1 ? "permitted" : Object.entries(leftOut).find(([, people]) => people > 0)?.[0];
+    };
+    const signed = { actor: "ada", reason: "she called" };
+    let decisions = 0;
+    const desk = () =>
+      createIdentityDesk({
+        identities: createIdentityStore(clickhouse),
+        decisions: createDecisionStore(clickhouse),
+        rules: () => new Map(),
+        now: () => nowMs,
+        newId: () => `decision-${(decisions += 1)}`,
+      });
+    const withdrawMergedAndApart = async (): Promise<void> => {
+      expect(await desk().merge("shop", { left: 16, right: 192 }, signed)).toMatchObject({ ok: true });
+      await settlePeople();
+      nowMs += 60_000;
+      const at = "2026-11-22 20:31:00.000";
+      // Nobody is logged in on the phone when it withdraws.
+      await load(choice("withdrawn", { ...toAds("withdrawn"), time: at, received_at: at }));
+      expect(await newWithdrawer().tick()).toBe(2);
+      await settlePeople();
+      const apart = { users: ["an"], devices: ["laptop"] };
+      expect(await desk().unmerge("shop", 16, apart, signed)).toMatchObject({ ok: true });
+      await settlePeople();
+      expect(await ask("SELECT DISTINCT atom, person(atom) AS person FROM atom ORDER BY atom")).toEqual([
+        { atom: 16, person: 16 },
+        { atom: 64, person: 192 },
+        { atom: 128, person: 192 },
+        { atom: 192, person: 192 },
+      ]);
+    };
+
+    it("the no goes with the one whose it was, and not with the other", async () => {
+      const yes = toAds("granted");
+      await load(row(), row(asAn), choice("granted", { ...laptop, ...yes }), row(laptop));
+      await load(choice("granted", { ...wims, ...yes, consent_mask: 38 }), row({ ...wims, consent_mask: 38 }));
+      await settlePeople();
+      await withdrawMergedAndApart();
+      expect([await verdictOf(192), await verdictOf(16)]).toEqual(["denied", "permitted"]);
+    });
+
+    it("the other has none of the restrictions", async () => {
+      await load(row(), row(asAn), row(laptop), row(wims));
+      await settlePeople();
+      const flags = createPersonFlagStore({ clickhouse, blockedAt: () => [] });
+      await flags.decide({
+        site: "shop",
+        person: 64,
+        flag: "restrict",
+        purposes: [],
+        isSet: true,
+        at: now(),
+        ...signed,
+      });
+      await withdrawMergedAndApart();
+      expect([await verdictOf(192), await verdictOf(16)]).toEqual(["restricted", "no_consent"]);
+    });
+  });
+
+  it("a computed trait is the same in audiences and in what is known of the person: without what nobody is named in", async () => {
+    const laptop = { atom: 192, anonymous_id: "laptop", user_id: "an" };
+    const order = (id: string) =>
+      ({ type: "track", name: "Order Completed", order_id: id, currency: "EUR", amount: "10" }) as const;
+    await load(row(), row(asAn), row({ ...asAn, ...order("a") }), row(laptop), row({ ...laptop, ...order("b") }));
+    await settlePeople();
+    const definition: ComputedTrait = { compute: "lifetime_value", currency: "EUR" };
+    await createComputedTraitStore(clickhouse).save({
+      site: "shop",
+      name: "spent",
+      version: 1,
+      definition,
+      at: nowMs,
+      actor: "desk",
+      reason: "to see",
+    });
+    const spent = async () => {
+      const { sql, params } = compileComputedTrait(definition, { site: "shop", now: new Date() });
+      const known: string[] = [];
+      for await (const { section, value } of (await createPersonExport(clickhouse).read("shop", 64))!)
+        if (section === "computed_traits") known.push(value);
+      return { ofAll: await clickhouse.query(sql, { params }), known };
+    };
+    expect(await spent()).toEqual({ ofAll: [{ person_id: 64, value: "20" }], known: ["20"] });
+    nowMs += 60_000;
+    const at = "2026-11-22 20:31:00.000";
+    await load(choice("withdrawn", { time: at, received_at: at }));
+    await settlePeople();
+    await newWithdrawer().tick();
+    await settlePeople();
+    expect(await spent()).toEqual({ ofAll: [{ person_id: 192, value: "10" }], known: ["10"] });
+  });
+
+  it("a log-in that was not looked at yet is looked at first: the no of the phone holds for whoever logged in on it", async () => {
+    const laptop = { atom: 192, anonymous_id: "laptop", user_id: "an", consent_mask: 38 };
+    const toAds = (state: string) => ({ "choice.purpose": ["profile", "ads"], "choice.state": [state, state] });
+    await load(choice("granted", { ...laptop, ...toAds("granted") }), row(laptop));
+    await settlePeople();
+    const withdrawer = newWithdrawer({ settling: () => watchSettling(createIdentityStore(clickhouse)) });
+    await load(row(), row(asAn), choice("withdrawn", { ...asAn, ...toAds("withdrawn") }));
+    for (const _ of [1, 2]) expect(await withdrawer.tick()).toBe(0);
+    expect(await placesOf("phone")).not.toEqual([]);
+    await settlePeople();
+    expect(await withdrawer.tick()).toBe(2);
+    expect(await placesOf("phone")).toEqual([]);
+    await settlePeople();
+    expect(await ask("SELECT atom, person(atom) AS person FROM identity_tie ORDER BY atom")).toEqual([
+      { atom: 64, person: 192 },
+      { atom: 128, person: 192 },
+    ]);
+    const gate = createSendGate(clickhouse);
+    expect(await gate.count({ site: "shop", people: [192], purpose: "ads", now: nowMs })).toMatchObject({
+      permitted: 0,
+    });
+  });
+
   it("nothing goes when the same browser has said yes again, or when profile was not withdrawn", async () => {
     await load(row(), choice("withdrawn"), choice("granted"));
     expect(await newWithdrawer().tick()).toBe(0);
@@ -231,10 +453,10 @@ describe("after a withdrawal", () => {
     });
     await newWithdrawer({ store: counting }).tick();
     const [whole, tables] = [await receipts(), await leftOver()];
-    expect(commands).toBe(6);
+    expect(commands).toBe(8);
     for (let at = 1; at <= commands; at += 1) {
       for (const side of ["before", "after"] as const) {
-        await emptyTables();
+        await emptyTables(clickhouse);
         await load(...rows);
         let count = 0;
         const breaking = createWithdrawalStore({
@@ -261,7 +483,7 @@ describe("after a withdrawal", () => {
     await load(...rows);
     await newWithdrawer().tick();
     const [whole, tables] = [await receipts(), await leftOver()];
-    await emptyTables();
+    await emptyTables(clickhouse);
     await load(...rows);
     await Promise.all([newWithdrawer().tick(), newWithdrawer().tick(), newWithdrawer().tick()]);
     expect(await receipts()).toEqual(whole);
@@ -275,12 +497,6 @@ describe("after a withdrawal", () => {
     await ask("SELECT count() AS n FROM profile_state"),
     await ask("SELECT count() AS n FROM identity_edge"),
   ];
-  async function emptyTables(): Promise<void> {
-    const names = await ask<{ name: string }>(
-      "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' AND name != 'migration'",
-    );
-    for (const { name } of names) await clickhouse.command(`TRUNCATE TABLE ${name}`);
-  }
 });
 
 describe("a yes", () => {
@@ -340,11 +556,20 @@ describe("what is loaded late", () => {
     expect(await withdrawer.tick()).toBe(2);
     expect(await placesOf("phone", "email of an")).toEqual([]);
     expect(await receipts()).toEqual([
-      ...receiptOf({ "": 1, atom: 1, events: 3, profile_state: 1 }),
-      ...receiptOf({ "": 2, atom: 2, events: 3, identity_edge: 1, profile_state: 2, trait_state: 1 }),
+      ...receiptOf({ "": 1, atom: 1, atom_event: 3, consent_state: 1, events: 3, profile_state: 1 }),
+      ...receiptOf({
+        "": 2,
+        atom: 2,
+        atom_event: 2,
+        consent_state: 2,
+        events: 3,
+        identity_edge: 2,
+        profile_state: 2,
+        trait_state: 1,
+      }),
     ]);
     expect(await withdrawer.tick()).toBe(0);
-    expect((await receipts()).length).toBe(12);
+    expect((await receipts()).length).toBe(16);
   });
 
   it("is no longer looked for after eight days", async () => {
@@ -370,7 +595,7 @@ describe("what is loaded late", () => {
       },
     });
     await newWithdrawer({ store: loadedInBetween }).tick();
-    expect((await receipts()).map(({ done }) => done)).toEqual([0, 0, 0, 0, 0, 0]);
+    expect((await receipts()).map(({ done }) => done)).toEqual(Array.from({ length: 8 }, () => 0));
     expect((await receipts())[0]!.remaining).toBeGreaterThan(0);
     await newWithdrawer().tick();
     expect(await placesOf("phone")).toEqual([]);
@@ -384,7 +609,7 @@ describe("what is loaded late", () => {
     await clickhouse.insertRows("events", [choice("granted", since), row(since)]);
     expect(await newWithdrawer().tick()).toBe(0);
     expect(await ask("SELECT count() AS n FROM events WHERE anonymous_id = 'phone'")).toEqual([{ n: 2 }]);
-    expect((await receipts()).length).toBe(6);
+    expect((await receipts()).length).toBe(8);
   });
 
   it("on an identity that goes on loses what was received before the withdrawal, and nothing else", async () => {
@@ -405,18 +630,20 @@ describe("what is loaded late", () => {
       { name: "city", value: "city of an" },
     ]);
     expect(await placesOf("email of an")).toEqual([]);
-    expect((await receipts()).length).toBe(12);
+    expect((await receipts()).length).toBe(16);
     await newWithdrawer().tick();
-    expect((await receipts()).length).toBe(12);
+    expect((await receipts()).length).toBe(16);
   });
 
   const receiptOf = (rows: { [table: string]: number }) =>
-    ["", "atom", "events", "identity_edge", "profile_state", "trait_state"].map((table) => ({
-      table,
-      rows: rows[table] ?? 0,
-      remaining: 0,
-      done: 1,
-    }));
+    ["", "atom", "atom_event", "consent_state", "events", "identity_edge", "profile_state", "trait_state"].map(
+      (table) => ({
+        table,
+        rows: rows[table] ?? 0,
+        remaining: 0,
+        done: 1,
+      }),
+    );
 });
 
 describe("a withdrawal", () => {
@@ -448,7 +675,9 @@ describe("a withdrawal", () => {
   ] as const)("is what %s is under %s: %i", async (state, regime, gone) => {
     await load(row({ regime }), choice(state, { regime, basis: regime }));
     expect(await newWithdrawer().tick()).toBe(gone);
-    expect(await placesOf("phone")).toEqual(gone === 1 ? [] : ["atom.anonymous_id", "events.anonymous_id"]);
+    expect(await placesOf("phone")).toEqual(
+      gone === 1 ? [] : ["atom.anonymous_id", "atom_event.anonymous_id", "events.anonymous_id"],
+    );
   });
 
   it("of ads alone takes click ids and the traits for it, and leaves the rest", async () => {
@@ -469,13 +698,15 @@ describe("a withdrawal", () => {
     expect((await receipts()).map(({ table, rows, remaining }) => [table, rows, remaining])).toEqual([
       ["", 2, 0],
       ["atom", 0, 0],
+      ["atom_event", 0, 0],
+      ["consent_state", 0, 0],
       ["events", 2, 0],
       ["identity_edge", 0, 0],
       ["profile_state", 0, 0],
       ["trait_state", 1, 0],
     ]);
     expect(await newWithdrawer().tick()).toBe(0);
-    expect((await receipts()).length).toBe(6);
+    expect((await receipts()).length).toBe(8);
   });
 
   it("is announced a while before it is carried out, and anew when that failed", async () => {

@@ -1,4 +1,5 @@
 import type { Withdrawal, WithdrawalStore } from "@polder/core";
+import { createAnnouncedRemoval } from "./create-announced-removal.ts";
 
 export interface WithdrawerOptions {
   store: WithdrawalStore;
@@ -8,6 +9,11 @@ export interface WithdrawerOptions {
    * nothing is removed, and it is told again.
    */
   onWithdrawn?: (withdrawals: readonly Withdrawal[]) => Promise<void>;
+  /**
+   * What is asked says whether it is settled who is one person with whom, as far as it was known when this was called: the edges of who withdraws go, and
+   * with a log-in that nobody has looked at their no would be nobody's.
+   */
+  settling?: () => Promise<() => Promise<boolean>>;
   /** Between two rounds, in milliseconds: removing rewrites parts of tables, so what came meanwhile goes together. */
   everyMs?: number;
   /** From what is announced to its removal, in milliseconds: loaders look every two seconds which identities end. */
@@ -20,41 +26,27 @@ export interface Withdrawer {
   tick(): Promise<number>;
 }
 
-/** What was announced longer ago may have been forgotten by the loaders. */
-const announcedForMs = 300_000;
-
 export function createWithdrawer({
   store,
   now,
   onWithdrawn,
+  settling,
   everyMs = 50_000,
   graceMs = 6_000,
   maxWithdrawals = 200,
 }: WithdrawerOptions): Withdrawer {
-  let lastRound = -Infinity;
-  let begun: { withdrawals: readonly Withdrawal[]; at: number } | undefined;
-  return {
-    async tick() {
-      const startedAt = now().getTime();
-      if (begun !== undefined && startedAt - begun.at > announcedForMs) begun = undefined;
-      if (begun === undefined) {
-        if (startedAt - lastRound < everyMs) return 0;
-        const withdrawals = await store.openWithdrawals(maxWithdrawals, now);
-        const first = withdrawals.filter(({ round }) => round === 1);
-        if (first.length > 0) await onWithdrawn?.(first);
-        if (withdrawals.length > 0) await store.begin(withdrawals, now);
-        if (withdrawals.length < maxWithdrawals) lastRound = startedAt;
-        if (withdrawals.length === 0) return 0;
-        begun = { withdrawals, at: now().getTime() };
-      }
-      if (now().getTime() - begun.at < graceMs) return 0;
-      const { withdrawals } = begun;
-      // When it fails, it is announced anew: a loader that starts meanwhile looks only at the last minutes.
-      begun = undefined;
-      return store.carryOut(withdrawals, now).catch((error: unknown) => {
-        lastRound = -Infinity;
-        throw error;
-      });
+  return createAnnouncedRemoval({
+    now,
+    open: (limit) => store.openWithdrawals(limit, now),
+    async begin(withdrawals) {
+      const first = withdrawals.filter(({ round }) => round === 1);
+      if (first.length > 0) await onWithdrawn?.(first);
+      await store.begin(withdrawals, now);
     },
-  };
+    awaited: settling,
+    carryOut: (withdrawals) => store.carryOut(withdrawals, now),
+    everyMs,
+    graceMs,
+    maxItems: maxWithdrawals,
+  });
 }

@@ -2,12 +2,16 @@ import {
   createGate,
   createProgressWatch,
   errorText,
+  type IdentityRules,
   type IdentityStore,
   type Logger,
   type StoreStatus,
 } from "@polder/core";
 import type { Registry } from "prom-client";
 import type { ConsentRecorder } from "./create-consent-recorder.ts";
+import type { AudienceTicker } from "./create-audience-ticker.ts";
+import type { Eraser } from "./create-eraser.ts";
+import { createPeopleSettler } from "./create-people-settler.ts";
 import type { Retainer } from "./create-retainer.ts";
 import type { Withdrawer } from "./create-withdrawer.ts";
 import { createWorkerMetrics, type Task } from "./metrics.ts";
@@ -15,10 +19,16 @@ import { addStoreMetrics } from "./store-metrics.ts";
 
 export interface WorkerOptions {
   store: IdentityStore;
+  /** What joins people, by site: of the configuration, asked on every tick. Absent, and for other sites: the built-in rules. */
+  identityRules?: () => ReadonlyMap<string, IdentityRules>;
   /** Keeps the record of choices; without it choices are in no chain. */
   consent?: ConsentRecorder;
   /** Removes what visitors withdrew; without it their rows stay. */
   withdrawer?: Withdrawer;
+  /** Removes who was erased; without it they are hidden, and their rows stay. */
+  eraser?: Eraser;
+  /** Works out who is in which audience; without it they stay as they are. */
+  audiences?: AudienceTicker;
   /** What is measured of the store; without it nothing is. */
   status?: StoreStatus;
   /** Keeps to the configured retention; without it that of the last time stays. */
@@ -47,16 +57,36 @@ export interface Worker {
   pausedWhile<T>(work: () => Promise<T>): Promise<T>;
 }
 
+/** People wait for this one: what they did before a login shows when it has looked. A look that finds nothing new costs a few milliseconds. */
+const peopleTickMs = 200;
+
+const sweepTickMs = 10_000;
+
 /** A task ends when it succeeds. A withdrawal rewrites parts of tables, which takes its time. */
 const stalledAfterMs: { readonly [task in Task]: number } = {
   people: 120_000,
   choices: 120_000,
   withdrawals: 3_600_000,
+  erasures: 3_600_000,
+  // Tables are written anew: as long as the statement may take.
+  sweeps: 86_400_000,
   retention: 3_600_000,
+  audiences: 600_000,
 };
 
 export function createWorker(options: WorkerOptions): Worker {
-  const { store, consent, withdrawer, retainer, logger, registry, tickMs = 500, stopWithinMs = 20_000 } = options;
+  const {
+    store,
+    consent,
+    withdrawer,
+    eraser,
+    audiences,
+    retainer,
+    logger,
+    registry,
+    tickMs = 500,
+    stopWithinMs = 20_000,
+  } = options;
   const now = options.now ?? (() => new Date());
   const clock = options.clock ?? (() => performance.now());
   const metrics = createWorkerMetrics(registry);
@@ -69,35 +99,29 @@ export function createWorker(options: WorkerOptions): Worker {
   const gate = createGate();
   const stopping = new AbortController();
   let running: Promise<void> | undefined;
-  let settled: ReadonlyMap<number, number> | undefined; // undefined: everything is worked out anew
-  let lastVersion = 0;
-  let isPublished = false;
-  let isDoubted = false;
+  const people = createPeopleSettler({
+    store,
+    logger,
+    now,
+    ...(options.identityRules && { rules: options.identityRules }),
+  });
 
   const tick = async (): Promise<number> => {
-    if (isDoubted) settled = undefined;
-    isDoubted = false;
-    const heads = await store.atomHeads();
-    const isNew = settled === undefined || [...heads].some(([residue, atom]) => atom > (settled!.get(residue) ?? 0));
-    let changed = 0;
-    if (isNew) {
-      lastVersion = Math.max(now().getTime(), lastVersion + 1);
-      changed = await store.reconcilePeople(settled, lastVersion);
-      metrics.changed(changed);
-      if (changed > 0) isPublished = false;
-      settled = heads;
-    }
-    if (!isPublished) {
-      await store.publishPeople();
-      isPublished = true;
-    }
+    const { changed, quarantined } = await people.tick();
+    metrics.changed(changed);
+    metrics.quarantined(quarantined);
     metrics.settled(now());
     return changed;
   };
 
   const repeat = async (
     task: Task,
-    { fault, once, onFailure }: { fault: string; once: () => Promise<void>; onFailure?: () => void },
+    {
+      fault,
+      once,
+      onFailure,
+      everyMs = tickMs,
+    }: { fault: string; once: () => Promise<void>; onFailure?: () => void; everyMs?: number },
   ): Promise<void> => {
     const watch = watchOf.get(task)!;
     let failures = 0;
@@ -115,7 +139,7 @@ export function createWorker(options: WorkerOptions): Worker {
         onFailure?.();
         logger.warn(`${fault}: trying again`, { failures, error: errorText(error) });
       }
-      await pause(Math.min(tickMs * 2 ** Math.min(failures, 5), 10_000), stopping.signal);
+      await pause(Math.min(everyMs * 2 ** Math.min(failures, 5), 10_000), stopping.signal);
     }
   };
   // Beside each other: a fault in one is no reason to hold up the other.
@@ -123,8 +147,8 @@ export function createWorker(options: WorkerOptions): Worker {
     await Promise.all([
       repeat("people", {
         fault: "people could not be settled",
+        everyMs: Math.min(tickMs, peopleTickMs),
         once: () => gate.pass(async () => void (await tick())),
-        onFailure: () => (isPublished = false),
       }),
       consent &&
         repeat("choices", {
@@ -135,11 +159,29 @@ export function createWorker(options: WorkerOptions): Worker {
         repeat("withdrawals", {
           fault: "a withdrawal could not be carried out",
           async once() {
-            const nameless = await withdrawer.tick();
-            metrics.nameless(nameless);
-            // Who is left without them may be another person by now.
-            if (nameless > 0) isDoubted = true;
+            metrics.nameless(await withdrawer.tick());
           },
+        }),
+      eraser &&
+        repeat("erasures", {
+          fault: "an erasure could not be carried out",
+          // A backup must not have counts without somebody whose events it has, or the other way round.
+          once: () =>
+            gate.pass(async () => {
+              metrics.erased(await eraser.tick());
+            }),
+        }),
+      eraser &&
+        repeat("sweeps", {
+          fault: "what was removed could not be taken off the disk",
+          everyMs: sweepTickMs,
+          once: () => eraser.sweep(),
+        }),
+      audiences?.run(),
+      audiences &&
+        repeat("audiences", {
+          fault: "audiences could not be worked out",
+          once: () => gate.pass(async () => metrics.audienceChanges(await audiences.tick())),
         }),
       retainer &&
         repeat("retention", {
@@ -147,7 +189,7 @@ export function createWorker(options: WorkerOptions): Worker {
           async once() {
             const forgotten = await retainer.tick();
             metrics.forgotten(forgotten);
-            if (forgotten > 0) isDoubted = true;
+            if (forgotten > 0) people.doubt();
           },
         }),
     ]);
@@ -167,8 +209,10 @@ export function createWorker(options: WorkerOptions): Worker {
       gate.isShut() ? undefined : watches.map(([, watch]) => watch.problem()).find((problem) => problem !== undefined),
     async stop() {
       stopping.abort();
+      const audiencesEnd = audiences?.stop();
       const ended = new AbortController();
-      await Promise.race([running?.finally(() => ended.abort()), pause(stopWithinMs, ended.signal)]);
+      const all = Promise.all([running, audiencesEnd]);
+      await Promise.race([all.finally(() => ended.abort()), pause(stopWithinMs, ended.signal)]);
     },
   };
 }

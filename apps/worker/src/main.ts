@@ -2,18 +2,23 @@ import { serve } from "@hono/node-server";
 import {
   createClickHouse,
   createConsentRecordStore,
+  createErasureStore,
   createIdentityStore,
   createRetentionStore,
   createStatusQueries,
   createWithdrawalStore,
   migrate,
 } from "@polder/clickhouse";
-import { createHealthHandler, createJsonLogger, createStuckGuard } from "@polder/core";
+import { createHealthHandler, createJsonLogger, createStuckGuard, identityRulesOf } from "@polder/core";
+import { createKafkaLog } from "@polder/kafka";
 import { Registry, collectDefaultMetrics } from "prom-client";
 import { readProcessSettings, usage, type ProcessSettings } from "./config.ts";
+import { createAudiences, leavingAudiencesFirst } from "./create-audiences.ts";
 import { createConsentRecorder } from "./create-consent-recorder.ts";
+import { createEraser } from "./create-eraser.ts";
 import { createRetainer } from "./create-retainer.ts";
 import { createWithdrawer } from "./create-withdrawer.ts";
+import { watchSettling } from "./watch-settling.ts";
 import { createWorker } from "./create-worker.ts";
 import { createSitesOfFile } from "./sites-of-file.ts";
 
@@ -35,7 +40,27 @@ async function start(settings: ProcessSettings): Promise<void> {
   collectDefaultMetrics({ register: registry });
   const sites = settings.configPath === undefined ? undefined : createSitesOfFile(settings.configPath, logger);
   const clickhouse = createClickHouse({ ...settings.clickhouse, logger });
-  await migrate(clickhouse);
+  await migrate(clickhouse, {
+    onProgress: (slice) => logger.info("a table is made anew from the events", { ...slice }),
+  });
+  // Its own log has what is to be told: one that does not answer is asked again.
+  const log =
+    settings.kafka &&
+    createKafkaLog({
+      ...settings.kafka,
+      clientId: "polder-worker",
+      createTopics: true,
+      appendTimeoutMs: 30_000,
+      logger,
+    });
+  const audiences = createAudiences({
+    clickhouse,
+    sites: () => sites?.() ?? [],
+    ...(log && { log }),
+    now: () => new Date(),
+    everyMs: settings.audienceEveryMs,
+    logger,
+  });
   const worker = createWorker({
     store: createIdentityStore(clickhouse),
     consent: createConsentRecorder({
@@ -43,7 +68,20 @@ async function start(settings: ProcessSettings): Promise<void> {
       now: () => new Date(),
       ...(sites && { sites }),
     }),
-    withdrawer: createWithdrawer({ store: createWithdrawalStore({ clickhouse }), now: () => new Date() }),
+    withdrawer: createWithdrawer({
+      store: createWithdrawalStore({ clickhouse }),
+      onWithdrawn: audiences.onWithdrawn,
+      settling: () => watchSettling(createIdentityStore(clickhouse)),
+      now: () => new Date(),
+    }),
+    audiences,
+    eraser: createEraser({
+      store: leavingAudiencesFirst(
+        createErasureStore({ clickhouse, ...(sites && { rules: () => identityRulesOf(sites()) }) }),
+        audiences,
+      ),
+      now: () => new Date(),
+    }),
     status: createStatusQueries(clickhouse),
     retainer: createRetainer({
       store: createRetentionStore({ clickhouse }),
@@ -51,6 +89,7 @@ async function start(settings: ProcessSettings): Promise<void> {
       logger,
       ...(sites && { sites }),
     }),
+    ...(sites && { identityRules: () => identityRulesOf(sites()) }),
     logger,
     registry,
   });
@@ -67,6 +106,7 @@ async function start(settings: ProcessSettings): Promise<void> {
   const stop = async (): Promise<void> => {
     await worker.stop();
     server.close();
+    await log?.close();
     await clickhouse.close();
     process.exit(0);
   };

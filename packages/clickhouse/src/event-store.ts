@@ -1,6 +1,7 @@
 import { StoreUnavailableError, type AtomKey, type EventStore, type StoredMessage } from "@polder/core";
 
 import { ClickHouseQueryError, type ClickHouse, type QueryOptions } from "./clickhouse.ts";
+import { findErasureKey } from "./erasure-key.ts";
 import { createGapStore } from "./gap-store.ts";
 import { isRefusal, refusalText } from "./is-refusal.ts";
 import { localTable } from "./migrations/render-migrations.ts";
@@ -125,12 +126,28 @@ export function createEventStore({ clickhouse, cluster }: EventStoreOptions): Ev
     endingAtoms: async (since) => {
       const rows = await attempt(
         clickhouse.query<{ atom: number }>(
-          `SELECT DISTINCT arrayJoin(atoms) AS atom FROM consent_receipt
-           WHERE table_name = '' AND at >= fromUnixTimestamp64Milli({since: Int64})`,
+          `SELECT arrayJoin(atoms) AS atom FROM consent_receipt
+           WHERE table_name = '' AND at >= fromUnixTimestamp64Milli({since: Int64})
+           UNION DISTINCT
+           SELECT arrayJoin(atoms) AS atom FROM erasure
+           WHERE kind = 'person' AND (at >= fromUnixTimestamp64Milli({since: Int64})
+             OR (id, round) NOT IN (SELECT id, round FROM erasure_receipt WHERE table_name = '' AND is_done = 1))`,
           { params: { since: since.getTime() } },
         ),
       );
       return rows.map(({ atom }) => atom);
+    },
+    erasedIds: async (since) => {
+      const hashKey = await attempt(findErasureKey(clickhouse));
+      if (hashKey === undefined) return { hashKey, keys: new Map() };
+      const rows = await attempt(
+        clickhouse.query<{ key: string; before: number }>(
+          `SELECT toString(arrayJoin(keys)) AS key, toUnixTimestamp64Milli(max(requested_at)) AS before FROM erasure
+           WHERE kind = 'person' AND at >= fromUnixTimestamp64Milli({since: Int64}) GROUP BY key`,
+          { params: { since: since?.getTime() ?? 0 } },
+        ),
+      );
+      return { hashKey, keys: new Map(rows.map(({ key, before }) => [BigInt(key), before])) };
     },
     maxAtom: async (residue) => {
       const [row] = await attempt(

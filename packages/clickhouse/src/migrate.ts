@@ -1,9 +1,17 @@
 import { createHash, randomUUID } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 
-import { ClickHouseQueryError, quoteName, quoteText, type ClickHouse } from "./clickhouse.ts";
+import { ClickHouseQueryError, quoteName, quoteText, type ClickHouse, type QueryOptions } from "./clickhouse.ts";
+import { sliceEvents, sliceSettings } from "./event-slices.ts";
 import { identityDictionary } from "./migrations/0002-people.ts";
-import { migrations, renderMigrations, renderSql, type RenderedMigration } from "./migrations/render-migrations.ts";
+import {
+  migrations,
+  renderMigrations,
+  renderSql,
+  type Refill,
+  type RenderedMigration,
+  type RenderedRefill,
+} from "./migrations/render-migrations.ts";
 
 export interface MigrateOptions {
   /** Name of the cluster whose every node is migrated. */
@@ -12,6 +20,22 @@ export interface MigrateOptions {
   renewEveryMs?: number;
   /** How long nothing may be stored before rows are brought to a new shape. In milliseconds. */
   quietForMs?: number;
+  /** Told before each slice of the events from which a table is made anew: that may take minutes to hours. */
+  onProgress?: (progress: MigrationProgress) => void;
+  /** Events of a slice, about. */
+  maxEventsOfSlice?: number;
+  /** Number of the last migration that is applied. Default: the newest. For what an upgrade finds. */
+  upTo?: number;
+}
+
+export interface MigrationProgress {
+  /** Number of the migration. */
+  migration: number;
+  /** The table that is made anew. */
+  table: string;
+  /** From 1. A slice that was done before a crash is counted and not done again. */
+  slice: number;
+  slices: number;
 }
 
 /** The tables are not what this version of the program can work with. The message says what to do. */
@@ -24,6 +48,9 @@ const lockExpiresSeconds = 60;
 const lockPollMs = 200;
 const codeTableExists = 57;
 const codeUnknownTable = 60;
+const codeMemoryLimit = 241;
+/** Of a week that the server has no memory for. */
+const maxTries = 5;
 
 /**
  * Brings the database to this version: makes it, applies what is missing, in order, each once. Safe to call from many processes at once:
@@ -31,7 +58,7 @@ const codeUnknownTable = 60;
  * was made by another one, or is being loaded while its rows have to be brought to a new shape. Cut off anywhere, it can be called again.
  */
 export async function migrate(clickhouse: ClickHouse, options: MigrateOptions = {}): Promise<number[]> {
-  const { cluster, renewEveryMs = 15_000, quietForMs = 3_000 } = options;
+  const { cluster, renewEveryMs = 15_000, quietForMs = 3_000, upTo = Infinity } = options;
   const { database } = clickhouse;
   const db = quoteName(database);
   const onCluster = cluster === undefined ? "" : `ON CLUSTER ${quoteName(cluster)}`;
@@ -39,7 +66,7 @@ export async function migrate(clickhouse: ClickHouse, options: MigrateOptions = 
   const server = clickhouse.withoutDatabase();
 
   await server.command(`CREATE DATABASE IF NOT EXISTS ${db} ${onCluster}`);
-  for (const statement of renderSql(migrationTable, target)) await server.command(statement);
+  for (const statement of renderSql(migrationTables, target)) await server.command(statement);
 
   return withLock({ server, database, renewEveryMs }, async (stillHeld) => {
     const applied = await server.query<{ number: number; checksum: string }>(
@@ -47,24 +74,32 @@ export async function migrate(clickhouse: ClickHouse, options: MigrateOptions = 
     );
     checkHistory(applied, database);
     const known = new Set(applied.map(({ number }) => number));
-    const missing = renderMigrations(target).filter(({ number }) => !known.has(number));
-    const move = missing.find(({ fill }) => fill.length > 0);
+    const missing = renderMigrations(target).filter(({ number }) => !known.has(number) && number <= upTo);
+    const move = missing.find(movesRows);
     // Only a database of an earlier version has rows: a new one waits for nothing.
     const isFilled = move !== undefined && known.has(1) && (await countArrived(server, db)) > 0;
     const stillQuiet = isFilled ? await waitUntilAlone({ server, database, onCluster, quietForMs }, move) : undefined;
-    for (const { number, name, statements, fill } of missing) {
-      const isMove = isFilled && fill.length > 0;
-      for (const statement of isMove ? [...statements, ...fill] : statements) {
+    for (const migration of missing) {
+      const { number, name, statements, fill, refill } = migration;
+      const isMove = isFilled && movesRows(migration);
+      const run = async (statement: string, given?: QueryOptions): Promise<void> => {
         await stillHeld();
         if (isMove) await stillQuiet?.();
-        const settings = { log_comment: commentOf(database) };
-        await server.command(statement, { settings, isLong: true }).catch((error: unknown) => {
+        const settings = { ...given?.settings, log_comment: commentOf(database) };
+        await server.command(statement, { ...given, settings, isLong: true }).catch((error: unknown) => {
           const words = error instanceof Error ? error.message : String(error);
           throw new MigrationError(
             `Migration ${number} (${name}) failed at "${statement.slice(0, 80)}…": ${words}. Once the cause is gone, start again: it begins anew where it was.`,
             { cause: error },
           );
         });
+      };
+      for (const statement of isMove ? [...statements, ...fill] : statements) await run(statement);
+      if (isMove && refill !== undefined) {
+        const onSlice = (slice: number, slices: number): void =>
+          options.onProgress?.({ migration: number, table: refill.table, slice, slices });
+        const maxEvents = options.maxEventsOfSlice;
+        await makeAnew({ server, db, run, stillQuiet, onSlice, maxEvents, quietForMs }, number, refill);
       }
       await server.command(
         `INSERT INTO ${db}.migration (number, name, checksum) VALUES ({number: UInt32}, {name: String}, {checksum: String})`,
@@ -76,9 +111,96 @@ export async function migrate(clickhouse: ClickHouse, options: MigrateOptions = 
     if (missing.length === 0) {
       for (const statement of renderSql(identityDictionary, target)) await server.command(statement);
     }
+    await letViewsRead({ server, database, onCluster });
     return missing.map(({ number }) => number);
   });
 }
+
+/**
+ * A view answers as the user of this connection: whoever may ask it needs no right to the tables below it. Set anew when that user is another one
+ * than at the start before, or when a migration has made the view again.
+ */
+async function letViewsRead({
+  server,
+  database,
+  onCluster,
+}: Pick<AloneOptions, "server" | "database" | "onCluster">): Promise<void> {
+  const definer = `DEFINER = ${quoteName(server.username)} SQL SECURITY DEFINER`;
+  const views = await server.query<{ name: string; sql: string }>(
+    "SELECT name, create_table_query AS sql FROM system.tables WHERE database = {database: String} AND engine = 'View' ORDER BY name",
+    { params: { database } },
+  );
+  for (const { name, sql } of views) {
+    if (sql.replaceAll("`", "").includes(definer.replaceAll("`", ""))) continue;
+    const view = `${quoteName(database)}.${quoteName(name)}`;
+    await server.command(
+      `ALTER TABLE ${view} ${onCluster} MODIFY SQL SECURITY DEFINER DEFINER = ${quoteName(server.username)}`,
+    );
+  }
+}
+
+const movesRows = ({ fill, refill }: RenderedMigration): boolean => fill.length > 0 || refill !== undefined;
+
+interface RefillOptions {
+  server: ClickHouse;
+  db: string;
+  run: (statement: string, options?: QueryOptions) => Promise<void>;
+  stillQuiet: (() => Promise<void>) | undefined;
+  onSlice: (slice: number, slices: number) => void;
+  maxEvents: number | undefined;
+  quietForMs: number;
+}
+
+/**
+ * Week by week. One that is written down as done is: nothing was stored while it was made, and what is stored later its view counts. Of all
+ * others what is there, begun or stored meanwhile, is removed first, and made of the events again.
+ */
+async function makeAnew(
+  { server, db, run, stillQuiet, onSlice, maxEvents, quietForMs }: RefillOptions,
+  number: number,
+  { countUndone, removeUndone, insert, after }: RenderedRefill,
+): Promise<void> {
+  const slices = await sliceEvents({ clickhouse: server, events: `${db}.events`, ...(maxEvents && { maxEvents }) });
+  const weeks = await server.query<{ week: string }>(
+    `SELECT DISTINCT toString(week) AS week FROM ${db}.migration_week WHERE number = {number: UInt32}`,
+    { params: { number } },
+  );
+  const done = new Set(weeks.map(({ week }) => week));
+  const makeUndone = async (): Promise<void> => {
+    const params = { done: [...done] };
+    const [undone] = await server.query<{ count: number }>(countUndone, { params });
+    if (undone!.count > 0) await run(removeUndone, { params });
+    for (const [index, slice] of slices.entries()) {
+      if (done.has(slice.week)) continue;
+      onSlice(index + 1, slices.length);
+      await run(insert, { params: slice.params, settings: sliceSettings });
+      if (slices[index + 1]?.week === slice.week) continue;
+      await stillQuiet?.();
+      await server.command(`INSERT INTO ${db}.migration_week (number, week) VALUES ({number: UInt32}, {week: Date})`, {
+        params: { number, week: slice.week },
+      });
+      done.add(slice.week);
+    }
+  };
+  for (let failures = 0; ;) {
+    const doneBefore = done.size;
+    try {
+      await makeUndone();
+      break;
+    } catch (error) {
+      failures = done.size > doneBefore ? 1 : failures + 1;
+      // Merges of the server may hold what a slice needs, for a moment: the week is begun again.
+      if (!isOutOfMemory(error) || failures === maxTries) throw error;
+      await pause(quietForMs);
+    }
+  }
+  for (const statement of after) await run(statement);
+}
+
+const isOutOfMemory = (error: unknown): boolean =>
+  error instanceof MigrationError &&
+  error.cause instanceof ClickHouseQueryError &&
+  error.cause.code === codeMemoryLimit;
 
 /** By which the server's list of queries tells the statements of a migration. */
 const commentOf = (database: string): string => `polder migrates ${database}`;
@@ -125,7 +247,7 @@ interface AloneOptions {
   quietForMs: number;
 }
 
-const migrationTable = `
+const migrationTables = `
 CREATE TABLE IF NOT EXISTS {db}.migration {on_cluster} (
   number UInt32 COMMENT 'Number of the migration',
   name String COMMENT 'Its name',
@@ -135,6 +257,15 @@ CREATE TABLE IF NOT EXISTS {db}.migration {on_cluster} (
 ENGINE = {engine_everywhere MergeTree()}
 ORDER BY number
 COMMENT 'Which changes to these tables have been made';
+
+CREATE TABLE IF NOT EXISTS {db}.migration_week {on_cluster} (
+  number UInt32 COMMENT 'Number of the migration',
+  week Date COMMENT 'Monday of the week in which the events arrived, in UTC',
+  done_at DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When they were all in the table that the migration makes anew'
+)
+ENGINE = {engine_everywhere MergeTree()}
+ORDER BY (number, week)
+COMMENT 'How far a migration has made a table anew from the events';
 `;
 
 function checkHistory(applied: readonly { number: number; checksum: string }[], database: string): void {
@@ -155,9 +286,14 @@ function checkHistory(applied: readonly { number: number; checksum: string }[], 
 function checksumOf(number: number): string {
   const migration = migrations.find((candidate) => candidate.number === number);
   return createHash("sha256")
-    .update(`${migration?.sql ?? ""}${migration?.fill ?? ""}`)
+    .update(`${migration?.sql ?? ""}${migration?.fill ?? ""}${textOf(migration?.refill)}`)
     .digest("hex");
 }
+
+const textOf = (refill: Refill | undefined): string =>
+  refill === undefined
+    ? ""
+    : [refill.table, refill.isMade, refill.week, refill.insert({ from: "", and: "" }), refill.after ?? ""].join("\n");
 
 interface LockOptions {
   server: ClickHouse;

@@ -17,6 +17,15 @@ const maxAtomsAtOnce = 5_000;
 export function createRetentionStore({ clickhouse, cluster }: RetentionStoreOptions): RetentionStore {
   const onCluster = cluster === undefined ? "" : ` ON CLUSTER ${quoteName(cluster)}`;
 
+  const tablesWithTtl = async (): Promise<ReadonlySet<string>> => {
+    const rows = await clickhouse.query<{ name: string }>(
+      "SELECT name FROM system.tables WHERE database = {database: String} AND position(engine_full, ' TTL ') > 0",
+      { params: { database: clickhouse.database } },
+    );
+    const suffix = localTable("", cluster);
+    return new Set(rows.map(({ name }) => (name.endsWith(suffix) ? name.slice(0, name.length - suffix.length) : name)));
+  };
+
   return {
     async applyPolicy(sites, now) {
       const wanted = policyRows(sites);
@@ -24,13 +33,18 @@ export function createRetentionStore({ clickhouse, cluster }: RetentionStoreOpti
         `SELECT site, is_known, days FROM retention_policy
          WHERE applied_at = (SELECT max(applied_at) FROM retention_policy) ORDER BY site, is_known`,
       );
-      if (JSON.stringify(current) === JSON.stringify(wanted)) return false;
-      for (const table of Object.keys(retainedTables) as RetainedTable[])
+      const isSame = JSON.stringify(current) === JSON.stringify(wanted);
+      // Tables that a new version has brought have no TTL yet.
+      const held = isSame ? await tablesWithTtl() : new Set<string>();
+      const lacking = (Object.keys(retainedTables) as RetainedTable[]).filter((table) => !held.has(table));
+      if (lacking.length === 0) return false;
+      for (const table of lacking)
         await clickhouse.command(
           `ALTER TABLE ${localTable(table, cluster)}${onCluster} MODIFY TTL ${ttlOf(table, sites)}`,
           { isLong: true },
         );
       // Last: as long as it is not written, the next one does it all again.
+      if (isSame) return true;
       const appliedAt = now.toISOString().slice(0, -1).replace("T", " ");
       await clickhouse.insertRows(
         "retention_policy",
@@ -41,7 +55,7 @@ export function createRetentionStore({ clickhouse, cluster }: RetentionStoreOpti
 
     async forgetIdentities() {
       const gone = await clickhouse.query<{ atom: number }>(
-        "SELECT DISTINCT atom FROM identity WHERE atom NOT IN (SELECT atom FROM atom)",
+        "SELECT DISTINCT atom FROM identity FINAL WHERE person != 0 AND atom NOT IN (SELECT atom FROM atom)",
       );
       for (let at = 0; at < gone.length; at += maxAtomsAtOnce) {
         const atoms = gone.slice(at, at + maxAtomsAtOnce).map(({ atom }) => atom);

@@ -2,9 +2,8 @@ import { buildEventRow, rowBytes, type LoadedEventRow } from "@polder/core/contr
 import { afterAll, beforeAll, expect, it } from "vitest";
 
 import { createEventStore } from "./event-store.ts";
-import { viewSelects } from "./migrations/0003-materialized-views.ts";
-import { weekAndClass } from "./migrations/0009-retention.ts";
 import { createStateRebuild } from "./state-rebuild.ts";
+import { stateInsert } from "./state-selects.ts";
 import { startTestDatabase, type TestDatabase } from "./test-support/start-test-database.ts";
 import { createWithdrawalStore } from "./withdrawal-store.ts";
 
@@ -44,7 +43,7 @@ async function expectStatesToBeWhatEventsSay(): Promise<void> {
   for (const table of states) {
     await command(`TRUNCATE TABLE ${table}_again`);
     await command(
-      `INSERT INTO ${table}_again ${viewSelects[table](weekAndClass, { from: "events", and: table === "profile_state" ? " AND atom != 640" : "" })} SETTINGS insert_deduplicate = 0`,
+      `INSERT INTO ${table}_again ${stateInsert(table, { from: "events", and: table === "profile_state" ? " AND atom != 640" : "" })} SETTINGS insert_deduplicate = 0`,
     );
     const rows = await read(table);
     expect(rows.length, table).toBeGreaterThan(0);
@@ -147,7 +146,7 @@ it("makes what was counted twice right again, and nothing else: as a recompute f
 it("sees what it had not made anew when it was stopped", async () => {
   const rebuild = createStateRebuild(database.clickhouse);
   expect(await rebuild.weeksThatDisagree(days)).toEqual([]);
-  for (const table of ["session_state", "audience_day", "profile_state"]) {
+  for (const table of ["session_state", "audience_day", "profile_state", "consent_state"]) {
     await command(`CREATE TABLE ${table}_whole AS ${table}`);
     await command(`INSERT INTO ${table}_whole SELECT * FROM ${table}`);
     await command(`ALTER TABLE ${table} DELETE WHERE week = '2026-11-16' SETTINGS mutations_sync = 2`);
@@ -155,5 +154,22 @@ it("sees what it had not made anew when it was stopped", async () => {
     await command(`TRUNCATE TABLE ${table}`);
     await command(`INSERT INTO ${table} SELECT * FROM ${table}_whole SETTINGS insert_deduplicate = 0`);
     expect(await rebuild.weeksThatDisagree(days), table).toEqual([]);
+  }
+});
+
+it("brings back what was chosen where that is gone, and no id that a withdrawal took out", async () => {
+  const rebuild = createStateRebuild(database.clickhouse);
+  const columns =
+    "site, atom, measurement, profile, personalisation, prediction, ads, by_choice, by_key, by_law, device, user, week";
+  const held = () => database.clickhouse.query(`SELECT ${columns} FROM consent_state FINAL ORDER BY atom, week`);
+  const before = await held();
+  expect(before.length).toBeGreaterThan(3);
+  expect(before).toContainEqual(expect.objectContaining({ atom: 640, device: 0, user: 0 }));
+  await command("ALTER TABLE consent_state DELETE WHERE week = '2026-11-16' SETTINGS mutations_sync = 2");
+  expect(await held()).not.toEqual(before);
+  for (let time = 0; time < 2; time++) {
+    await rebuild.rebuild(["2026-11-16"]);
+    expect(await held()).toEqual(before);
+    expect(await rebuild.weeksThatDisagree(days)).toEqual([]);
   }
 });

@@ -1,6 +1,7 @@
 import type { ClickHouse, QueryOptions } from "./clickhouse.ts";
-import { viewSelects } from "./migrations/0003-materialized-views.ts";
-import { weekAndClass } from "./migrations/0009-retention.ts";
+import { isAnyMarker, isSubtracted } from "./erasure-correction.ts";
+import { inSlice, sliceEvents, sliceSettings } from "./event-slices.ts";
+import { stateInsert } from "./state-selects.ts";
 
 /** Brings counts back to what `events` says. Nothing may be loaded meanwhile: it would be counted twice, or not at all. */
 export interface StateRebuild {
@@ -12,40 +13,22 @@ export interface StateRebuild {
 
 /** States that add up. In the others an event that is loaded twice changes nothing. */
 const states = ["session_state", "audience_day", "profile_state"] as const;
+/** Of the others, the one whose loss nobody would see: a no that is not there is a yes. What is there already, and what a withdrawal took out, stays so. */
+const greatest = "consent_state";
 
 const isPerson = "atom != 0 AND bot = ''";
 // Of an identity whose profile was withdrawn the events go on counting, and its profile stays away.
 const isNamed = "atom IN (SELECT atom FROM atom WHERE anonymous_id != '' OR user_id != '')";
 const inWeeks = "week IN {weeks: Array(Date)}";
 
-/** @param maxEventsAtOnce of one insert, unless an hour has more: some seconds, and memory for their identities. */
-export function createStateRebuild(clickhouse: ClickHouse, maxEventsAtOnce = 5_000_000): StateRebuild {
+/** @param maxEvents of one insert, about: some seconds, and memory for their identities. */
+export function createStateRebuild(clickhouse: ClickHouse, maxEvents?: number): StateRebuild {
   const remove = (table: string, where: string, params: NonNullable<QueryOptions["params"]>): Promise<void> =>
     clickhouse.command(`ALTER TABLE ${table} DELETE WHERE ${where}`, {
       params,
       settings: { mutations_sync: 2, allow_nondeterministic_mutations: 1 },
       isLong: true,
     });
-
-  /** Times that hold the events of these weeks, about as many each. */
-  async function slicesOf(weeks: readonly string[]): Promise<{ from: number; to: number }[]> {
-    const hours = await clickhouse.query<{ hour: number; count: number }>(
-      `SELECT toUnixTimestamp(toStartOfHour(e.received_at)) AS hour, count() AS count FROM events AS e
-       WHERE toMonday(e.received_at) IN {weeks: Array(Date)} GROUP BY hour ORDER BY hour`,
-      { params: { weeks } },
-    );
-    const slices: { from: number; to: number; count: number }[] = [];
-    for (const { hour, count } of hours) {
-      const last = slices.at(-1);
-      if (last === undefined || last.count + count > maxEventsAtOnce)
-        slices.push({ from: hour, to: hour + 3600, count });
-      else {
-        last.to = hour + 3600;
-        last.count += count;
-      }
-    }
-    return slices;
-  }
 
   return {
     async weeksThatDisagree({ from, to }) {
@@ -58,22 +41,28 @@ export function createStateRebuild(clickhouse: ClickHouse, maxEventsAtOnce = 5_0
 
     async rebuild(weeks) {
       if (weeks.length === 0) return;
-      const slices = await slicesOf(weeks);
-      for (const table of states) await remove(table, inWeeks, { weeks });
+      const slices = await sliceEvents({ clickhouse, events: "events", ...(maxEvents && { maxEvents }) }, weeks);
+      for (const table of states)
+        await remove(table, table === "audience_day" ? `${inWeeks} AND NOT ${isAnyMarker}` : inWeeks, { weeks });
       for (const table of states) {
-        const named = table === "profile_state" ? ` AND ${isNamed}` : "";
-        const and = ` AND events.received_at >= fromUnixTimestamp({from: Int64}) AND events.received_at < fromUnixTimestamp({to: Int64})
-          AND toMonday(events.received_at) IN {weeks: Array(Date)}${named}`;
-        for (const { from, to } of slices)
+        const named =
+          table === "profile_state" ? ` AND ${isNamed}` : table === "audience_day" ? ` AND NOT ${isSubtracted}` : "";
+        for (const { params } of slices)
           await clickhouse.command(
-            `INSERT INTO ${table} ${viewSelects[table](weekAndClass, { from: "events", and })}`,
+            `INSERT INTO ${table} ${stateInsert(table, { from: "events", and: inSlice + named })}`,
             {
-              params: { from, to, weeks },
+              params,
               isLong: true,
-              settings: { insert_deduplicate: 0, distributed_foreground_insert: 1 },
+              settings: sliceSettings,
             },
           );
       }
+      for (const { params } of slices)
+        await clickhouse.command(`INSERT INTO ${greatest} ${stateInsert(greatest, { from: "events", and: inSlice })}`, {
+          params,
+          isLong: true,
+          settings: { ...sliceSettings, insert_deduplicate: 0 },
+        });
       // A withdrawal may have been carried out while profiles were read. One that comes after this finds what is there, as always.
       const leftBehind = `${inWeeks} AND NOT ${isNamed}`;
       const [left] = await clickhouse.query<{ count: number }>(
@@ -90,16 +79,21 @@ export function createStateRebuild(clickhouse: ClickHouse, maxEventsAtOnce = 5_0
 const disagreeing = `
 SELECT DISTINCT toString(week) AS week FROM (
   SELECT toMonday(e.received_at) AS week, site,
-    [countIf(bot = ''), countIf(${isPerson} AND session_id != ''), countIf(${isPerson} AND ${isNamed})] AS there, [0, 0, 0]::Array(UInt64) AS counted
+    [countIf(bot = ''), countIf(${isPerson} AND session_id != ''), countIf(${isPerson} AND ${isNamed}), uniqExactIf(atom, ${isPerson})] AS there,
+    [0, 0, 0, 0]::Array(UInt64) AS counted
   FROM events AS e WHERE e.received_at >= toMonday({from: Date}) AND e.received_at < toMonday({to: Date}) + 7 GROUP BY week, site
   UNION ALL
-  SELECT week, site, [0, 0, 0]::Array(UInt64), [sum(a.events), 0, 0] FROM audience_day AS a
+  SELECT week, site, [0, 0, 0, 0]::Array(UInt64), [sum(a.events), 0, 0, 0] FROM audience_day AS a
   WHERE dimension = 'all' AND week >= toMonday({from: Date}) AND week <= {to: Date} GROUP BY week, site
   UNION ALL
-  SELECT week, site, [0, 0, 0]::Array(UInt64), [0, sum(s.events), 0] FROM session_state AS s
+  SELECT week, site, [0, 0, 0, 0]::Array(UInt64), [0, sum(s.events), 0, 0] FROM session_state AS s
   WHERE week >= toMonday({from: Date}) AND week <= {to: Date} GROUP BY week, site
   UNION ALL
-  SELECT week, site, [0, 0, 0]::Array(UInt64), [0, 0, sum(p.events)] FROM profile_state AS p
+  SELECT week, site, [0, 0, 0, 0]::Array(UInt64), [0, 0, sum(p.events), 0] FROM profile_state AS p
+  WHERE week >= toMonday({from: Date}) AND week <= {to: Date} GROUP BY week, site
+  UNION ALL
+  -- Whose rows of a week are gone altogether; a part of them cannot be told from what the events have not said.
+  SELECT week, site, [0, 0, 0, 0]::Array(UInt64), [0, 0, 0, uniqExact(c.atom)] FROM consent_state AS c
   WHERE week >= toMonday({from: Date}) AND week <= {to: Date} GROUP BY week, site
 )
 GROUP BY week, site HAVING sumForEach(there) != sumForEach(counted)`;

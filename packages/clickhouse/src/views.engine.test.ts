@@ -209,7 +209,7 @@ describe("the views", () => {
         { person_id: 0 },
         { person_id: 64 },
       ]);
-      expect(await one("SELECT events, people FROM audiences WHERE dimension = 'all'")).toEqual({
+      expect(await one("SELECT events, people FROM audience_days WHERE dimension = 'all'")).toEqual({
         events: 2,
         people: 1,
       });
@@ -230,7 +230,7 @@ describe("the views", () => {
       { atom: 192, country: "", anonymous_id: "visitor-3", session_id: "s3", day: "2026-11-23" },
     );
     const count =
-      "SELECT toString(day) AS day, dimension, value, events, people FROM audiences WHERE dimension IN ('all', 'country', 'campaign') ORDER BY day, dimension";
+      "SELECT toString(day) AS day, dimension, value, events, people FROM audience_days WHERE dimension IN ('all', 'country', 'campaign') ORDER BY day, dimension";
     const expected = (people: number) => [
       { day: "2026-11-22", dimension: "all", value: "all", events: 3, people },
       { day: "2026-11-22", dimension: "campaign", value: "autumn", events: 1, people: 1 },

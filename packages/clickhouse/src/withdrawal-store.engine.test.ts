@@ -33,7 +33,7 @@ it("removes from the local tables of every shard of a cluster, in words that Cli
   const watched: ClickHouse = {
     ...clickhouse,
     async command(sql, options) {
-      if (!sql.startsWith("ALTER")) return clickhouse.command(sql, options);
+      if (!/^(ALTER|DELETE FROM)/.test(sql)) return clickhouse.command(sql, options);
       await clickhouse.command(`EXPLAIN AST ${sql}`, options);
       changes.push(sql);
     },
@@ -53,12 +53,16 @@ it("removes from the local tables of every shard of a cluster, in words that Cli
   const now = (): Date => new Date("2026-11-22T20:30:00Z");
   await store.begin([withdrawal], now);
   expect(await store.carryOut([withdrawal], now)).toBe(1);
-  const heads = changes.map((sql) => /^ALTER TABLE (\w+) ON CLUSTER `main` (UPDATE|DELETE) /.exec(sql)?.slice(1));
+  const heads = changes.map((sql) =>
+    /^(?:ALTER TABLE|DELETE FROM) (\w+) ON CLUSTER `main` (UPDATE|DELETE|WHERE) /.exec(sql)?.slice(1),
+  );
   expect(heads).toEqual([
     ["trait_state_local", "DELETE"],
     ["profile_state_local", "DELETE"],
+    ["atom_event_local", "WHERE"],
     ["events_local", "UPDATE"],
     ["identity_edge_local", "DELETE"],
+    ["consent_state_local", "UPDATE"],
     ["atom_local", "DELETE"],
   ]);
 });

@@ -1,9 +1,12 @@
 import type { Withdrawal, WithdrawalStore } from "@polder/core";
 
-import { quoteName, type ClickHouse, type QueryOptions } from "./clickhouse.ts";
-import { viewSelects } from "./migrations/0003-materialized-views.ts";
-import { weekAndClass } from "./migrations/0009-retention.ts";
-import { localTable } from "./migrations/render-migrations.ts";
+import type { ClickHouse, QueryOptions } from "./clickhouse.ts";
+import { keepFlagsOf } from "./consent/keep-flags-of.ts";
+import { forgetInDecisions } from "./forget-in-decisions.ts";
+import { edgeSelect } from "./migrations/0011-identity.ts";
+import { createTableRewriter, slices, unique } from "./rewrite-tables.ts";
+import { stateInsert } from "./state-selects.ts";
+import { tieNameless } from "./tie-nameless.ts";
 
 export interface WithdrawalStoreOptions {
   clickhouse: ClickHouse;
@@ -21,7 +24,6 @@ const isNamed = {
 };
 const nameless = `anonymous_id = '', user_id = '', previous_id = '', group_id = '', ip = '', click_id = '', click_id_kind = '',
   \`traits.name\` = [], \`traits.value\` = [], \`traits.class\` = [], \`traits.purpose\` = [], \`traits.personal\` = []`;
-const pairs = `SELECT DISTINCT site, anonymous_id, user_id FROM atom WHERE ${mayGo} AND anonymous_id != '' AND user_id != ''`;
 
 /** Which browser an identity is seen with, or which user without any: one key for all of a browser's identities, as the index of `atom` has it. */
 const deviceKey = "cityHash64(anonymous_id, if(anonymous_id = '', user_id, ''))";
@@ -37,10 +39,10 @@ const namesWithdrawn = `${isAlias} AND (${previousKeys.map((key) => `concat(site
 const countNamed = {
   trait_state: `SELECT atom, uniqExact(site, name) AS count FROM trait_state WHERE ${mayGo} GROUP BY atom`,
   profile_state: `SELECT atom, uniqExact(site) AS count FROM profile_state WHERE ${mayGo} GROUP BY atom`,
-  identity_edge: `SELECT a.atom AS atom, uniqExact(e.site, e.anonymous_id, e.user_id) AS count
-    FROM identity_edge AS e JOIN (SELECT DISTINCT site, anonymous_id, user_id, atom FROM atom WHERE ${mayGo}) AS a
-      ON a.site = e.site AND a.anonymous_id = e.anonymous_id AND a.user_id = e.user_id
-    WHERE (e.site, e.anonymous_id, e.user_id) IN (${pairs}) GROUP BY a.atom`,
+  atom_event: `SELECT atom, uniqExact(site, _partition, _offset) AS count FROM atom_event WHERE ${mayGo} GROUP BY atom`,
+  // What was said stays, so that a no of the person holds on; what is counted is where it still says on which device, or who.
+  consent_state: `SELECT atom, uniqExact(site) AS count FROM consent_state WHERE ${mayGo} AND (device != 0 OR user != 0) GROUP BY atom`,
+  identity_edge: `SELECT atom, uniqExact(site, anonymous_id, user_id, kind, other) AS count FROM identity_edge WHERE ${mayGo} GROUP BY atom`,
   atom: `SELECT atom, uniqExact(site) AS count FROM atom WHERE ${mayGo} AND ${isNamed.atom} GROUP BY atom`,
   events: `SELECT atom, count() AS count FROM events WHERE ${mayGo} AND ${isNamed.events} GROUP BY atom`,
 } as const;
@@ -48,8 +50,6 @@ type Table = keyof typeof countNamed;
 const tables = Object.keys(countNamed) as Table[];
 type Counts = ReadonlyMap<string, number>;
 
-/** What a server takes as one field of a form is bounded. */
-const maxAtomsAtOnce = 5_000;
 const maxLateAtOnce = 500;
 /** The keys of a receipt end after it, and with them the look for rows that are loaded late. */
 const lateForMs = 8 * 24 * 3_600_000;
@@ -78,18 +78,12 @@ interface Part {
 
 /**
  * {@link WithdrawalStore} in SQL. A number stays where it is counted: `events` and `audience_day` keep the atom, which nothing ties to an id any more,
- * so that every count of people is the same as before. Its row in `atom` stays as well, without ids, or the number would be given out again.
+ * so that every count of people is the same as before: an entry in `identity_tie` keeps it with its person. Its row in `atom` stays as well, without
+ * ids, or the number would be given out again.
  */
 export function createWithdrawalStore({ clickhouse, cluster }: WithdrawalStoreOptions): WithdrawalStore {
-  const onCluster = cluster === undefined ? "" : ` ON CLUSTER ${quoteName(cluster)}`;
-
-  const alter = (table: Table, change: string, params: NonNullable<QueryOptions["params"]>): Promise<void> =>
-    clickhouse.command(`ALTER TABLE ${localTable(table, cluster)}${onCluster} ${change}`, {
-      params,
-      // A replica may look up what the others look up: ids that belong to an atom never change.
-      settings: { mutations_sync: 2, allow_nondeterministic_mutations: 1 },
-      isLong: true,
-    });
+  const rewriter = createTableRewriter(clickhouse, cluster, (table) => table !== "identity_decision");
+  const { alter, mark } = rewriter;
 
   async function ofAtoms<Row>(sql: string, atoms: readonly number[], params?: QueryOptions["params"]): Promise<Row[]> {
     const rows: Row[] = [];
@@ -303,8 +297,15 @@ export function createWithdrawalStore({ clickhouse, cluster }: WithdrawalStoreOp
   async function remove(atoms: readonly number[]): Promise<void> {
     await alter("trait_state", `DELETE WHERE ${mayGo}`, { atoms });
     await alter("profile_state", `DELETE WHERE ${mayGo}`, { atoms });
+    // A copy of what events keeps without a name: a profile has no use for it any more.
+    await mark("atom_event", mayGo, { atoms });
     await alter("events", `UPDATE ${nameless} WHERE ${mayGo} AND ${isNamed.events}`, { atoms });
-    await alter("identity_edge", `DELETE WHERE (site, anonymous_id, user_id) IN (${pairs})`, { atoms });
+    await alter("identity_edge", `DELETE WHERE ${mayGo}`, { atoms });
+    // What was said on the device stays: a no of the person holds on, and whose device it was is no longer in it. Before `atom`, so that whoever finds
+    // a receipt done knows that this is done.
+    await alter("consent_state", `UPDATE device = 0, user = 0 WHERE ${mayGo} AND (device != 0 OR user != 0)`, {
+      atoms,
+    });
     // Last, as the others are found through it; and first the row that keeps the number taken.
     await clickhouse.command(
       `INSERT INTO atom (site, key, atom, anonymous_id, user_id, first_seen)
@@ -322,11 +323,11 @@ export function createWithdrawalStore({ clickhouse, cluster }: WithdrawalStoreOp
       // A state cannot be told apart by when its events came: it is made anew from those that are left. Adding one twice changes nothing.
       await alter("trait_state", `DELETE WHERE ${mayGo}`, { atoms });
       const left = `(SELECT * FROM events WHERE ${mayGo} AND notEmpty(\`traits.name\`))`;
-      const states = viewSelects.trait_state(weekAndClass, { from: left, and: "" });
-      await clickhouse.command(`INSERT INTO trait_state (site, atom, name, last, week, is_known) ${states}`, {
+      await clickhouse.command(`INSERT INTO trait_state ${stateInsert("trait_state", { from: left, and: "" })}`, {
         params: { atoms },
         isLong: true,
       });
+      await removeUnstated(atoms);
       return;
     }
     const isOther = (column: string): string =>
@@ -335,6 +336,7 @@ export function createWithdrawalStore({ clickhouse, cluster }: WithdrawalStoreOp
     const columns = ["name", "value", "class", "purpose", "personal"].map(isOther).join(", ");
     await alter("events", `UPDATE ${clicks}${columns} WHERE ${events}`, params);
     await alter("trait_state", `DELETE WHERE ${traits}`, params);
+    await removeUnstated(atoms);
   }
 
   /** @param left by plan, when it is over. */
@@ -396,15 +398,40 @@ export function createWithdrawalStore({ clickhouse, cluster }: WithdrawalStoreOp
       const begun = await begunPlans(withdrawals);
       const plans = [...begun.keys()];
       const keys = unique(plans.flatMap(({ withdrawal, keys: some }) => siteKeys(withdrawal.site, some)));
-      if ((await countAliases(keys)) > 0)
-        await alter("events", `UPDATE previous_id = '' WHERE ${namesWithdrawn}`, { keys });
+      if ((await countAliases(keys)) > 0) await forgetAliases(keys);
       const atoms = unique(plans.flatMap((plan) => plan.atoms));
+      // While their ids still say whose they are, and whose the flags are.
+      await tieNameless(clickhouse, atoms, now());
+      await keepFlagsOf(clickhouse, atoms);
+      await forgetInDecisions(clickhouse, rewriter, atoms);
       for (const some of slices(atoms)) await remove(some);
       for (const part of partsOf(plans).keys()) for (const some of slices(part.atoms)) await removePart(part, some);
       await writeReceipts(begun, now(), await countAll(plans));
       return atoms.length;
     },
   };
+
+  /** Of identities that go on: what they said of one that withdrew. */
+  async function forgetAliases(keys: readonly string[]): Promise<void> {
+    await alter("events", `UPDATE previous_id = '' WHERE ${namesWithdrawn}`, { keys });
+    const names = ["cityHash64(other, '')", "cityHash64('', other)"];
+    await alter(
+      "identity_edge",
+      `DELETE WHERE kind = 'alias' AND (${names.map((key) => `concat(site, ':', toString(${key})) IN {keys:Array(String)}`).join(" OR ")})
+       AND (site, user_id, other) NOT IN (SELECT site, user_id, previous_id FROM events WHERE type = 'alias' AND previous_id != '')`,
+      { keys },
+    );
+  }
+
+  /** Edges of these identities that no event states any more. */
+  async function removeUnstated(atoms: readonly number[]): Promise<void> {
+    const stated = edgeSelect({ from: `(SELECT * FROM events WHERE ${mayGo})`, and: "" });
+    await alter(
+      "identity_edge",
+      `DELETE WHERE ${mayGo} AND (atom, kind, anonymous_id, user_id, other, rule) NOT IN (SELECT atom, kind, anonymous_id, user_id, other, rule FROM (${stated}))`,
+      { atoms },
+    );
+  }
 
   async function countAliases(keys: readonly string[]): Promise<number> {
     if (keys.length === 0) return 0;
@@ -463,11 +490,5 @@ const placeOf = ({ site, n }: Pick<Withdrawal, "site" | "n">): string => `${n}:$
 
 const siteKeys = (site: string, keys: readonly string[]): string[] => keys.map((key) => `${site}:${key}`);
 
-const unique = <T>(values: readonly T[]): T[] => [...new Set(values)];
-
 const sumOf = (counts: ReadonlyMap<number, number> | undefined, atoms: readonly number[]): number =>
   atoms.reduce((sum, atom) => sum + (counts?.get(atom) ?? 0), 0);
-
-function* slices<T>(values: readonly T[], size = maxAtomsAtOnce): Generator<readonly T[]> {
-  for (let at = 0; at < values.length; at += size) yield values.slice(at, at + size);
-}

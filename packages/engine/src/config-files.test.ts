@@ -18,7 +18,14 @@ describe("the server's users", () => {
   const users = renderUsers({
     admin: { username: "polder", password: "admin-password" },
     analyst: { username: "analyst", password: "analyst-password" },
-    analystDatabases: ["my`database"],
+    analystDatabases: [
+      { name: "my`database" },
+      {
+        name: "some",
+        tables: { visit: { rows: "site < 'z'" }, order: { columns: ["id", "amount"] } },
+        dictionaries: ["people"],
+      },
+    ],
     analystLimits: { ...defaultAnalystLimits, maxExecutionSeconds: 7 },
   });
 
@@ -38,5 +45,15 @@ describe("the server's users", () => {
 
   it("quotes names in grants", () => {
     expect(users).toContain("GRANT SELECT, SHOW, dictGet ON `my\\`database`.*");
+  });
+
+  it("grants tables, columns and rows one by one where they are named", () => {
+    expect(users.match(/GRANT [^<]*ON `some`[^<]*/g)).toEqual([
+      "GRANT SHOW DATABASES ON `some`.*",
+      "GRANT SELECT ON `some`.`visit`",
+      "GRANT SELECT(`id`, `amount`) ON `some`.`order`",
+      "GRANT dictGet ON `some`.`people`",
+    ]);
+    expect(users).toContain("<some><visit><filter>site &lt; 'z'</filter></visit></some>");
   });
 });

@@ -21,6 +21,22 @@ export const defaultAnalystLimits: AnalystLimits = {
   maxConcurrentQueries: 10,
 };
 
+/** What the analyst may read in a database. */
+export interface AnalystDatabase {
+  name: string;
+  /** By name: tables and views. Default: all there are, whole. */
+  tables?: { readonly [table: string]: AnalystTable };
+  /** Dictionaries whose values functions may look up. Default: all. */
+  dictionaries?: readonly string[];
+}
+
+export interface AnalystTable {
+  /** A condition in SQL: other rows are not there. Default: every row. */
+  rows?: string;
+  /** Default: every column. */
+  columns?: readonly string[];
+}
+
 export interface ConfigInput {
   dataDirectory: string;
   usersFile: string;
@@ -63,7 +79,7 @@ export function renderConfig(input: ConfigInput): string {
 export interface UsersInput {
   admin: { username: string; password: string };
   analyst: { username: string; password: string };
-  analystDatabases: readonly string[];
+  analystDatabases: readonly AnalystDatabase[];
   analystLimits: AnalystLimits;
 }
 
@@ -106,7 +122,7 @@ const harmlessSettings = [
 export function renderUsers(input: UsersInput): string {
   const limits = input.analystLimits;
   const grants = [
-    ...input.analystDatabases.flatMap((database) => [`GRANT SELECT, SHOW, dictGet ON ${quoteName(database)}.*`]),
+    ...input.analystDatabases.flatMap(grantsOf),
     "GRANT SELECT ON system.numbers",
     "GRANT SELECT ON system.one",
     "GRANT SELECT ON system.build_options",
@@ -162,13 +178,39 @@ ${harmlessSettings.map((name) => `        <${name}><changeable_in_readonly/></${
     <${input.analyst.username}>
       <password_sha256_hex>${sha256(input.analyst.password)}</password_sha256_hex>
       ${network}<profile>analyst</profile><quota>default</quota>
-      <default_database>${escapeXml(input.analystDatabases[0] ?? "default")}</default_database>
+      <default_database>${escapeXml(input.analystDatabases[0]?.name ?? "default")}</default_database>
       <grants>${grants.map((grant) => `<query>${escapeXml(grant)}</query>`).join("")}</grants>
+      <databases>${input.analystDatabases.map(filtersOf).join("")}</databases>
     </${input.analyst.username}>
   </users>
 </clickhouse>
 `;
 }
+
+function grantsOf({ name, tables, dictionaries }: AnalystDatabase): string[] {
+  const database = quoteName(name);
+  if (tables === undefined) return [`GRANT SELECT, SHOW, dictGet ON ${database}.*`];
+  const columnsOf = ({ columns }: AnalystTable): string =>
+    columns === undefined ? "" : `(${columns.map(quoteName).join(", ")})`;
+  return [
+    // In an empty database nothing is granted yet, and a client still has to be able to choose it.
+    `GRANT SHOW DATABASES ON ${database}.*`,
+    ...Object.entries(tables).map(
+      ([table, given]) => `GRANT SELECT${columnsOf(given)} ON ${database}.${quoteName(table)}`,
+    ),
+    ...(dictionaries ?? ["*"]).map(
+      (dictionary) => `GRANT dictGet ON ${database}.${dictionary === "*" ? "*" : quoteName(dictionary)}`,
+    ),
+  ];
+}
+
+/** ClickHouse takes them as row policies of this user. Names of tables are tags here. */
+const filtersOf = ({ name, tables = {} }: AnalystDatabase): string => {
+  const filters = Object.entries(tables).flatMap(([table, { rows }]) =>
+    rows === undefined ? [] : [`<${table}><filter>${escapeXml(rows)}</filter></${table}>`],
+  );
+  return filters.length === 0 ? "" : `<${name}>${filters.join("")}</${name}>`;
+};
 
 const network = "<networks><ip>127.0.0.1</ip></networks>";
 

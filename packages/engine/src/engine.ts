@@ -6,7 +6,13 @@ import { totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 
-import { defaultAnalystLimits, renderConfig, renderUsers, type AnalystLimits } from "./config-files.ts";
+import {
+  defaultAnalystLimits,
+  renderConfig,
+  renderUsers,
+  type AnalystDatabase,
+  type AnalystLimits,
+} from "./config-files.ts";
 import { EngineError } from "./engine-error.ts";
 import { findLibrary } from "./find-library.ts";
 import type { EngineLogger } from "./logger.ts";
@@ -20,8 +26,8 @@ export interface EngineOptions {
   /** What the whole server may hold in memory. Default: half of the machine's memory, 1.2 GiB at most. */
   maxMemoryBytes?: number;
   analyst?: {
-    /** Databases that the analyst may read. Default: `polder`. */
-    databases?: readonly string[];
+    /** What the analyst may read. Default: all of `polder`. */
+    databases?: readonly AnalystDatabase[];
     limits?: Partial<AnalystLimits>;
   };
 }
@@ -45,8 +51,8 @@ const firstBackoffMs = 100;
 const maxBackoffMs = 5_000;
 /** A server that lived this long was healthy: the next restart is immediate again. */
 const healthyAfterMs = 30_000;
-/** An engine whose parent was killed needs a moment to notice. */
-const orphanPatienceMs = 3_000;
+/** An engine whose parent was killed needs a moment to notice, and is killed five seconds after it was asked to end. */
+const orphanPatienceMs = 10_000;
 
 /**
  * Starts a ClickHouse server as a child process and keeps it running. Resolves when it answers.
@@ -72,7 +78,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     renderUsers({
       admin: state.admin,
       analyst: state.analyst,
-      analystDatabases: options.analyst?.databases ?? ["polder"],
+      analystDatabases: options.analyst?.databases ?? [{ name: "polder" }],
       analystLimits: { ...defaultAnalystLimits, ...options.analyst?.limits },
     }),
   );
@@ -193,6 +199,19 @@ async function readOrMakeState(path: string): Promise<EngineState> {
   }
 }
 
+/**
+ * How whoever may read the engine's folder reaches the engine that has it, as its administrator; undefined when none was ever started there. It
+ * may not run at the moment.
+ */
+export async function findEngine(dataPath: string): Promise<{ url: string; admin: Credentials } | undefined> {
+  try {
+    const { port, admin } = JSON.parse(await readFile(join(dataPath, "engine.json"), "utf8")) as EngineState;
+    return { url: `http://127.0.0.1:${port}`, admin };
+  } catch {
+    return undefined;
+  }
+}
+
 async function readState(path: string, otherwise: EngineState): Promise<EngineState> {
   try {
     return JSON.parse(await readFile(path, "utf8")) as EngineState;
@@ -202,7 +221,10 @@ async function readState(path: string, otherwise: EngineState): Promise<EngineSt
   }
 }
 
-/** On the port of the last time when it is free. An orphan of ours that still holds the folder is given time to end. */
+/**
+ * On the port of the last time when it is free, and on another one when somebody takes it before the engine does. An orphan of ours that still
+ * holds the folder is given time to end.
+ */
 async function startFirst(
   wantedPort: number,
   startOn: (port: number) => Promise<EngineProcess>,
@@ -215,7 +237,8 @@ async function startFirst(
       return { process: await startOn(port), port };
     } catch (error) {
       const explained = explain(error, dataPath);
-      if (explained.code !== "data_path_in_use" || Date.now() > patience) throw explained;
+      const mayChange = explained.code === "data_path_in_use" || /Address already in use/i.test(explained.message);
+      if (!mayChange || Date.now() > patience) throw explained;
       await pause(100);
     }
   }

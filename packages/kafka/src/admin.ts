@@ -31,6 +31,8 @@ const unsettled = new Set([
   "GROUP_COORDINATOR_NOT_AVAILABLE",
   "NOT_COORDINATOR_FOR_GROUP",
 ]);
+export const isUnsettled = (error: unknown): boolean => unsettled.has((error as { type?: string }).type ?? "");
+
 const askAgainMs = 100;
 const attempts = 20;
 
@@ -39,7 +41,7 @@ async function askUntilKnown<T>(ask: (admin: Admin) => Promise<T>, admin: Admin)
     try {
       return await ask(admin);
     } catch (error) {
-      if (left === 1 || !unsettled.has((error as { type?: string }).type ?? "")) throw error;
+      if (left === 1 || !isUnsettled(error)) throw error;
       await pause(askAgainMs);
     }
   }

@@ -75,10 +75,11 @@ export function createKafkaLog(options: KafkaLogOptions): KafkaLog {
     if (isClosed) throw new LogUnavailableError("The log is closed.");
   };
 
+  const partitionOf = createPartitioner(partitions);
   const connector = createConnector(options, appendTimeoutMs);
   const appender = createAppender({
     connect: connector.connect,
-    partitionOf: createPartitioner(partitions),
+    partitionOf,
     prepared,
     timeoutMs: appendTimeoutMs,
   });
@@ -162,6 +163,7 @@ export function createKafkaLog(options: KafkaLogOptions): KafkaLog {
       await prepared();
       return partitions;
     },
+    partitionOf,
     async close() {
       if (isClosed) return;
       isClosed = true;

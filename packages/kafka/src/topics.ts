@@ -1,6 +1,8 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { LogMisconfiguredError } from "@polder/core";
 // Node sees only some of the names of this CommonJS package; its default export has all.
 import kafkajs, { type Admin } from "kafkajs";
+import { isUnsettled } from "./admin.ts";
 
 export interface TopicRequirements {
   /** Which of the names keep the last record of every key, whatever its age, for {@link compactedKeptMs}; the others keep all records for a while. */
@@ -24,9 +26,33 @@ export async function prepareTopics(
 ): Promise<void> {
   const existing = new Set(await admin.listTopics());
   const missing = names.filter((name) => !existing.has(name));
-  if (missing.length > 0) await create(admin, missing, required);
+  if (missing.length > 0) {
+    await create(admin, missing, required);
+    for (const name of missing) await untilLed(admin, name);
+  }
   const faults = await findFaults(admin, names, required);
   if (faults.length > 0) throw new LogMisconfiguredError(faults.join(" "));
+}
+
+const ledWithinMs = 30_000;
+const askAgainMs = 100;
+
+/**
+ * The leaders of a new topic are named before they know of it, and refuse records until then: on a busy broker for longer than a producer tries.
+ * Returns when they know, and after a while in any case: whoever appends then is told what is wrong.
+ */
+async function untilLed(admin: Admin, topic: string): Promise<void> {
+  const until = performance.now() + ledWithinMs;
+  for (;;) {
+    try {
+      await admin.fetchTopicOffsets(topic);
+      return;
+    } catch (error) {
+      if (!isUnsettled(error)) throw error;
+      if (performance.now() > until) return;
+      await pause(askAgainMs);
+    }
+  }
 }
 
 // With three replicas one may be away and every acknowledged record is still on two machines.

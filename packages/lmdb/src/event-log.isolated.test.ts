@@ -144,7 +144,7 @@ describe("several processes on one folder", () => {
   beforeAll(() => {
     const typescript = dirname(createRequire(import.meta.url).resolve("typescript/package.json"));
     execFileSync(process.execPath, [join(typescript, "bin", "tsc"), "-b", packageFolder]);
-  }, 60_000);
+  });
   beforeEach(async () => {
     path = await mkdtemp(join(tmpdir(), "polder-lmdb-"));
     log = createLmdbLog({ path, pollMs: 5, logger });
@@ -177,7 +177,7 @@ describe("several processes on one folder", () => {
       lanes.set(key, number);
     }
     await log.append(topic, [records[0]!]);
-  }, 60_000);
+  });
 
   it.skipIf(process.platform === "win32")(
     "refuses appends when the disk is full, lives on, and has everything that it confirmed",
@@ -218,7 +218,7 @@ describe("several processes on one folder", () => {
     expect((await readAll("check")).map(({ offset }) => offset)).toEqual(
       Array.from({ length: 3000 }, (_, offset) => offset),
     );
-  }, 60_000);
+  });
 
   it("lets a second reader of a group wait while the first one lives, and go on after it was killed", async () => {
     const append = (from: number, count: number) =>
@@ -263,5 +263,5 @@ describe("several processes on one folder", () => {
     expect(owned).toBe(1);
     expect(resumedAt).toEqual({ offset: 50, metadata: "by the child" });
     expect(taken.map(({ id }) => id)).toEqual(Array.from({ length: 10 }, (_, index) => `${50 + index}`));
-  }, 60_000);
+  });
 });

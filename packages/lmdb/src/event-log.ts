@@ -145,6 +145,8 @@ export function createLmdbLog(options: LmdbLogOptions): LmdbLog {
       return partitions;
     },
 
+    partitionOf: (key) => partitionOf(key, partitions),
+
     position: environment.position,
     storedBytes: environment.storedBytes,
 

@@ -129,7 +129,7 @@ describe("processes that share a spool", () => {
   beforeAll(() => {
     const typescript = dirname(createRequire(import.meta.url).resolve("typescript/package.json"));
     execFileSync(process.execPath, [join(typescript, "bin", "tsc"), "-b", packageFolder]);
-  }, 60_000);
+  });
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), "polder-spool-"));
     log = createLmdbLog({ path: join(folder, "log"), pollMs: 5, logger });
@@ -154,7 +154,7 @@ describe("processes that share a spool", () => {
     expect(await second.tell("put c")).toBe("spooled");
     await first.tell("back");
     expect(await idsInLog(has("c"))).toEqual(["a", "b", "c"]);
-  }, 60_000);
+  });
 
   it("both go back to the log under a steady load, also the one that does not forward", async () => {
     const both = [await start(), await start()] as const;
@@ -167,7 +167,7 @@ describe("processes that share a spool", () => {
     expect(ids.filter((id) => id.startsWith("f"))).toEqual(first.split(" "));
     expect(ids.filter((id) => id.startsWith("s"))).toEqual(second.split(" "));
     expect(ids).toHaveLength(new Set(ids).size);
-  }, 60_000);
+  });
 
   it("lose nothing and keep the order when each of them is killed while it forwards", async () => {
     const ids = numbered("m", 30_000);
@@ -188,7 +188,7 @@ describe("processes that share a spool", () => {
     expect([...new Set(stored)]).toEqual(ids);
     // At most one range a life comes again.
     expect(stored.length).toBeLessThanOrEqual(ids.length + 6 * 5_000);
-  }, 60_000);
+  });
 
   it("hand over to each other: one that is killed while the log is away leaves nothing behind", async () => {
     const first = await start();
@@ -199,7 +199,7 @@ describe("processes that share a spool", () => {
     expect(await second.tell("put c")).toBe("spooled");
     await second.tell("back");
     expect(await idsInLog(has("c"))).toEqual(["a", "b", "c"]);
-  }, 60_000);
+  });
 
   it.skipIf(process.platform === "win32")(
     "refuse when the disk of the spool is full, live on, and bring all that they confirmed when the log is back",

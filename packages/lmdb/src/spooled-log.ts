@@ -191,6 +191,7 @@ export function createSpooledLog(options: SpooledLogOptions): SpooledLog {
     openReader: log.openReader,
     lag: log.lag,
     partitionCount: log.partitionCount,
+    partitionOf: log.partitionOf,
     identityOf: log.identityOf,
     offsetsAt: log.offsetsAt,
     isReachable: async () => (await spool.isReachable()) || log.isReachable(),

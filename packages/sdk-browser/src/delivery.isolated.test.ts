@@ -86,11 +86,13 @@ it.each([0, 429, 500, 503])("keeps everything after status %i, waits, and sends 
   await vi.advanceTimersByTimeAsync(999);
   expect(page.sent()).toEqual([[1, 2]]);
   await vi.advanceTimersByTimeAsync(1);
-  await vi.waitFor(() =>
-    expect(page.sent()).toEqual([
-      [1, 2],
-      [1, 2, 3],
-    ]),
+  await vi.waitFor(
+    () =>
+      expect(page.sent()).toEqual([
+        [1, 2],
+        [1, 2, 3],
+      ]),
+    { timeout: 60_000 },
   );
 });
 
@@ -135,7 +137,7 @@ it("lets a network that is back end a wait of its own, but not one that the coll
   answer = { status: 429, retryAfterMs: 60_000 };
   page.sender.comeBack();
   await vi.advanceTimersByTimeAsync(0);
-  await vi.waitFor(() => expect(page.requests).toHaveLength(2));
+  await vi.waitFor(() => expect(page.requests).toHaveLength(2), { timeout: 60_000 });
   await page.sender.flush();
   page.sender.comeBack();
   await page.sender.flush();
@@ -207,7 +209,7 @@ it("is on the device right after the task that made it, in one write for a burst
   const page = await createPage(site, () => ({}));
   page.add(...Array.from({ length: 500 }, (_, i) => i));
   // No timer has run, and no page has left.
-  await vi.waitFor(() => expect(put).toHaveBeenCalledTimes(1));
+  await vi.waitFor(() => expect(put).toHaveBeenCalledTimes(1), { timeout: 60_000 });
   expect(page.requests).toEqual([]);
   const next = await createPage(site, () => ({}));
   expect((await next.outbox.stored(() => {})).flatMap(({ events }) => events)).toHaveLength(500);
@@ -263,7 +265,7 @@ it("hands off what the database has not confirmed when the page leaves, and the 
   const next = await createPage(site, () => ({}));
   await next.sender.flush();
   expect(next.sent()).toEqual([[1, 2]]);
-  await vi.waitFor(() => expect(device.local).toEqual({}));
+  await vi.waitFor(() => expect(device.local).toEqual({}), { timeout: 60_000 });
 });
 
 it("keeps going where there is no database", async () => {
@@ -273,7 +275,7 @@ it("keeps going where there is no database", async () => {
   page.add(1);
   await page.sender.flush();
   await vi.advanceTimersByTimeAsync(1000);
-  await vi.waitFor(() => expect(page.sent()).toEqual([[1], [1]]));
+  await vi.waitFor(() => expect(page.sent()).toEqual([[1], [1]]), { timeout: 60_000 });
 });
 
 it("cuts a long burst into requests that the collector takes, in order", async () => {

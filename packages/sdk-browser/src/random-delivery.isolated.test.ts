@@ -250,16 +250,16 @@ it("loses, reorders, forbids and doubles nothing that it could have known, in ra
     fc.asyncProperty(histories, (steps) => run(steps, { locks: true, database: true })),
     800,
   );
-}, 120_000);
+});
 it("nor where there are no locks", async () => {
   await checkAsyncProperty(
     fc.asyncProperty(histories, (steps) => run(steps, { locks: false, database: true })),
     500,
   );
-}, 60_000);
+});
 it("nor where there is no database", async () => {
   await checkAsyncProperty(
     fc.asyncProperty(histories, (steps) => run(steps, { locks: true, database: false })),
     500,
   );
-}, 60_000);
+});

@@ -209,3 +209,17 @@ it("keeps three minutes of counts by second and site", async () => {
   advance(181_000);
   expect(feed.series("shop")).toEqual([[at + 1, 1]]);
 });
+
+it("holds nothing of somebody who was erased: who listens is told, and who comes later sees nothing", async () => {
+  const { store, feed, listen, advance } = build();
+  store.add({ atom: 64, person: 64 }, { atom: 128, person: 128 }, { atom: 0, person: 0 });
+  await feed.poll();
+  const here = listen();
+  store.assign(64, 0);
+  // Nobody asked for a while: whoever comes waits for one question.
+  expect(feed.catchUp()).toBeUndefined();
+  advance(2_001);
+  await feed.catchUp();
+  expect(here.changes).toEqual([{ site: "shop", atom: 64, person: 0 }]);
+  expect(listen().missed.flatMap(({ events }) => events.map(({ atom }) => atom))).toEqual([128, 0]);
+});

@@ -22,11 +22,13 @@ export interface LiveFeed {
   status(): { isStoreReachable: boolean; listeners: number };
   /** One question to the store. */
   poll(): Promise<void>;
+  /** For whoever comes to listen after nobody did: what is held may be of people who were erased since. Undefined when there is nothing to wait for. */
+  catchUp(): Promise<void> | undefined;
 }
 
 export interface LiveListener {
   onBatch(batch: Batch): void;
-  /** Identities were joined: events that were told before are another person's now. */
+  /** Identities were joined: events that were told before are another person's now. Person 0: erased, what was told of them is to be forgotten. */
   onPeople(changes: readonly PersonChange[]): void;
 }
 
@@ -59,6 +61,7 @@ export interface LiveFeedOptions {
 }
 
 const seriesSeconds = 180;
+const maxHeldUnseenMs = 2_000;
 
 export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
   const { queries, logger, now, feedId, pollMs = 400, maxEventsPerBatch = 200, maxHeldEvents = 1_000 } = options;
@@ -73,6 +76,7 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
   let timer: NodeJS.Timeout | undefined;
   let underWay: Promise<void> | undefined;
   let isStopped = false;
+  let polledAt = -Infinity;
 
   const publish = (found: NewEvents) => {
     positions = found.positions;
@@ -115,7 +119,10 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
     if (changes.size === 0) return;
     held = held.map((batch) => ({
       ...batch,
-      events: batch.events.map((event) => ({ ...event, person: persons.get(event.atom) ?? event.person })),
+      // Whoever was erased is shown to nobody who comes later.
+      events: batch.events
+        .map((event) => ({ ...event, person: persons.get(event.atom) ?? event.person }))
+        .filter(({ atom, person }) => atom === 0 || person !== 0),
     }));
     for (const listener of listeners) listener.onPeople([...changes.values()]);
   };
@@ -142,6 +149,7 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
       .then(followPeople)
       .then(
         () => {
+          polledAt = now();
           if (!isStoreReachable) logger.info("live feed: the store answers again");
           isStoreReachable = true;
         },
@@ -165,6 +173,7 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
 
   return {
     poll,
+    catchUp: () => (held.length > 0 && now() - polledAt > maxHeldUnseenMs ? poll() : undefined),
     start: loop,
     async stop() {
       isStopped = true;

@@ -1,7 +1,8 @@
 import { expect, it } from "vitest";
 import * as v from "valibot";
 import { createSampleStore } from "../sample-queries.test-support.ts";
-import { liveBatch, livePeople, livePulse, liveSeries } from "../schemas.ts";
+import type { AudienceBatch, AudienceFeed } from "../audiences/create-audience-feed.ts";
+import { liveAudiences, liveBatch, livePeople, livePulse, liveSeries } from "../schemas.ts";
 import { createLiveFeed } from "./create-live-feed.ts";
 import { liveStream, type LiveStreamOptions } from "./live-stream.ts";
 
@@ -127,4 +128,33 @@ it("tells nothing more to one that left", async () => {
   expect(feed.status().listeners).toBe(1);
   await gone.reader.cancel();
   expect(feed.status().listeners).toBe(0);
+});
+
+it("tells who came into audiences of its site and left them, and nobody once it is left", async () => {
+  const listeners = new Set<(batch: AudienceBatch) => void>();
+  const audiences: AudienceFeed = {
+    start: () => {},
+    stop: async () => {},
+    poll: async () => {},
+    listen: (listener) => {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+  };
+  const { open } = await build({ audiences });
+  const stream = open();
+  const change = { audience: "viewers", change: "exit", reason: "merged", survivor: 64, at: 7, version: 1 } as const;
+  const tell = (...changes: AudienceBatch["changes"]) =>
+    listeners.forEach((listener) => listener({ changes, omitted: 0 }));
+  tell({ ...change, seq: 1, site: "other", person: 320 });
+  tell({ ...change, seq: 2, site: "shop", person: 128 }, { ...change, seq: 3, site: "shop", person: 0 });
+  expect(v.parse(liveAudiences, await stream.until("audiences"))).toEqual({
+    changes: [
+      { seq: 2, audience: "viewers", person: 128, change: "exit", reason: "merged", at: 7 },
+      { seq: 3, audience: "viewers", person: null, change: "exit", reason: "merged", at: 7 },
+    ],
+    omitted: 0,
+  });
+  await stream.reader.cancel();
+  expect(listeners.size).toBe(0);
 });

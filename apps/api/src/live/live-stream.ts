@@ -1,9 +1,12 @@
-import type { LiveBatch, LivePeople, LivePulse, LiveSeries } from "../schemas.ts";
+import type { AudienceBatch, AudienceFeed } from "../audiences/create-audience-feed.ts";
+import type { LiveAudiences, LiveBatch, LivePeople, LivePulse, LiveSeries } from "../schemas.ts";
 import { toLiveEvent } from "../to-live-event.ts";
 import type { Batch, LiveFeed, PersonChange } from "./create-live-feed.ts";
 
 export interface LiveStreamOptions {
   feed: LiveFeed;
+  /** Changes of audiences are told where there are any. */
+  audiences?: AudienceFeed;
   site: string;
   lastEventId: string | undefined;
   now: () => number;
@@ -14,7 +17,7 @@ export interface LiveStreamOptions {
   maxUnreadBytes: number;
 }
 
-/** Server-sent events: `events` (resumable by their ids), `people` when identities were joined, `gap` when some were missed for good, and a `pulse` every second. */
+/** Server-sent events: `events` (resumable by their ids), `people` when identities were joined, `audiences` when people came into some or left, `gap` when some were missed for good, and a `pulse` every second. */
 export function liveStream(options: LiveStreamOptions): ReadableStream<Uint8Array> {
   const { feed, site, now } = options;
   const encoder = new TextEncoder();
@@ -22,11 +25,15 @@ export function liveStream(options: LiveStreamOptions): ReadableStream<Uint8Arra
 
   return new ReadableStream<Uint8Array>(
     {
-      start(controller) {
+      async start(controller) {
+        const catchingUp = feed.catchUp();
+        if (catchingUp !== undefined) await catchingUp;
         let isOpen = true;
         let pulse: NodeJS.Timeout | undefined;
+        let leaveAudiences = () => {};
         const end = () => {
           isOpen = false;
+          leaveAudiences();
           clearTimeout(pulse);
           subscription.leave();
         };
@@ -49,6 +56,23 @@ export function liveStream(options: LiveStreamOptions): ReadableStream<Uint8Arra
           const data: LivePeople = { changes: mine.map(({ atom, person }) => ({ atom, person })) };
           send(`event: people\ndata: ${JSON.stringify(data)}`);
         };
+        const sendAudiences = ({ changes, omitted }: AudienceBatch) => {
+          const mine = changes.filter((change) => change.site === site);
+          if (mine.length === 0 && omitted === 0) return;
+          const data: LiveAudiences = {
+            changes: mine.map(({ seq, audience, person, change, reason, at }) => ({
+              seq,
+              audience,
+              // Whoever was erased meanwhile is nobody.
+              person: person === 0 ? null : person,
+              change,
+              reason,
+              at,
+            })),
+            omitted,
+          };
+          send(`event: audiences\ndata: ${JSON.stringify(data)}`);
+        };
         const sendPulse = async (): Promise<void> => {
           const { isStoreReachable } = feed.status();
           const data: LivePulse = {
@@ -64,6 +88,7 @@ export function liveStream(options: LiveStreamOptions): ReadableStream<Uint8Arra
           { onBatch: (batch) => sendBatch(batch), onPeople: sendPeople },
           options.lastEventId,
         );
+        leaveAudiences = options.audiences?.listen(sendAudiences) ?? leaveAudiences;
         leave = end;
         send("retry: 1000");
         if (subscription.hasGap) send("event: gap\ndata: {}");

@@ -1,6 +1,7 @@
 import { useEffect, useState } from "react";
 import type { PageConfig } from "../schemas.ts";
 import { Announcer } from "./announcer.tsx";
+import { AudiencePanel } from "./audience-panel.tsx";
 import { Audiences } from "./audiences.tsx";
 import { ConsentCard } from "./consent-card.tsx";
 import { EmptyState } from "./empty-state.tsx";
@@ -31,6 +32,9 @@ export function App({ config }: { config: PageConfig }) {
   return <Site key={site.id} site={site} config={config} onSite={setSiteId} />;
 }
 
+/** Sizes of anonymous audiences, and audiences that are new, come without a message; and a change is told before its size is counted. */
+const audienceListEveryMs = 5_000;
+
 type SiteProps = { site: PageConfig["sites"][number]; config: PageConfig; onSite: (id: string) => void };
 
 function Site({ site, config, onSite }: SiteProps) {
@@ -40,6 +44,12 @@ function Site({ site, config, onSite }: SiteProps) {
   const newestId = live.events[0]?.id;
   const summary = useAnswer("summary", `/v1/summary?${search}`, `${newestId} ${live.joins}`, 2_000);
   const audiences = useAnswer("audiences", `/v1/audiences/today?${search}`, `${newestId} ${live.joins}`, 2_000);
+  const audienceList = useAnswer(
+    "audienceList",
+    `/v1/audiences?${search}`,
+    `${live.audienceChanges[0]?.seq} ${live.joins} ${Math.floor(now / audienceListEveryMs)}`,
+    2_000,
+  );
   const followed = useFollowedPerson(live);
   const profile = useAnswer(
     "profile",
@@ -111,7 +121,13 @@ function Site({ site, config, onSite }: SiteProps) {
           <EmptyState shopUrl={config.shopUrl} sqlUrl={config.sqlUrl} isConnected={live.connection === "open"} />
         ) : (
           <>
-            <EventStream live={live} timezone={site.timezone} selected={followed.person} onSelect={followed.select} />
+            <EventStream
+              live={live}
+              timezone={site.timezone}
+              now={now}
+              selected={followed.person}
+              onSelect={followed.select}
+            />
             <ProfilePanel
               profile={profile}
               timezone={site.timezone}
@@ -120,6 +136,7 @@ function Site({ site, config, onSite }: SiteProps) {
               onFollow={() => followed.select(undefined)}
             />
             <Audiences audiences={audiences} />
+            <AudiencePanel list={audienceList} live={live} now={now} />
           </>
         )}
       </main>

@@ -68,7 +68,7 @@ function Bar({ share }: { share: number }) {
 }
 
 /** A number that lights up for a moment when it changes. */
-function Changing({ value }: { value: number }) {
+export function Changing({ value }: { value: number }) {
   const before = useRef(value);
   const [changes, setChanges] = useState(0);
   useEffect(() => {

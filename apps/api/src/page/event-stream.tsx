@@ -1,16 +1,17 @@
 import type { LiveEvent } from "../schemas.ts";
-import { countryName, eventTitle, formatClock, formatCount, formatMoney } from "./format.ts";
+import { countryName, eventTitle, formatCount, formatMoney, formatWhen } from "./format.ts";
 import type { LiveState } from "./live-state.ts";
 import { Purposes } from "./purposes.tsx";
 
 type StreamProps = {
   live: LiveState;
   timezone: string;
+  now: number;
   selected: number | undefined;
   onSelect: (person: number) => void;
 };
 
-export function EventStream({ live, timezone, selected, onSelect }: StreamProps) {
+export function EventStream({ live, timezone, now, selected, onSelect }: StreamProps) {
   return (
     <section className="card stream" aria-labelledby="stream-title">
       <div className="title">
@@ -38,6 +39,7 @@ export function EventStream({ live, timezone, selected, onSelect }: StreamProps)
                 key={event.id}
                 event={event}
                 timezone={timezone}
+                now={now}
                 isSelected={event.person === selected}
                 onSelect={onSelect}
               />
@@ -50,14 +52,20 @@ export function EventStream({ live, timezone, selected, onSelect }: StreamProps)
 }
 
 // Roles are said aloud: on a phone rows are laid out as a grid, and browsers then forget that they are rows.
-type RowProps = { event: LiveEvent; timezone: string; isSelected: boolean; onSelect: (person: number) => void };
+type RowProps = {
+  event: LiveEvent;
+  timezone: string;
+  now: number;
+  isSelected: boolean;
+  onSelect: (person: number) => void;
+};
 
-function Row({ event, timezone, isSelected, onSelect }: RowProps) {
+function Row({ event, timezone, now, isSelected, onSelect }: RowProps) {
   const { person } = event;
   return (
     <tr role="row" className={isSelected ? "selected" : undefined}>
       <td role="cell" className="time">
-        <time dateTime={new Date(event.time).toISOString()}>{formatClock(event.time, timezone)}</time>
+        <time dateTime={new Date(event.time).toISOString()}>{formatWhen(event.time, now, timezone)}</time>
       </td>
       <td role="cell" className={`what ${event.type}`}>
         {eventTitle(event)}
@@ -68,7 +76,9 @@ function Row({ event, timezone, isSelected, onSelect }: RowProps) {
       </td>
       <td role="cell" className="who">
         {event.bot !== "" ? (
-          <span className="bot">{event.bot}</span>
+          <span className="bot" title={`${event.bot}, a bot: nobody's`}>
+            {event.bot}
+          </span>
         ) : person === null ? (
           <span className="none">nobody</span>
         ) : (

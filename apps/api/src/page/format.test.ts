@@ -1,5 +1,14 @@
 import { expect, it } from "vitest";
-import { countryName, eventName, eventTitle, formatAge, formatClock, formatMoney, splitPurposes } from "./format.ts";
+import {
+  countryName,
+  eventName,
+  eventTitle,
+  formatAge,
+  formatClock,
+  formatMoney,
+  formatWhen,
+  splitPurposes,
+} from "./format.ts";
 
 it.each([
   [-5, "0.0 s"],
@@ -17,6 +26,14 @@ it("says times in the zone of the site", () => {
   const time = Date.parse("2026-11-22T23:30:05Z");
   expect(formatClock(time, "Europe/Amsterdam")).toBe("00:30:05");
   expect(formatClock(time, "UTC")).toBe("23:30:05");
+});
+
+it("says the clock of what was today in the zone of the site, and the day of all else", () => {
+  const now = Date.parse("2026-11-22T23:30:05Z");
+  expect(formatWhen(now - 60_000, now, "Europe/Amsterdam")).toBe("00:29:05");
+  expect(formatWhen(now - 3_600_000, now, "Europe/Amsterdam")).toBe("22 Nov 26");
+  expect(formatWhen(now - 3_600_000, now, "UTC")).toBe("22:30:05");
+  expect(formatWhen(Date.parse("2025-01-20T11:39:00Z"), now, "UTC")).toBe("20 Jan 25");
 });
 
 it("says money in its currency, also in one that nobody knows", () => {

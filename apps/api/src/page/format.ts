@@ -37,6 +37,19 @@ export function formatClock(time: number, timezone: string): string {
   return clock.format(time);
 }
 
+const days = new Map<string, Intl.DateTimeFormat>();
+
+/** The clock of what was today, in the site's zone: `14:03:07`; the day of all else, which imports bring: `20 Jan 26`. */
+export function formatWhen(time: number, now: number, timezone: string): string {
+  let day = days.get(timezone);
+  if (day === undefined) {
+    day = new Intl.DateTimeFormat("en-GB", { timeZone: timezone, day: "numeric", month: "short", year: "2-digit" });
+    days.set(timezone, day);
+  }
+  const text = day.format(time);
+  return text === day.format(now) ? formatClock(time, timezone) : text;
+}
+
 const moments = new Map<string, Intl.DateTimeFormat>();
 
 /** `22 Nov, 14:03` in the site's zone. */

@@ -61,6 +61,19 @@ it("gives the rows to the person that they belong to now, those that wait includ
   expect(joined.waiting.map(({ person }) => person)).toEqual([64]);
 });
 
+it("forgets what it showed of somebody who was erased, and nobody else", () => {
+  const seen = (offset: number, atom: number, person: number) => toLiveEvent(sampleEvent({ offset, atom, person }));
+  const before = after(
+    batch([], { events: [seen(1, 64, 64), seen(2, 128, 64), seen(3, 0, 0), seen(4, 192, 192)] }),
+    { kind: "pause", isPaused: true },
+    batch([], { events: [seen(5, 64, 64)] }),
+  );
+  const changes = [64, 128].map((atom) => ({ atom, person: 0 }));
+  const erased = reduceLive(before, { kind: "people", people: { changes } });
+  expect(ids(erased)).toEqual(["0:4", "0:3"]);
+  expect(erased.waiting).toEqual([]);
+});
+
 it("follows a person through one merge after another", () => {
   const join = (atom: number, person: number): LiveAction => ({
     kind: "people",
@@ -94,4 +107,16 @@ it("knows how far this clock is from the server's", () => {
     newestReceivedAt: 4_000,
     isStoreReachable: false,
   });
+});
+
+it("holds the last changes of audiences, newest first", () => {
+  const audiences = (...seqs: number[]): LiveAction => ({
+    kind: "audiences",
+    audiences: {
+      changes: seqs.map((seq) => ({ seq, audience: "viewers", person: 64, change: "enter", reason: "enter", at: seq })),
+      omitted: 0,
+    },
+  });
+  const state = after(audiences(1, 2), audiences(3), audiences(...Array.from({ length: 18 }, (_, n) => n + 4)));
+  expect(state.audienceChanges.map(({ seq }) => seq)).toEqual(Array.from({ length: 20 }, (_, n) => 21 - n));
 });

@@ -1,4 +1,4 @@
-import type { LiveBatch, LiveEvent, LivePeople, LivePulse, LiveSeries } from "../schemas.ts";
+import type { LiveAudiences, LiveBatch, LiveEvent, LivePeople, LivePulse, LiveSeries } from "../schemas.ts";
 
 /** What the page knows of the stream. Pure: see `use-live.ts` for the connection. */
 export interface LiveState {
@@ -12,6 +12,8 @@ export interface LiveState {
   people: ReadonlyMap<number, number>;
   /** How often identities were joined: answers from before are out of date. */
   joins: number;
+  /** Who came into audiences and left them, newest first. */
+  audienceChanges: LiveAudiences["changes"];
   /** Events by second of arrival. */
   seconds: ReadonlyMap<number, number>;
   newestReceivedAt: number | null;
@@ -28,6 +30,7 @@ export type LiveAction =
   | { kind: "batch"; batch: LiveBatch }
   | { kind: "series"; series: LiveSeries }
   | { kind: "people"; people: LivePeople }
+  | { kind: "audiences"; audiences: LiveAudiences }
   | { kind: "pulse"; pulse: LivePulse; at: number }
   | { kind: "gap" }
   | { kind: "pause"; isPaused: boolean };
@@ -39,6 +42,7 @@ export const initialLiveState: LiveState = {
   isPaused: false,
   people: new Map(),
   joins: 0,
+  audienceChanges: [],
   seconds: new Map(),
   newestReceivedAt: null,
   lagMs: null,
@@ -50,6 +54,7 @@ export const initialLiveState: LiveState = {
 
 export const maxShownEvents = 200;
 const maxHeldChanges = 1_000;
+const maxAudienceChanges = 20;
 const seriesSeconds = 180;
 
 export function reduceLive(state: LiveState, action: LiveAction): LiveState {
@@ -77,9 +82,13 @@ export function reduceLive(state: LiveState, action: LiveAction): LiveState {
         ...state,
         people: new Map([...new Map([...earlier, ...changes])].slice(-maxHeldChanges)),
         joins: state.joins + 1,
-        events: state.events.map(follow),
-        waiting: state.waiting.map(follow),
+        events: state.events.map(follow).filter(isOfSomebody),
+        waiting: state.waiting.map(follow).filter(isOfSomebody),
       };
+    }
+    case "audiences": {
+      const newest = action.audiences.changes.toReversed();
+      return { ...state, audienceChanges: [...newest, ...state.audienceChanges].slice(0, maxAudienceChanges) };
     }
     case "pulse": {
       const { now, newestReceivedAt, lagMs, isStoreReachable } = action.pulse;
@@ -106,6 +115,9 @@ export function reduceLive(state: LiveState, action: LiveAction): LiveState {
     }
   }
 }
+
+/** Person 0 was erased; without a person it was collected without an identifier. */
+const isOfSomebody = ({ person }: LiveEvent): boolean => person !== 0;
 
 /** The person that a person is part of now: another one when they were absorbed. */
 export const personNow = (people: ReadonlyMap<number, number>, person: number): number => people.get(person) ?? person;

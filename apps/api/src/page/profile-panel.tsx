@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
-import type { ProfileAnswer } from "../schemas.ts";
-import { countryName, eventTitle, formatAge, formatClock, formatCount, formatMoment, formatMoney } from "./format.ts";
+import type { ProfileAnswer } from "../profiles/profile-schemas.ts";
+import { countryName, eventTitle, formatAge, formatCount, formatMoment, formatMoney, formatWhen } from "./format.ts";
 
 type ProfileProps = {
   profile: ProfileAnswer | undefined;
@@ -16,8 +16,8 @@ export function ProfilePanel({ profile, timezone, now, isFollowing, onFollow }: 
       <section className="card profile" aria-labelledby="profile-title">
         <h2 id="profile-title">Profile</h2>
         <p className="hint">
-          Nobody gave consent for a profile yet. Events without it are counted, and belong to nobody. As soon as
-          somebody says yes, their profile is built here.
+          Nobody gave consent for a profile yet. Events without it, and those of bots, are counted, and belong to
+          nobody. As soon as a visitor says yes, their profile is built here.
         </p>
       </section>
     );
@@ -57,11 +57,14 @@ export function ProfilePanel({ profile, timezone, now, isFollowing, onFollow }: 
       )}
       <Part title="Known as">
         <ul className="ids">
-          {profile.identifiers.map(({ kind, value }) => (
-            <li key={kind + value}>
-              <span>{kind === "user_id" ? "user id" : "device id"}</span> <code>{value}</code>
-            </li>
-          ))}
+          {profile.identifiers
+            .filter(({ value }) => value !== "")
+            .map(({ kind, value, verification }) => (
+              <li key={kind + value}>
+                <span>{identifierWords[kind]}</span> <code>{value}</code>
+                {!verification.isConfirmed && <span className="hint">not confirmed</span>}
+              </li>
+            ))}
         </ul>
       </Part>
       <Part title="Traits">
@@ -93,15 +96,17 @@ export function ProfilePanel({ profile, timezone, now, isFollowing, onFollow }: 
           </div>
         </dl>
       </Part>
-      <Part title="Devices">
-        <ul className="plain">
-          {profile.devices.map((device) => (
-            <li key={Object.values(device).join()}>
-              {[device.device, device.browser, device.os, countryName(device.country)].filter(Boolean).join(" · ")}
-            </li>
-          ))}
-        </ul>
-      </Part>
+      {profile.devices.length > 0 && (
+        <Part title="Devices">
+          <ul className="plain">
+            {profile.devices.map((device) => (
+              <li key={Object.values(device).join()}>
+                {[device.device, device.browser, device.os, countryName(device.country)].filter(Boolean).join(" · ")}
+              </li>
+            ))}
+          </ul>
+        </Part>
+      )}
       {profile.consent.length > 0 && (
         <Part title="Consent">
           <ul className="plain">
@@ -118,7 +123,7 @@ export function ProfilePanel({ profile, timezone, now, isFollowing, onFollow }: 
         <ol className="timeline">
           {profile.timeline.slice(0, 15).map((event) => (
             <li key={event.id}>
-              <time dateTime={new Date(event.time).toISOString()}>{formatClock(event.time, timezone)}</time>
+              <time dateTime={new Date(event.time).toISOString()}>{formatWhen(event.time, now, timezone)}</time>
               <span>
                 {eventTitle(event)} <span className="hint">{event.urlPath}</span>
               </span>
@@ -157,6 +162,8 @@ const originWords = (origin: string): string =>
   ({ observed: "observed", declared: "declared by themselves", partner: "from a partner", third_party: "third party" })[
     origin
   ] ?? origin;
+
+const identifierWords = { user_id: "user id", anonymous_id: "device id", email: "e-mail", phone: "telephone" };
 
 function touchWords(touch: ProfileAnswer["firstTouch"]): string {
   if (touch.channel === "") return "not known";

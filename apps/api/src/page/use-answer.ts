@@ -1,8 +1,11 @@
 import { useEffect, useRef, useState } from "react";
-import type { AudiencesToday, ProfileAnswer, SummaryAnswer } from "../schemas.ts";
+import type { AudienceList } from "../audiences/audience-schemas.ts";
+import type { ProfileAnswer } from "../profiles/profile-schemas.ts";
+import type { AudiencesToday, SummaryAnswer } from "../schemas.ts";
 
 /** What the server answers, by what is asked for. */
 interface Answers {
+  audienceList: AudienceList;
   audiences: AudiencesToday;
   profile: ProfileAnswer;
   summary: SummaryAnswer;

@@ -1,11 +1,12 @@
 import { useEffect, useReducer } from "react";
-import type { LiveBatch, LivePeople, LivePulse, LiveSeries } from "../schemas.ts";
+import type { LiveAudiences, LiveBatch, LivePeople, LivePulse, LiveSeries } from "../schemas.ts";
 import { initialLiveState, reduceLive, type LiveAction, type LiveState } from "./live-state.ts";
 
 /** Data of the server-sent events, by name. */
 interface Messages {
   events: LiveBatch;
   people: LivePeople;
+  audiences: LiveAudiences;
   series: LiveSeries;
   pulse: LivePulse;
   gap: object;
@@ -37,6 +38,7 @@ export function useLive(site: string): [LiveState, (action: LiveAction) => void]
         );
       on("events", (batch) => dispatch({ kind: "batch", batch }));
       on("people", (people) => dispatch({ kind: "people", people }));
+      on("audiences", (audiences) => dispatch({ kind: "audiences", audiences }));
       on("series", (series) => dispatch({ kind: "series", series }));
       on("pulse", (pulse) => dispatch({ kind: "pulse", pulse, at: Date.now() }));
       on("gap", () => dispatch({ kind: "gap" }));

@@ -20,7 +20,9 @@ const post = (body: BodyInit, search = "", headers: Record<string, string> = {})
 const readAll = async (socket: Socket): Promise<string> => {
   const chunks: Buffer[] = [];
   socket.on("data", (chunk: Buffer) => chunks.push(chunk));
-  await once(socket, "close");
+  // A reset is an end, too: what was heard until then is judged.
+  socket.on("error", () => {});
+  await new Promise((resolve) => socket.once("close", resolve));
   return Buffer.concat(chunks).toString("latin1");
 };
 

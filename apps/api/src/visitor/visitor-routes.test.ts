@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { ConsentLogRow, Site, SiteDirectory } from "@polder/core";
+import { defaultIdentityRules, type ConsentLogRow, type Site, type SiteDirectory } from "@polder/core";
 import { encodeDeviceId } from "@polder/protocol";
 import { Registry } from "prom-client";
 import * as v from "valibot";
@@ -31,6 +31,7 @@ const site = {
   traits: {},
   currency: "EUR",
   retention: { anonymousDays: 395, knownDays: 1_125 },
+  identity: defaultIdentityRules,
 } as const;
 const anywhere = { ...site, id: "try-out", origins: ["*"] };
 const directory: SiteDirectory = {

@@ -3,6 +3,7 @@ import { mkdir, readdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { CommandError } from "../cli/exit-code.ts";
 import { bringRefusals, type BringRefusalsOptions, type BroughtRefusals } from "./bring-refusals.ts";
+import { erasureListName } from "../erasure-list-file.ts";
 import { copyFile } from "./copy-file.ts";
 import { copyFolder, syncFolder } from "./copy-folder.ts";
 import { manifestName, readManifest, type Manifest } from "./manifest.ts";
@@ -48,6 +49,8 @@ export async function restoreBackup({ from, dataPath, say, ...options }: Restore
     // Links, and folders without a file in them: what a server expects to find.
     const known = new Set(manifest.files.map(({ path }) => path));
     await copyFolder(from, draft, { isWanted: (path) => !known.has(path) && path !== manifestName });
+    const erasures = options.choicesFrom === undefined ? undefined : join(options.choicesFrom, erasureListName);
+    if (erasures !== undefined && existsSync(erasures)) await copyFile(erasures, join(draft, erasureListName));
     say("what visitors chose");
     const brought = await bringRefusals(draft, options);
     await syncFolder(draft);

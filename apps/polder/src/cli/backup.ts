@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { createClickHouse } from "@polder/clickhouse";
+import { analystAccess, createClickHouse } from "@polder/clickhouse";
 import { startEngine } from "@polder/engine";
 import { makeBackup } from "../backup/make-backup.ts";
 import { summaryOf, type BackupSummary } from "../backup/manifest.ts";
@@ -64,7 +64,11 @@ async function backUpStopped(
   try {
     const logger = logFile.loggerOf("engine");
     // Without migrations: it is copied as the version before left it.
-    const engine = await startEngine({ dataPath: engineFolder(dataPath), logger, analyst: { databases: [database] } });
+    const engine = await startEngine({
+      dataPath: engineFolder(dataPath),
+      logger,
+      analyst: { databases: [analystAccess(database)] },
+    });
     const clickhouse = createClickHouse({ url: engine.url, ...engine.admin, database, logger });
     try {
       return summaryOf(

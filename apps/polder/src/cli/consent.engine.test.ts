@@ -2,7 +2,13 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createSqlProxy } from "@polder/api";
-import { createClickHouse, createConsentRecordStore, migrate, type ClickHouse } from "@polder/clickhouse";
+import {
+  analystAccess,
+  createClickHouse,
+  createConsentRecordStore,
+  migrate,
+  type ClickHouse,
+} from "@polder/clickhouse";
 import { hashedColumns, noticeTexts, wholeNotice } from "@polder/core";
 import { buildEventRow, type LoadedEventRow } from "@polder/core/contracts";
 import { startEngine, type Engine } from "@polder/engine";
@@ -50,7 +56,11 @@ const choice = (n: number, fields: Partial<LoadedEventRow> = {}): LoadedEventRow
   });
 
 beforeAll(async () => {
-  engine = await startEngine({ dataPath: folder, logger, analyst: { databases: ["polder"] } });
+  engine = await startEngine({
+    dataPath: join(folder, ".polder", "clickhouse"),
+    logger,
+    analyst: { databases: [analystAccess("polder")] },
+  });
   clickhouse = createClickHouse({ url: engine.url, ...engine.admin, database: "polder", logger });
   await migrate(clickhouse);
   proxy = createSqlProxy({ engineUrl: engine.url, admin: engine.admin, analyst: engine.analyst, logger });
@@ -152,6 +162,12 @@ describe("polder consent verify", () => {
     const context = createFakeContext({ cwd: folder, env });
     expect(await runCli(["consent", "verify"], context)).toBe(0);
     expect(context.printed()).toContain("shop: 5 records, whole");
+  });
+
+  it("says what is missing where the data folder is not at hand", async () => {
+    const context = createFakeContext({ cwd: folder, env: { POLDER_SQL_PORT: sqlPort, POLDER_DATA: "elsewhere" } });
+    expect(await runCli(["consent", "proof", "view-1"], context)).toBe(1);
+    expect(context.complained()).toMatch(/Analysts may not read that.*elsewhere.*POLDER_DATA/);
   });
 
   // Every column of the record, one byte each: what a text, a number, a list and a time become when they are touched.
@@ -314,6 +330,53 @@ describe("polder consent verify", () => {
   });
 });
 
+describe("polder consent show", () => {
+  it("says what a person may be used for and why, with the device and the time", async () => {
+    const { code, out } = await polder("show", "2", "--site", "shop");
+    expect(code).toBe(0);
+    expect(out).toBe(`Person 2 of shop
+✓ necessary: always
+✓ measurement: a yes, by device:visitor-1 at 2026-11-22T20:15:00.000Z
+✓ profile: a yes, by device:visitor-1 at 2026-11-22T20:15:00.000Z
+✗ personalisation: nothing allows it
+✗ prediction: nothing allows it
+✗ ads: a no that no later yes overrules, by device:visitor-1 at 2026-11-22T20:15:00.000Z
+`);
+  });
+
+  it("names who filed an objection, and why", async () => {
+    await clickhouse.insertRows("person_flag", [
+      {
+        site: "shop",
+        at: "2026-11-22 21:00:00.000",
+        id: "f1",
+        flag: "object",
+        purpose: "profile",
+        is_set: 1,
+        user_id: "",
+        anonymous_id: "visitor-1",
+        person: 2,
+        actor: "desk",
+        reason: "by letter",
+      },
+    ]);
+    try {
+      const { out } = await polder("show", "2", "--site", "shop");
+      expect(out).toContain("✗ profile: the person objects\n");
+      expect(out).toContain("  Objection to profile since 2026-11-22T21:00:00.000Z, filed by desk: by letter\n");
+    } finally {
+      await change("ALTER TABLE person_flag DELETE WHERE id = 'f1'");
+    }
+  });
+
+  it("says that nobody has the id", async () => {
+    const { code, err } = await polder("show", "nobody");
+    expect(code).toBe(1);
+    expect(err).toContain("Nobody has the id nobody.");
+    expect((await polder("show")).err).toContain("give the id of a person");
+  });
+});
+
 describe("polder consent proof", () => {
   it("prints what was agreed to for an event, with the exact text and the place in the chain", async () => {
     const { code, out } = await polder("proof", "view-1");
@@ -429,7 +492,7 @@ describe("polder consent texts", () => {
 });
 
 it.each([
-  [[], "Say verify, proof or texts."],
+  [[], "Say verify, proof, show or texts."],
   [["verify", "x"], "There is no place for “x”."],
   [["verify", "--head", "5:ab"], "--head is of one chain: say --site too."],
   [["verify", "--site", "shop", "--head", "5:ab"], "--head is a number and a hash"],

@@ -1,10 +1,11 @@
-import { createConsentQueries, createReadQueries } from "@polder/clickhouse";
+import { createConsentQueries, createPersonFlagStore, createReadQueries, personConsentOf } from "@polder/clickhouse";
 import { noticeTexts } from "@polder/core";
 import { findConfigFile, readConfigFile } from "../config-file.ts";
 import { readSettings, settingFlags, type Settings } from "../settings.ts";
 import { askClickHouse } from "./ask-clickhouse.ts";
 import { readFlags, type Command } from "./command.ts";
 import { prove } from "./consent-proof.ts";
+import { show } from "./consent-show.ts";
 import { readNoted, verify } from "./consent-verify.ts";
 import { CommandError, exitCode, UsageError } from "./exit-code.ts";
 
@@ -12,6 +13,7 @@ const help = `Looks into the record of choices (consent_log) of a running Polder
 
 Usage: polder consent verify [--site <id>] [--head <n>:<hash>]
        polder consent proof <message id, person, user id or anonymous id> [--site <id>]
+       polder consent show <person, user id or anonymous id> [--site <id>]
        polder consent texts [--site <id>] [--config <path>]
 
 verify  Walks the chain of every site, and names the first link that was changed, removed or put elsewhere. Prints the head of each chain: note
@@ -19,6 +21,7 @@ verify  Walks the chain of every site, and names the first link that was changed
         replaced, and that the newest records were not cut off.
 proof   For one event: under which choice it was collected, what was agreed to, when, and the exact text that was shown. For a person: every
         choice on record.
+show    What a person may be used for now, by purpose, and why: which device decided it, and when. Restrictions and objections with who filed them.
 texts   Prints the texts of the configuration with their hashes, as JSON: what a banner shows, and what it states in \`texts\` of a choice.
 
   --site <id>          One site. Default: all; needed when more than one knows the id.
@@ -63,13 +66,29 @@ export const consentCommand: Command = {
             site,
           }),
         );
+      case "show":
+        if (id === undefined) throw new UsageError("Say of whom: give the id of a person.");
+        if (head.length > 0) throw new UsageError("--head belongs to verify.");
+        return askClickHouse(settings, context, (clickhouse) =>
+          show({
+            queries: { ...createConsentQueries(clickhouse), findPerson: createReadQueries(clickhouse).findPerson },
+            consentOf: (of, person) => personConsentOf(clickhouse, of, person, context.now().getTime()),
+            // Only read here: nothing is flagged, so nobody has to be told from nobody.
+            flagsOf: createPersonFlagStore({ clickhouse, blockedAt: () => [] }).flagsOf,
+            terminal: context.terminal,
+            id,
+            site,
+          }),
+        );
       case "texts":
         if (id !== undefined) throw new UsageError(`There is no place for “${id}”.`);
         if (head.length > 0) throw new UsageError("--head belongs to verify.");
         context.terminal.out(JSON.stringify(textsOf(settings, context.cwd, site), undefined, 2));
         return exitCode.done;
       default:
-        throw new UsageError(action === undefined ? "Say verify, proof or texts." : `There is no “consent ${action}”.`);
+        throw new UsageError(
+          action === undefined ? "Say verify, proof, show or texts." : `There is no “consent ${action}”.`,
+        );
     }
   },
 };

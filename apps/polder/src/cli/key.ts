@@ -91,6 +91,7 @@ export const keyCommand: Command = {
       out(colours.bold(key));
       const { err } = context.terminal;
       if (what === "server") err("Keep it now: only its hash is stored, so it cannot be shown again.");
+      err("A Polder that is running takes it within two seconds.");
       if (basis !== undefined)
         err(`Events without a consent of their own are stored: ${basisWords(basis)}. ${basis.reason}`);
       else if (what === "server") err(withoutBasis(hashOfKey(key)));

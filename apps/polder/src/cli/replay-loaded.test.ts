@@ -10,7 +10,16 @@ function createScene(step: (scene: Scene, look: number) => void = () => {}) {
     now: 0,
     ends: { "polder.events": 10, "polder.rejected": 0 },
     failure: undefined,
-    status: { loaded: 0, duplicate: 0, refused: 0, partitions: 2, lastLoadedAt: undefined, blocked: [], positions: [] },
+    status: {
+      loaded: 0,
+      duplicate: 0,
+      refused: 0,
+      erased: 0,
+      partitions: 2,
+      lastLoadedAt: undefined,
+      blocked: [],
+      positions: [],
+    },
     positions: (...offsets) => {
       scene.status.positions = offsets.map((offset, i) => {
         const topic = topics[i]!;

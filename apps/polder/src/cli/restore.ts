@@ -18,7 +18,7 @@ Usage: polder restore <backup> [options]
 
   --data <folder>           What to make. Default: .polder (POLDER_DATA).
   --choices-from <folder>   The data folder of before, or what is left of it: what visitors have chosen since the backup goes on counting, and
-                            what they refuse by it is removed again when Polder starts.
+                            what they refuse by it is removed again when Polder starts. Whoever was erased since stays erased.
   --config <path>           With the sites. Default: polder.config.json here, else the one in the backup.
 
 What was answered to clients after the backup, and was in no other copy, is lost. Clients that send it again are stored once.`;

@@ -1,9 +1,13 @@
 import { readVersion } from "../version.ts";
+import { audiencesCommand } from "./audiences.ts";
 import { backupCommand } from "./backup.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { consentCommand } from "./consent.ts";
 import { doctorCommand } from "./doctor.ts";
+import { eraseCommand } from "./erase.ts";
 import { CommandError, exitCode, messageOf, UsageError } from "./exit-code.ts";
+import { importCommand } from "./import.ts";
+import { exportPersonCommand } from "./export-person.ts";
 import { initCommand } from "./init.ts";
 import { keyCommand } from "./key.ts";
 import { migrateCommand } from "./migrate.ts";
@@ -23,10 +27,14 @@ export const commands: readonly Command[] = [
   sqlCommand,
   doctorCommand,
   consentCommand,
+  audiencesCommand,
   retentionCommand,
+  eraseCommand,
+  exportPersonCommand,
   backupCommand,
   restoreCommand,
   replayCommand,
+  importCommand,
   keyCommand,
   typesCommand,
 ];

@@ -48,8 +48,14 @@ ALTER TABLE {local ${table}} {on_cluster} DELETE WHERE week = toDate(0)${table =
   )
   .join("");
 
+export interface KeptTable {
+  table: string;
+  week: string;
+  isKnown: string;
+}
+
 /** As it stands here it never changes; what holds now is in `retained-tables.ts`. */
-const retained: readonly { table: string; week: string; isKnown: string }[] = [
+export const retainedUntil9: readonly KeptTable[] = [
   { table: "events", week: "toMonday(received_at)", isKnown: "is_known" },
   { table: "rejected", week: "toMonday(received_at)", isKnown: "0" },
   { table: "identity_edge", week: "toMonday(received_at)", isKnown: "1" },
@@ -59,38 +65,19 @@ const retained: readonly { table: string; week: string; isKnown: string }[] = [
 const policyDays =
   "transform(concat(site::String, ' ', is_known::String), policy.1, policy.2, policy.2[indexOf(policy.1, concat(' ', is_known::String))])";
 
-const counted = retained
-  .map(
-    ({ table, week, isKnown }) =>
-      `  SELECT '${table}' AS table_name, site, toUInt8(${isKnown}) AS is_known, ${week} AS arrived, count() AS count
+const countedIn = (retained: readonly KeptTable[]): string =>
+  retained
+    .map(
+      ({ table, week, isKnown }) =>
+        `  SELECT '${table}' AS table_name, site, toUInt8(${isKnown}) AS is_known, ${week} AS arrived, count() AS count
   FROM {db}.${table}${table === "atom" ? " WHERE week != toDate(0)" : ""} GROUP BY site, is_known, arrived`,
-  )
-  .join("\n  UNION ALL\n");
+    )
+    .join("\n  UNION ALL\n");
 
-export const retention: Migration = {
-  number: 9,
-  name: "retention",
-  sql: `
--- What a withdrawal empties may not move its row to the other class: aggregates of it would stay and its event go.
-ALTER TABLE {local events} {on_cluster} ADD COLUMN IF NOT EXISTS is_known UInt8 DEFAULT user_id != '' COMMENT '${isKnownComment}';
-ALTER TABLE {db}.events {on_cluster} ADD COLUMN IF NOT EXISTS is_known UInt8 DEFAULT user_id != '' COMMENT '${isKnownComment}';
-${rekey}
--- An insert may bring events of several weeks: the pair stays for as long as the newest of them.
-ALTER TABLE {db}.identity_edge_mv {on_cluster} MODIFY QUERY ${viewSelects.identity_edge({ columns: [], names: ["toMonday(events.received_at)"] })};
-
-CREATE TABLE IF NOT EXISTS {db}.retention_policy {on_cluster} (
-  site LowCardinality(String) COMMENT 'Id of the site; empty: every site that has no row',
-  is_known UInt8 COMMENT '1: identities with a user id; 0: anonymous ones',
-  days UInt16 COMMENT 'Days that what arrived is kept, at most',
-  applied_at DateTime64(3, 'UTC') COMMENT 'When it was applied: the rows with the greatest hold, all of them together'
-)
-ENGINE = {engine_everywhere MergeTree()}
-ORDER BY (applied_at, site, is_known)
-SETTINGS {dedup}
-COMMENT 'How long what is kept, and how long it was before: append-only';
-
--- No days yet, and no TTL: rows may go only by what the owner has configured, which the worker knows.
-CREATE OR REPLACE VIEW {db}.retention {on_cluster} (
+/** The view over these tables: made anew by a later migration that adds one. */
+export const retentionView = (
+  retained: readonly KeptTable[],
+): string => `CREATE OR REPLACE VIEW {db}.retention {on_cluster} (
   table_name String COMMENT 'Name of the table',
   site LowCardinality(String) COMMENT 'Id of the site',
   class String COMMENT 'anonymous or known: without or with a user id',
@@ -119,11 +106,36 @@ SELECT
 FROM (
   SELECT *, ${policyDays} AS kept_days, if(kept_days = 0, toDate(0), arrived + toIntervalDay(kept_days)) AS goes_on
   FROM (
-${counted}
+${countedIn(retained)}
   )
 )
 GROUP BY table_name, site, is_known
-COMMENT 'What is kept, by table, site and class, and when it goes';
+COMMENT 'What is kept, by table, site and class, and when it goes';`;
+
+export const retention: Migration = {
+  number: 9,
+  name: "retention",
+  sql: `
+-- What a withdrawal empties may not move its row to the other class: aggregates of it would stay and its event go.
+ALTER TABLE {local events} {on_cluster} ADD COLUMN IF NOT EXISTS is_known UInt8 DEFAULT user_id != '' COMMENT '${isKnownComment}';
+ALTER TABLE {db}.events {on_cluster} ADD COLUMN IF NOT EXISTS is_known UInt8 DEFAULT user_id != '' COMMENT '${isKnownComment}';
+${rekey}
+-- An insert may bring events of several weeks: the pair stays for as long as the newest of them.
+ALTER TABLE {db}.identity_edge_mv {on_cluster} MODIFY QUERY ${viewSelects.identity_edge({ columns: [], names: ["toMonday(events.received_at)"] })};
+
+CREATE TABLE IF NOT EXISTS {db}.retention_policy {on_cluster} (
+  site LowCardinality(String) COMMENT 'Id of the site; empty: every site that has no row',
+  is_known UInt8 COMMENT '1: identities with a user id; 0: anonymous ones',
+  days UInt16 COMMENT 'Days that what arrived is kept, at most',
+  applied_at DateTime64(3, 'UTC') COMMENT 'When it was applied: the rows with the greatest hold, all of them together'
+)
+ENGINE = {engine_everywhere MergeTree()}
+ORDER BY (applied_at, site, is_known)
+SETTINGS {dedup}
+COMMENT 'How long what is kept, and how long it was before: append-only';
+
+-- No days yet, and no TTL: rows may go only by what the owner has configured, which the worker knows.
+${retentionView(retainedUntil9)}
 `,
   fill: `
 ALTER TABLE {local events} {on_cluster} MATERIALIZE COLUMN is_known SETTINGS mutations_sync = 2;

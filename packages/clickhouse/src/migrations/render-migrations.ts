@@ -1,7 +1,8 @@
 import { quoteName, quoteText } from "../clickhouse.ts";
+import { inSlice } from "../event-slices.ts";
 import { tables } from "./0001-tables.ts";
 import { people } from "./0002-people.ts";
-import { materializedViews } from "./0003-materialized-views.ts";
+import { materializedViews, type ViewSource } from "./0003-materialized-views.ts";
 import { views } from "./0004-views.ts";
 import { consentRecord } from "./0005-consent-record.ts";
 import { consentSetting } from "./0006-consent-setting.ts";
@@ -9,6 +10,12 @@ import { consentChoices } from "./0007-consent-choices.ts";
 import { lossLedger } from "./0008-loss-ledger.ts";
 import { retention } from "./0009-retention.ts";
 import { loading } from "./0010-loading.ts";
+import { identity } from "./0011-identity.ts";
+import { peopleConsent } from "./0012-people-consent.ts";
+import { audiences } from "./0013-audiences.ts";
+import { rights } from "./0014-rights.ts";
+import { profiles } from "./0015-profiles.ts";
+import { imports } from "./0016-imports.ts";
 
 /** SQL as written in this folder: statements that each end with a semicolon at the end of a line, with the places below to fill in. */
 export interface Migration {
@@ -17,6 +24,24 @@ export interface Migration {
   sql: string;
   /** Carried out after it where rows are there: what brings them to the new shape. Nothing may insert meanwhile. */
   fill?: string;
+  /** After that, where rows are there: one table is made anew from the events. */
+  refill?: Refill;
+}
+
+/**
+ * How a table is made anew from the events, some of them at a time, so that it takes no more memory the more there are. Cut off, it goes on
+ * with the week in which it was.
+ */
+export interface Refill {
+  table: string;
+  /** True of its rows that are made anew, and of none from before. */
+  isMade: string;
+  /** Monday of the week in which the event of a row arrived. */
+  week: string;
+  /** Columns and question for these events: what follows `INSERT INTO <table>`. */
+  insert: (source: ViewSource) => string;
+  /** Carried out when all are there. */
+  after?: string;
 }
 
 export interface RenderOptions {
@@ -33,6 +58,18 @@ export interface RenderedMigration {
   statements: string[];
   /** Statements that follow them where rows are there. */
   fill: string[];
+  refill?: RenderedRefill;
+}
+
+export interface RenderedRefill {
+  table: string;
+  /** How many rows it has of weeks that are not among `{done: Array(Date)}`. */
+  countUndone: string;
+  /** Removes these: what was begun, or stored meanwhile. */
+  removeUndone: string;
+  /** For the events of one slice: its parameters are an `EventSlice`'s. */
+  insert: string;
+  after: string[];
 }
 
 /** In order, never renumbered, never changed once released. */
@@ -47,6 +84,12 @@ export const migrations: readonly Migration[] = [
   lossLedger,
   retention,
   loading,
+  identity,
+  peopleConsent,
+  audiences,
+  rights,
+  profiles,
+  imports,
 ];
 
 export const renderMigrations = (options: RenderOptions): RenderedMigration[] =>
@@ -55,7 +98,22 @@ export const renderMigrations = (options: RenderOptions): RenderedMigration[] =>
     name: migration.name,
     statements: renderSql(migration.sql, options),
     fill: renderSql(migration.fill ?? "", options),
+    ...(migration.refill && { refill: renderRefill(migration.refill, options) }),
   }));
+
+function renderRefill({ table, isMade, week, insert, after = "" }: Refill, options: RenderOptions): RenderedRefill {
+  const render = (sql: string): string => renderSql(`${sql};`, options).join();
+  const isUndone = `${isMade} AND ${week} NOT IN {done: Array(Date)}`;
+  return {
+    table,
+    countUndone: render(`SELECT count() AS count FROM {db}.${table} WHERE ${isUndone}`),
+    removeUndone: render(
+      `ALTER TABLE {local ${table}} {on_cluster} DELETE WHERE ${isUndone} SETTINGS mutations_sync = 2`,
+    ),
+    insert: render(`INSERT INTO {db}.${table} ${insert({ from: "{db}.events", and: inSlice })}`),
+    after: renderSql(after, options),
+  };
+}
 
 /** Rows of a sharded table are on the shard that its loader writes to, so this is the table for inserts and for views that hang on inserts. */
 export const localTable = (table: string, cluster: string | undefined): string =>

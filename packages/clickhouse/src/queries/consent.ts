@@ -1,5 +1,6 @@
 import { hashedColumns, type ConsentLogRow } from "@polder/core";
 import type { ClickHouse } from "../clickhouse.ts";
+import { notErased } from "./not-erased.ts";
 
 /** A text as it was on file. */
 export interface FiledText {
@@ -118,7 +119,7 @@ export function createConsentQueries(clickhouse: ClickHouse): ConsentQueries {
            arrayFilter((purpose, bit) -> bitTest(consent_mask, bit),
              ['necessary', 'measurement', 'profile', 'personalisation', 'prediction', 'ads'], range(6)) AS purposes,
            consent_id AS consentId, regime, basis
-         FROM events AS e WHERE message_id = {messageId:String} ${site === undefined ? "" : "AND site = {site:String}"}
+         FROM events AS e WHERE message_id = {messageId:String} AND ${notErased} ${site === undefined ? "" : "AND site = {site:String}"}
          ORDER BY e.received_at LIMIT 100`,
         { params: { messageId, ...(site !== undefined && { site }) } },
       ),
@@ -132,7 +133,8 @@ export function createConsentQueries(clickhouse: ClickHouse): ConsentQueries {
     atomsOf: async (person) =>
       (
         await clickhouse.query<{ atom: number }>(
-          "SELECT {person:UInt32} AS atom UNION DISTINCT SELECT atom FROM identity FINAL WHERE person = {person:UInt32}",
+          `SELECT {person:UInt32} AS atom WHERE person({person:UInt32}) != 0
+           UNION DISTINCT SELECT atom FROM identity FINAL WHERE person = {person:UInt32} AND person != 0`,
           { params: { person } },
         )
       ).map(({ atom }) => atom),
@@ -142,7 +144,7 @@ export function createConsentQueries(clickhouse: ClickHouse): ConsentQueries {
         ? []
         : (
             await clickhouse.query<{ atom: number }>(
-              "SELECT DISTINCT atom FROM atom WHERE site = {site:String} AND anonymous_id = {anonymousId:String}",
+              "SELECT DISTINCT atom FROM atom WHERE site = {site:String} AND anonymous_id = {anonymousId:String} AND person(atom) != 0",
               { params: { site, anonymousId } },
             )
           ).map(({ atom }) => atom),

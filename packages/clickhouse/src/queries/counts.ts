@@ -1,14 +1,15 @@
 import type { ClickHouse } from "../clickhouse.ts";
+import { notErased } from "./not-erased.ts";
 import type { AudienceCount, ReadQueries, Summary } from "./read-queries.ts";
 
 type CountQueries = Pick<ReadQueries, "audiences" | "summary">;
 
 // Atoms become people when the question is asked: merged identities count once, also in days that are long gone.
 const peopleByValue = (condition: string) => `
-SELECT dimension, value, any(total) AS events, uniqExactIf(person(atom), atom != 0) AS people
+SELECT dimension, value, any(total) AS events, uniqExactIf(person(atom) AS who, who != 0) AS people
 FROM (
   SELECT dimension, value, sum(events) AS total, bitmapToArray(groupBitmapMergeState(atoms)) AS seen
-  FROM audience_day WHERE site = {site:String} AND day = {day:Date} AND (${condition}) GROUP BY dimension, value)
+  FROM audience_day WHERE site = {site:String} AND day = {day:Date} AND (${condition}) GROUP BY dimension, value HAVING total > 0)
 LEFT ARRAY JOIN seen AS atom
 GROUP BY dimension, value`;
 
@@ -28,12 +29,12 @@ export const createCountQueries = (clickhouse: ClickHouse): CountQueries => ({
       ),
       clickhouse.query<Summary["seconds"][number]>(
         `SELECT toUnixTimestamp(received_at) AS second, count() AS count FROM events
-        WHERE site = {site:String} AND received_at >= fromUnixTimestamp64Milli({since:Int64}) GROUP BY second ORDER BY second`,
+        WHERE site = {site:String} AND ${notErased} AND received_at >= fromUnixTimestamp64Milli({since:Int64}) GROUP BY second ORDER BY second`,
         { params: { site, since } },
       ),
       clickhouse.query<{ newest: number; count: number }>(
         `SELECT toUnixTimestamp64Milli(max(received_at)) AS newest, count() AS count FROM events
-        WHERE site = {site:String} AND day >= {day:Date} - 1`,
+        WHERE site = {site:String} AND ${notErased} AND day >= {day:Date} - 1`,
         { params: { site, day } },
       ),
       clickhouse.query<Summary["rejected"][number]>(

@@ -1,5 +1,6 @@
 import type { ClickHouse } from "../clickhouse.ts";
 import { selectEvent, toStoredEvent, type EventSelection } from "./event-columns.ts";
+import { notErased } from "./not-erased.ts";
 import type { NewEvents, ReadQueries } from "./read-queries.ts";
 
 type LiveQueries = Pick<ReadQueries, "endPositions" | "otherPartitions" | "newEvents" | "personsOf">;
@@ -33,7 +34,7 @@ export const createLiveQueries = (clickhouse: ClickHouse): LiveQueries => ({
       last: number;
     }>(`
       SELECT _partition AS partition, site, toUnixTimestamp(received_at) AS second, count() AS count, max(_offset) AS last
-      FROM events WHERE ${after.join(" OR ")} GROUP BY partition, site, second ORDER BY second`);
+      FROM events WHERE (${after.join(" OR ")}) AND ${notErased} GROUP BY partition, site, second ORDER BY second`);
     if (groups.length === 0) return { events: [], count: 0, seconds: [], positions: ends };
 
     let count = 0;
@@ -51,7 +52,7 @@ export const createLiveQueries = (clickhouse: ClickHouse): LiveQueries => ({
         `_partition = ${partition} AND _offset > ${offset} AND _offset <= ${ends.get(partition)}`,
     );
     const rows = await clickhouse.query<EventSelection>(
-      `SELECT ${selectEvent} FROM events WHERE ${between.join(" OR ")}
+      `SELECT ${selectEvent} FROM events WHERE (${between.join(" OR ")}) AND ${notErased}
       ORDER BY events.received_at DESC, _partition DESC, _offset DESC LIMIT {limit:UInt32}`,
       { params: { limit } },
     );

@@ -1,3 +1,4 @@
+import { emailHash } from "@polder/core";
 import { buildEventRow, rowBytes, type LoadedEventRow } from "@polder/core/contracts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startTestDatabase, type TestDatabase } from "../test-support/start-test-database.ts";
@@ -7,6 +8,8 @@ import type { ReadQueries } from "./read-queries.ts";
 
 const at = (clock: string) => Date.parse(`2026-11-22T${clock}Z`);
 const moment = (clock: string) => `2026-11-22 ${clock}.000`;
+const limits = { timeline: 3, sessions: 10, devices: 10, choices: 10, now: new Date(at("12:00:00")) };
+const confirmed = (clock: string) => ({ isConfirmed: true, rule: "login", time: at(clock) });
 
 let database: TestDatabase;
 let queries: ReadQueries;
@@ -160,9 +163,16 @@ describe("who has an id", () => {
     [{ by: "any", value: "customer-7" } as const, 64],
     [{ by: "any", value: "phone-1" } as const, 64],
     [{ by: "any", value: "128" } as const, 64],
+    [{ by: "id", value: "customer-7" } as const, 64],
+    [{ by: "id", value: "phone-1" } as const, 64],
+    [{ by: "id", value: "128" } as const, undefined],
     [{ by: "person", value: 256 } as const, 64],
     [{ by: "user", value: "customer-7" } as const, 64],
     [{ by: "anonymous", value: "visitor-9" } as const, 448],
+    [{ by: "email_hash", value: emailHash(" New@Shop.example ") } as const, 64],
+    [{ by: "email_hash", value: emailHash("old@shop.example") } as const, 64],
+    [{ by: "any", value: emailHash("new@shop.example") } as const, 64],
+    [{ by: "email_hash", value: emailHash("nobody@shop.example") } as const, undefined],
     [{ by: "user", value: "phone-1" } as const, undefined],
     [{ by: "anonymous", value: "customer-7" } as const, undefined],
     [{ by: "any", value: "nobody" } as const, undefined],
@@ -178,16 +188,48 @@ describe("who has an id", () => {
 
 describe("a profile", () => {
   it("is that of the person: all their devices and ids together", async () => {
-    const profile = await queries.profile("shop", 64, { timeline: 3, sessions: 10 });
+    const profile = await queries.profile("shop", { by: "person", value: 64 }, limits);
     expect(profile).toEqual({
       person: 64,
       site: "shop",
       firstSeen: at("10:00:00"),
       lastSeen: at("11:03:00"),
       identifiers: [
-        { kind: "user_id", value: "customer-7", firstSeen: at("10:01:01") },
-        { kind: "anonymous_id", value: "visitor-1", firstSeen: at("10:00:01") },
-        { kind: "anonymous_id", value: "phone-1", firstSeen: at("11:00:01") },
+        {
+          kind: "user_id",
+          value: "customer-7",
+          hash: "",
+          firstSeen: at("10:01:00"),
+          verification: confirmed("10:01:00"),
+        },
+        {
+          kind: "anonymous_id",
+          value: "visitor-1",
+          hash: "",
+          firstSeen: at("10:00:00"),
+          verification: confirmed("10:01:00"),
+        },
+        {
+          kind: "anonymous_id",
+          value: "phone-1",
+          hash: "",
+          firstSeen: at("11:00:00"),
+          verification: confirmed("11:02:00"),
+        },
+        {
+          kind: "email",
+          value: "",
+          hash: emailHash("old@shop.example"),
+          firstSeen: at("10:01:00"),
+          verification: confirmed("10:01:00"),
+        },
+        {
+          kind: "email",
+          value: "new@shop.example",
+          hash: emailHash("new@shop.example"),
+          firstSeen: at("11:02:00"),
+          verification: confirmed("11:02:00"),
+        },
       ],
       traits: [
         {
@@ -209,6 +251,7 @@ describe("a profile", () => {
           time: at("10:01:00"),
         },
       ],
+      computedTraits: [],
       counters: { events: 6, pageViews: 1, clicks: 0, sessions: 2, orders: 1 },
       revenue: [
         { currency: "EUR", amount: "19.95" },
@@ -256,6 +299,7 @@ describe("a profile", () => {
           channel: "search",
         },
       ],
+      audiences: [],
       consent: [
         {
           time: at("11:00:00"),
@@ -269,14 +313,23 @@ describe("a profile", () => {
           ],
         },
       ],
-      timeline: [5, 4, 3].map((offset) => expect.objectContaining({ offset, person: 64 })),
+      purposes: [
+        { purpose: "necessary", isAllowed: true, why: "necessary" },
+        { purpose: "measurement", isAllowed: true, why: "granted", device: "device:phone-1", at: at("11:00:00") },
+        { purpose: "profile", isAllowed: true, why: "granted", device: "device:phone-1", at: at("11:00:00") },
+        { purpose: "personalisation", isAllowed: false, why: "no_consent" },
+        { purpose: "prediction", isAllowed: false, why: "no_consent" },
+        { purpose: "ads", isAllowed: false, why: "denied", device: "device:phone-1", at: at("11:00:00") },
+      ],
+      timeline: [5, 4, 3].map((offset) => expect.objectContaining({ offset, atom: 256 })),
+      next: { time: at("11:02:00"), partition: 0, offset: 3 },
     });
   });
 
   it("is undefined for nobody, another site and bots", async () => {
-    expect(await queries.profile("shop", 999, { timeline: 3, sessions: 3 })).toBeUndefined();
-    expect(await queries.profile("other", 64, { timeline: 3, sessions: 3 })).toBeUndefined();
-    expect(await queries.profile("shop", 320, { timeline: 3, sessions: 3 })).toBeUndefined();
+    expect(await queries.profile("shop", { by: "person", value: 999 }, limits)).toBeUndefined();
+    expect(await queries.profile("other", { by: "person", value: 64 }, limits)).toBeUndefined();
+    expect(await queries.profile("shop", { by: "person", value: 320 }, limits)).toBeUndefined();
   });
 });
 

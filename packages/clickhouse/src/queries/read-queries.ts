@@ -1,3 +1,6 @@
+import type { PurposeConsent } from "@polder/core";
+import type { ComputedValue } from "../traits/read-computed-traits.ts";
+
 /** What the read side asks of the store. Times are milliseconds since 1970, days `2026-11-22` in the site's zone. Empty text means none. */
 export interface ReadQueries {
   /** The offset of the last row of each partition of `events`. Reads a column of the whole table: for a start. */
@@ -13,15 +16,86 @@ export interface ReadQueries {
   personsOf(atoms: readonly number[]): Promise<Map<number, number>>;
   /** Undefined when nobody of the site has the id. */
   findPerson(site: string, id: PersonId): Promise<number | undefined>;
-  /** Undefined when nothing is stored of that person. */
-  profile(site: string, person: number, limits: { timeline: number; sessions: number }): Promise<Profile | undefined>;
+  /** Undefined when nobody of the site has the id, nothing is stored of them, or they were erased. */
+  profile(site: string, id: PersonId, limits: ProfileLimits): Promise<Profile | undefined>;
+  /** What somebody did, newest first, a page at a time. Undefined when nobody of the site has the id, or they were erased. */
+  timeline(
+    site: string,
+    id: PersonId,
+    question: TimelineQuestion,
+  ): Promise<(TimelinePage & { person: number }) | undefined>;
   /** People and events by value, the most people first, of one day. */
   audiences(site: string, day: string, valuesPerDimension: number): Promise<AudienceCount[]>;
   /** What was stored on one day, and how many events came in by second since `since`. */
   summary(site: string, day: string, span: { now: number; since: number }): Promise<Summary>;
 }
 
-export type PersonId = { by: "person"; value: number } | { by: "user" | "anonymous" | "any"; value: string };
+/**
+ * email_hash: SHA-256, in hex, of the address in small letters without space around it. id: a user id, else an anonymous id: where something is done to
+ * a person, since a customer's number may be the number of somebody else here. any: such an id, else a person's number or such a hash.
+ */
+export type PersonId =
+  | { by: "person"; value: number }
+  | { by: "user" | "anonymous" | "email_hash" | "id" | "any"; value: string };
+
+export interface ProfileLimits {
+  /** At most so many of each. */
+  timeline: number;
+  sessions: number;
+  devices: number;
+  choices: number;
+  /** The moment for which computed traits and consent are worked out. */
+  now: Date;
+}
+
+/** The place of an event in the timeline of its person: nothing that comes in later changes it. */
+export interface TimelinePlace {
+  /** Milliseconds since 1970. */
+  time: number;
+  partition: number;
+  offset: number;
+}
+
+export interface TimelineQuestion {
+  /** Events before this place; the newest when left out. */
+  before?: TimelinePlace | undefined;
+  limit: number;
+  type?: string | undefined;
+  name?: string | undefined;
+}
+
+export interface TimelineEvent extends TimelinePlace {
+  type: string;
+  name: string;
+  atom: number;
+  sessionId: string;
+  urlHost: string;
+  urlPath: string;
+  pageTitle: string;
+  pageGroup: string;
+  channel: string;
+  country: string;
+  device: string;
+  browser: string;
+  os: string;
+  origin: string;
+  partner: string;
+  consentMask: number;
+  basis: string;
+  orderId: string;
+  /** Decimal text. */
+  amount: string;
+  currency: string;
+  choices: { purpose: string; state: string }[];
+  properties: { readonly [name: string]: unknown };
+}
+
+export interface TimelinePage {
+  /** Newest first. */
+  events: TimelineEvent[];
+  /** Where the next page begins; undefined when this is the last. */
+  next: TimelinePlace | undefined;
+}
 
 export interface StoredEvent {
   partition: number;
@@ -71,7 +145,7 @@ export interface Profile {
   site: string;
   firstSeen: number;
   lastSeen: number;
-  identifiers: { kind: "user_id" | "anonymous_id"; value: string; firstSeen: number }[];
+  identifiers: Identifier[];
   traits: {
     name: string;
     value: string;
@@ -81,13 +155,16 @@ export interface Profile {
     isPersonal: boolean;
     time: number;
   }[];
+  /** Worked out of all stored events, by name; those without a value are left out. */
+  computedTraits: (ComputedValue & { version: number })[];
   counters: { events: number; pageViews: number; clicks: number; sessions: number; orders: number };
   /** One amount a currency: nothing sums across currencies. */
   revenue: { currency: string; amount: string }[];
   firstTouch: Touch;
   lastTouch: Touch;
+  /** Of the last thousand events, the one seen last first. */
   devices: { device: string; browser: string; os: string; country: string; events: number; lastSeen: number }[];
-  /** Newest first. */
+  /** Of the last thousand events, newest first. */
   sessions: {
     id: string;
     start: number;
@@ -98,7 +175,7 @@ export interface Profile {
     exitPath: string;
     channel: string;
   }[];
-  /** Newest first. */
+  /** Recorded choices, newest first. */
   consent: {
     time: number;
     consentId: string;
@@ -106,8 +183,30 @@ export interface Profile {
     notice: string;
     choices: { purpose: string; state: string }[];
   }[];
-  /** Newest first. */
-  timeline: StoredEvent[];
+  /** What may be done with the person now, by purpose, and why. */
+  purposes: PurposeConsent[];
+  /** Those that name their members, and since when this one is in. */
+  audiences: { audience: string; name: string; since: number }[];
+  /** Newest first, without their properties. */
+  timeline: Omit<TimelineEvent, "properties">[];
+  /** Where the timeline goes on; undefined when that is all. */
+  next: TimelinePlace | undefined;
+}
+
+export interface Identifier {
+  kind: "user_id" | "anonymous_id" | "email" | "phone";
+  /** email, phone: empty unless it is the one stated last. */
+  value: string;
+  /** email, phone: what people are compared by, SHA-256 in hex. Else empty. */
+  hash: string;
+  firstSeen: number;
+  verification: {
+    /** False: somebody typed it into a form, and no login and no server has said the same. */
+    isConfirmed: boolean;
+    /** login, server, import or form; site: a user id that only the site can state; device: the cookie of the device itself. */
+    rule: string;
+    time: number;
+  };
 }
 
 /** How somebody came: at the first or the last visit. */

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Logger } from "@polder/core";
 import { startEngine, type Engine } from "@polder/engine";
 
+import { analystAccess } from "../analyst-access.ts";
 import { createClickHouse, type ClickHouse } from "../clickhouse.ts";
 import { migrate } from "../migrate.ts";
 
@@ -19,7 +20,11 @@ export const silent: Logger = { info: () => undefined, warn: () => undefined, er
 /** A real engine in a folder of its own, with the tables of this version unless told otherwise. */
 export async function startTestDatabase({ migrated = true } = {}): Promise<TestDatabase> {
   const folder = await mkdtemp(join(tmpdir(), "polder-clickhouse-"));
-  const engine = await startEngine({ dataPath: folder, logger: silent });
+  const engine = await startEngine({
+    dataPath: folder,
+    logger: silent,
+    analyst: { databases: [analystAccess("polder")] },
+  });
   const clickhouse = createClickHouse({ url: engine.url, ...engine.admin, database: "polder", logger: silent });
   if (migrated) await migrate(clickhouse);
   return {

@@ -1,5 +1,6 @@
 import { origins, purposes, regimes } from "@polder/protocol";
 import { isIP } from "node:net";
+import { contactKinds, defaultIdentityRules, type IdentityLimit } from "../people/identity-rules.ts";
 import { defaultRetention, maxRetentionDays, minRetentionDays } from "../ports/retention-store.ts";
 import { countries } from "./countries.ts";
 import type { ObjectRule, Rule, ValueOf } from "./rule.ts";
@@ -41,6 +42,31 @@ const validUntil = {
   about: "The key no longer counts from this time on: lets an old and a new key overlap. ISO 8601 with a zone.",
   check: checkTime,
 } as const satisfies Rule;
+
+const contactKind = { type: "one_of", about: "A kind of contact.", values: contactKinds } as const satisfies Rule;
+
+const limitOf = (about: string, { max, withinDays }: IdentityLimit) =>
+  ({
+    type: "object",
+    about,
+    default: {},
+    fields: {
+      max: {
+        type: "number",
+        about: "How many of them, at most, are new within that time.",
+        min: 1,
+        max: 100_000,
+        default: max,
+      },
+      withinDays: {
+        type: "number",
+        about: "The time, in days of 24 hours.",
+        min: 1,
+        max: 3_650,
+        default: withinDays,
+      },
+    },
+  }) as const satisfies Rule;
 
 const languageNames = { pattern: /^[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*$/, expected: "a language, as nl or pt-BR" };
 
@@ -245,6 +271,69 @@ const site = {
           min: minRetentionDays,
           max: maxRetentionDays,
           default: defaultRetention.knownDays,
+        },
+      },
+    },
+    identity: {
+      type: "object",
+      about: "What makes several ids one person. After a change everybody is worked out anew.",
+      default: {},
+      fields: {
+        limits: {
+          type: "object",
+          about:
+            "How many different ids one value may tie together. A value beyond its limit ties none: it is not somebody's own.",
+          default: {},
+          fields: {
+            user_id: limitOf("Devices on which one user id logs in.", defaultIdentityRules.limits.user_id),
+            email: limitOf("Ids that state one e-mail address.", defaultIdentityRules.limits.email),
+            phone: limitOf("Ids that state one telephone number.", defaultIdentityRules.limits.phone),
+          },
+        },
+        priority: {
+          type: "list",
+          optional: true,
+          about:
+            "Contacts that join people, the first before the others. A kind that is not named joins nobody. Absent: email, then phone.",
+          of: contactKind,
+        },
+        unique: {
+          type: "list",
+          about:
+            "Contacts of which a person has one at most: two people who state different ones stay two. A user id always is.",
+          default: [],
+          of: contactKind,
+        },
+        blocked: {
+          type: "list",
+          about:
+            "Ids, e-mail addresses and telephone numbers that stand for nobody, as those of a shop's counter. Ones like null, guest, 0000 and test@… always do.",
+          default: [],
+          of: {
+            type: "text",
+            about: "A value. Small letters and space around it make no difference.",
+            pattern: /\S/,
+            expected: "a value",
+          },
+        },
+        trustsForms: {
+          type: "boolean",
+          about:
+            "Whether a contact that is typed into a form joins people by itself. Otherwise a login or a server has to have stated it too.",
+          default: defaultIdentityRules.trustsForms,
+        },
+        aliasJoinsUsers: {
+          type: "boolean",
+          about: "Whether an alias of two user ids makes them one person.",
+          default: defaultIdentityRules.aliasJoinsUsers,
+        },
+        maxAtoms: {
+          type: "number",
+          about:
+            "Identities (pairs of device and user id) that a person has, at most. One of more is quarantined: each of its identities stands alone.",
+          min: 2,
+          max: 100_000,
+          default: defaultIdentityRules.maxAtoms,
         },
       },
     },

@@ -11,7 +11,8 @@ export function configJsonSchema(): JsonObject {
   };
 }
 
-function schemaOf(rule: Rule): JsonObject {
+/** JSON Schema of what a rule lets through. */
+export function schemaOf(rule: Rule): JsonObject {
   const common: JsonObject = {
     description: rule.about,
     ...(rule.default !== undefined && { default: rule.default as JsonObject }),

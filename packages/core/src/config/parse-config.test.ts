@@ -45,6 +45,18 @@ describe("a configuration", () => {
               notice: {},
             },
             retention: { anonymousDays: 395, knownDays: 1_125 },
+            identity: {
+              limits: {
+                user_id: { max: 100, withinDays: 30 },
+                email: { max: 10, withinDays: 30 },
+                phone: { max: 10, withinDays: 30 },
+              },
+              unique: [],
+              blocked: [],
+              trustsForms: false,
+              aliasJoinsUsers: true,
+              maxAtoms: 1_000,
+            },
             currency: "EUR",
             allowThirdParty: false,
             maxEventsPerSecond: 5000,
@@ -97,6 +109,19 @@ describe("a configuration", () => {
             },
           },
           retention: { anonymousDays: 90, knownDays: 730 },
+          identity: {
+            limits: {
+              user_id: { max: 5, withinDays: 7 },
+              email: { max: 2, withinDays: 365 },
+              phone: { max: 1, withinDays: 1 },
+            },
+            priority: ["phone", "email"],
+            unique: ["email"],
+            blocked: ["till-1", "info@shop.example"],
+            trustsForms: true,
+            aliasJoinsUsers: false,
+            maxAtoms: 50,
+          },
           currency: "USD",
           allowThirdParty: true,
           maxEventsPerSecond: 10,
@@ -267,11 +292,19 @@ describe("a configuration", () => {
     ],
     [
       { sites: [site({ regime: "opt_in", consent: {} })] },
-      "sites[0].regime: is no setting: use one of id, name, timezone, origins, writeKeys, serverKeys, cookieDomain, consent, retention, currency, allowThirdParty, maxEventsPerSecond, traits.",
+      "sites[0].regime: is no setting: use one of id, name, timezone, origins, writeKeys, serverKeys, cookieDomain, consent, retention, identity, currency, allowThirdParty, maxEventsPerSecond, traits.",
     ],
     [
       { sites: [site({ regime: "strict" })] },
       "sites[0].consent.regimes.default: must be one of opt_in, opt_out, notice.",
+    ],
+    [
+      { sites: [site({ identity: { limits: { email: { max: 0 } } } })] },
+      "sites[0].identity.limits.email.max: must be a whole number from 1 to 100000.",
+    ],
+    [
+      { sites: [site({ identity: { priority: ["name"] } })] },
+      "sites[0].identity.priority[0]: must be one of email, phone.",
     ],
     [
       { sites: [site({ retention: { anonymousDays: 29 } })] },

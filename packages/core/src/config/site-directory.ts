@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { Purpose } from "@polder/protocol";
+import { defaultIdentityRules } from "../people/identity-rules.ts";
 import { noticeTexts, wholeNotice } from "../consent-record/notice-text.ts";
 import type { Site, SiteDirectory, SiteKey } from "../ports/site-directory.ts";
 import type { PolderConfig, SiteConfig } from "./config-rule.ts";
@@ -111,5 +112,9 @@ function toSite(config: SiteConfig): Site {
     traits,
     currency: config.currency,
     retention: config.retention,
+    identity: {
+      ...config.identity,
+      priority: [...new Set(config.identity.priority ?? defaultIdentityRules.priority)],
+    },
   };
 }

@@ -179,4 +179,4 @@ it("lets through, in 10,000 random histories, what a model allows that knows whe
   );
   // Both must have been common, or nothing was tried.
   expect(Math.min(kept, stopped)).toBeGreaterThan(10_000);
-}, 60_000);
+});

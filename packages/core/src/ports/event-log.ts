@@ -4,9 +4,10 @@
 export const loadedTopics = ["polder.events", "polder.rejected"] as const;
 /**
  * `polder.consent` holds the last record of every visitor's choices; only collectors read it. `polder.ledger` holds rows for `ledger_entry`: what
- * collectors count. Stating one again changes nothing, so they are loaded without the care that events need.
+ * collectors count. Stating one again changes nothing, so they are loaded without the care that events need. `polder.audience` tells who comes into an
+ * audience and who leaves it, for whoever listens: each change once, those of a person in their order.
  */
-export const topics = [...loadedTopics, "polder.consent", "polder.ledger"] as const;
+export const topics = [...loadedTopics, "polder.consent", "polder.ledger", "polder.audience"] as const;
 export type Topic = (typeof topics)[number];
 
 export interface LogRecord {
@@ -62,6 +63,8 @@ export interface EventLog {
   /** What is durable on this machine only. Absent where `append` never resolves with "spooled". */
   spool?(): Promise<SpoolStatus>;
   partitionCount(topic: Topic): Promise<number>;
+  /** The partition of any topic that records of this key go to. */
+  partitionOf(key: string): number;
   close(): Promise<void>;
 }
 

@@ -1,3 +1,5 @@
+import type { ErasedIds } from "./erasure-store.ts";
+
 /** Where rows end up and questions are asked: ClickHouse, embedded or not. */
 
 export type RowTable = "events" | "rejected";
@@ -34,8 +36,13 @@ export interface EventStore {
   ledgerPosition(partition: number): Promise<number | undefined>;
   /** Known atoms of these keys, in the order of the keys; undefined where none. Those of `except` are not looked at. */
   findAtoms(keys: readonly AtomKey[], except?: ReadonlySet<number>): Promise<(number | undefined)[]>;
-  /** Atoms whose removal after a withdrawal was announced since then: nothing may get their number any more. */
+  /**
+   * Atoms whose removal, after a withdrawal or with an erasure, was announced since then: nothing may get their number any more. Those of erasures
+   * that are not carried out yet are always among them.
+   */
   endingAtoms(since: Date): Promise<number[]>;
+  /** Keyed hashes of the ids of erased people: those of erasures that were written down since then; undefined: all. */
+  erasedIds(since: Date | undefined): Promise<ErasedIds>;
   /** The greatest atom of this residue (`atom % 64`) that was ever stored, undefined when none. */
   maxAtom(residue: number): Promise<number | undefined>;
   /**

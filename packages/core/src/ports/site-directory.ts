@@ -1,5 +1,6 @@
 import type { CurrentTexts, Origin, Purpose, Regime } from "@polder/protocol";
 import type { NoticeText } from "../consent-record/notice-text.ts";
+import type { IdentityRules } from "../people/identity-rules.ts";
 import type { Retention } from "./retention-store.ts";
 
 /** What the collector knows about sites and keys. Read from `polder.config.json`; a change is seen without a restart. */
@@ -41,6 +42,8 @@ export interface Site {
   currency: string;
   /** How long what arrived is kept. */
   retention: Retention;
+  /** What makes several ids one person. */
+  identity: IdentityRules;
 }
 
 /** What happens before a visitor has chosen. */

@@ -19,6 +19,19 @@ export function buildSite<Overrides extends object = object>(overrides?: Overrid
     traits: {},
     currency: "EUR",
     retention: { anonymousDays: 395, knownDays: 1_125 },
+    identity: {
+      limits: {
+        user_id: { max: 100, withinDays: 30 },
+        email: { max: 10, withinDays: 30 },
+        phone: { max: 10, withinDays: 30 },
+      },
+      priority: ["email", "phone"] as readonly ("email" | "phone")[],
+      unique: [] as readonly ("email" | "phone")[],
+      blocked: [] as readonly string[],
+      trustsForms: false,
+      aliasJoinsUsers: true,
+      maxAtoms: 1_000,
+    },
   };
   return { ...site, ...overrides } as typeof site & Overrides;
 }
