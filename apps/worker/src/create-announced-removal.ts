@@ -18,6 +18,8 @@ export interface AnnouncedRemovalOptions<Item> {
 export interface AnnouncedRemoval {
   /** Begins a round when one is due, or ends it when its time has come. Returns what {@link AnnouncedRemovalOptions.carryOut} says. */
   tick(): Promise<number>;
+  /** From the announcement to the end of the removal. */
+  isUnderWay(): boolean;
 }
 
 /** What was announced longer ago may have been forgotten by the loaders. */
@@ -35,6 +37,7 @@ export function createAnnouncedRemoval<Item>({
   maxItems,
 }: AnnouncedRemovalOptions<Item>): AnnouncedRemoval {
   let lastRound = -Infinity;
+  let isRemoving = false;
   let begun: { items: readonly Item[]; at: number; isReady: (() => Promise<boolean>) | undefined } | undefined;
   return {
     async tick() {
@@ -53,10 +56,16 @@ export function createAnnouncedRemoval<Item>({
       const { items } = begun;
       // When it fails, it is announced anew: a loader that starts meanwhile looks only at the last minutes.
       begun = undefined;
-      return carryOut(items).catch((error: unknown) => {
+      isRemoving = true;
+      try {
+        return await carryOut(items);
+      } catch (error) {
         lastRound = -Infinity;
         throw error;
-      });
+      } finally {
+        isRemoving = false;
+      }
     },
+    isUnderWay: () => begun !== undefined || isRemoving,
   };
 }

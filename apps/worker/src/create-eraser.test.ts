@@ -101,3 +101,16 @@ it("takes what was removed off the disk by itself, in a twentieth of the time", 
   await eraser.sweep();
   expect(sweeps()).toBe(3);
 });
+
+it("sweeps between rounds alone, and looks for no erasure to know that", async () => {
+  const { time, done, eraser } = start();
+  await eraser.tick();
+  await eraser.sweep();
+  time.now += 6_000;
+  const round = eraser.tick();
+  await eraser.sweep();
+  await round;
+  expect(done).toEqual(["open 5000", "begin 1", "carry out 1"]);
+  await eraser.sweep();
+  expect(done).toEqual(["open 5000", "begin 1", "carry out 1", "sweep"]);
+});

@@ -21,9 +21,9 @@ export interface Eraser {
   sweep(): Promise<void>;
 }
 
-/** Removes the rows of those who were erased, and of what comes to light of them later. */
 const longestPauseMs = 24 * 3_600_000;
 
+/** Removes the rows of those who were erased, and of what comes to light of them later. */
 export function createEraser({
   store,
   now,
@@ -46,9 +46,8 @@ export function createEraser({
     tick: removal.tick,
     async sweep() {
       const startedAt = now().getTime();
-      if (startedAt < sweepsAt) return;
-      // A round would wait for the table that is under way, and leaves more to sweep.
-      if ((await store.openErasures(1, now)).length > 0) return;
+      // A round would wait for the table that is swept, and leaves more to sweep.
+      if (startedAt < sweepsAt || removal.isUnderWay()) return;
       if ((await store.sweep()) === 0) return;
       const endedAt = now().getTime();
       // A machine that slept in between took no longer for that.

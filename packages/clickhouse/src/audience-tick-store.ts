@@ -6,6 +6,7 @@ import { quoteName, quoteText, type ClickHouse } from "./clickhouse.ts";
 import { endsOfConsent, nextEndOfArrived } from "./consent/ends-of-consent.ts";
 import { personConsent } from "./consent/person-consent.ts";
 import { grantTermQuery } from "./consent/person-consent-of.ts";
+import { nodesOfEdge } from "./erased-tables.ts";
 
 export interface AudienceTickStoreOptions {
   clickhouse: ClickHouse;
@@ -600,9 +601,7 @@ const concerned = ({ arrived, settledSince, hasFlags, hasDecisions }: Concerned)
 };
 const isFlagged = `(key IN (SELECT cityHash64(anonymous_id, user_id) FROM person_flag WHERE site = {site:String})
         OR user_id IN (SELECT user_id FROM person_flag WHERE site = {site:String} AND user_id != ''))`;
-/** Of an alias the other end is an id alone. */
-const nodesOfDecisions =
-  "arrayConcat([left, right], arrayFlatten(arrayMap(edge -> [edge.node, edge.other, concat('user:', edge.other), concat('device:', edge.other)], edges)))";
+const nodesOfDecisions = `arrayConcat([left, right], arrayFlatten(arrayMap(edge -> ${nodesOfEdge("edge")}, edges)))`;
 const decidedAbout = (kind: string): string =>
   `SELECT substring(node, ${kind.length + 2}) FROM (SELECT arrayJoin(${nodesOfDecisions}) AS node FROM identity_decision WHERE site = {site:String}) WHERE startsWith(node, '${kind}:')`;
 const isDecidedAbout = `(user_id IN (${decidedAbout("user")}) OR anonymous_id IN (${decidedAbout("device")}))`;

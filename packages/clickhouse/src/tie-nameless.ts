@@ -95,10 +95,8 @@ async function sinceWhen(
       for (const { person, at } of await clickhouse.query<{ person: number; at: number }>(
         `SELECT person_id AS person, joined_ms AS at FROM ${joinedAt("SELECT arrayJoin({atoms:Array(UInt32)})")}`,
         { params },
-      )) {
-        const key = keyOf({ site, person });
-        joined.set(key, Math.max(at, joined.get(key) ?? 0));
-      }
+      ))
+        joined.set(keyOf({ site, person }), at);
       const isUsed = `s.user != 0 AND NOT ${isNobodysHash("s.user")}`;
       seen.push(
         ...(await clickhouse.query<(typeof seen)[number]>(
