@@ -10,6 +10,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
+import { freeze } from "./freeze.mjs";
 import { freePorts } from "./free-ports.mjs";
 
 const run = promisify(execFile);
@@ -30,7 +31,7 @@ const startLimitMs = 180_000;
 /**
  * @typedef {KafkaBroker & {
  *   kill: () => Promise<void>, // as a crash: kill -9
- *   pause: () => Promise<void>, // as a machine that hangs: its connections stay open and it says nothing
+ *   pause: () => Promise<void>, // as a machine that hangs: its connections stay open and it says nothing more
  *   resume: () => Promise<void>,
  *   start: () => Promise<void>, // again, on the same data and port; resolves when it answers
  * }} OwnKafkaBroker
@@ -279,7 +280,9 @@ function createNode({ java, libs, folder, id, port, controllerPort, voters, sett
     broker.kill("SIGKILL");
     await ended;
   };
-  const pause = async () => void child?.kill("SIGSTOP");
+  const pause = async () => {
+    if (child?.pid !== undefined) await freeze(child.pid);
+  };
   const resume = async () => void child?.kill("SIGCONT");
   return { format, start, kill, pause, resume };
 }
