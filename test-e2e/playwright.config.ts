@@ -24,8 +24,8 @@ export default defineConfig({
   ],
   retries: 0,
   // Limits, not promises: what must be quick measures itself, and a busy machine may take its time to start Polder or to show a page.
-  timeout: 300_000,
-  expect: { timeout: 60_000 },
+  timeout: 600_000,
+  expect: { timeout: 120_000 },
   reporter: resultsFile === undefined ? [["list"]] : [["list"], ["json", { outputFile: resultsFile }]],
   use: {
     launchOptions: {

@@ -2,9 +2,11 @@ import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test, type BrowserContext, type Page } from "@playwright/test";
+import { countDigests, untilDigested } from "../support/digests.ts";
 import { rowsOfEngine, untilLoaded } from "../support/operator.ts";
 import { startPageServer, type PageServer } from "../support/page-server.ts";
 import { eventually, startStack, type Stack } from "../support/stack.ts";
+import { untilTaken } from "../support/until-taken.ts";
 import { keptBy, sayNo, sayYes, visit } from "../support/visitor.ts";
 
 // What happens before a choice, as the configuration says it, with the tag that `polder tag` prints for it.
@@ -150,19 +152,22 @@ test("measurement counts page views of nobody: no row anywhere has an atom, unti
       campaign: { source: "s3cret", name: "s3cret" },
     },
   };
-  const answer = await fetch(`${stack.collectorUrl}/v1/batch`, {
-    method: "POST",
-    headers: {
-      "content-type": "text/plain",
-      origin: site.otherOrigin,
-      cookie: `polder_id=s3cret.${Math.floor(Date.now() / 1000).toString(36)}; polder_aid=s3cret.1`,
-      "user-agent": await page.evaluate(() => navigator.userAgent),
-    },
-    body: JSON.stringify({
-      writeKey: "pk_modes_counted",
-      batch: [forged, { ...forged, type: "track", event: "s3cret" }],
+  const userAgent = await page.evaluate(() => navigator.userAgent);
+  const answer = await untilTaken(() =>
+    fetch(`${stack.collectorUrl}/v1/batch`, {
+      method: "POST",
+      headers: {
+        "content-type": "text/plain",
+        origin: site.otherOrigin,
+        cookie: `polder_id=s3cret.${Math.floor(Date.now() / 1000).toString(36)}; polder_aid=s3cret.1`,
+        "user-agent": userAgent,
+      },
+      body: JSON.stringify({
+        writeKey: "pk_modes_counted",
+        batch: [forged, { ...forged, type: "track", event: "s3cret" }],
+      }),
     }),
-  });
+  );
   expect(answer.headers.getSetCookie()).toEqual([]);
   expect(await answer.json()).toMatchObject({ accepted: 1, rejected: [{ index: 1, reason: "no_consent" }] });
 
@@ -296,9 +301,11 @@ test("buffer sends after a yes what came before it, with its own times, and neve
 test("the banner that is printed with the tag asks in the configured words, and the record has them", async ({
   page,
 }) => {
+  await countDigests(page);
   await open(page, "/asking");
   const banner = page.getByRole("dialog", { name: "Your choice" });
   await expect(banner).toContainText("Jan's shop asks.");
+  await untilDigested(page);
   await banner.getByRole("button", { name: "Accept" }).click();
   const shown = await eventually(
     () =>

@@ -45,10 +45,11 @@ for (const [name, suffix] of [
     });
 
     const button = (label: string) => page.getByRole("button", { name: label, exact: true });
-    /** By its link; there when its heading is. */
+    /** By its link; there when its heading is, and what it loads: a visitor who leaves before that is not seen, and presses buttons in vain. */
     const go = async (link: string, heading = link): Promise<void> => {
       await page.getByRole("link", { name: link, exact: true }).click();
-      await page.getByRole("heading", { name: heading }).waitFor();
+      await page.getByRole("heading", { name: heading, exact: true }).waitFor();
+      await page.waitForLoadState();
     };
     const visitAll = async (): Promise<void> => {
       await go("Bulbs");

@@ -4,6 +4,7 @@ import { accessibilityFaults } from "../support/accessibility-faults.ts";
 import { grantedConsent } from "../support/load.ts";
 import { patienceMs } from "../support/patience.ts";
 import { startStack, type Stack } from "../support/stack.ts";
+import { untilTaken } from "../support/until-taken.ts";
 
 // What names no browser is taken for a bot, and bots have no profile.
 const browserName = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
@@ -21,11 +22,13 @@ const post = async (...events: object[]): Promise<void> => {
     context: { consent: grantedConsent },
     ...event,
   }));
-  const answer = await fetch(`${stack.collectorUrl}/v1/batch`, {
-    method: "POST",
-    headers: { "content-type": "text/plain;charset=UTF-8", origin: stack.shopUrl, "user-agent": browserName },
-    body: JSON.stringify({ writeKey: stack.writeKey, sentAt: new Date().toISOString(), batch: stamped }),
-  });
+  const answer = await untilTaken(() =>
+    fetch(`${stack.collectorUrl}/v1/batch`, {
+      method: "POST",
+      headers: { "content-type": "text/plain;charset=UTF-8", origin: stack.shopUrl, "user-agent": browserName },
+      body: JSON.stringify({ writeKey: stack.writeKey, sentAt: new Date().toISOString(), batch: stamped }),
+    }),
+  );
   expect(await answer.json()).toMatchObject({ accepted: events.length });
 };
 

@@ -70,7 +70,8 @@ function createProcess(port: number, args: string[], env: Record<string, string>
 
 test.afterAll(() => {
   for (const child of children) child.kill("SIGKILL");
-  rmSync(folder, { recursive: true, force: true });
+  // Those that a test left write there until they have ended.
+  rmSync(folder, { recursive: true, force: true, maxRetries: 50 });
 });
 
 test.beforeAll(() => {

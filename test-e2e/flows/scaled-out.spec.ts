@@ -11,6 +11,7 @@ import { startLoad } from "../support/load.ts";
 import { patientSecondMs } from "../support/patience.ts";
 import { answers, eventually, freePorts } from "../support/stack.ts";
 import { testConfig } from "../support/test-config.ts";
+import { untilTaken } from "../support/until-taken.ts";
 
 const brokers = process.env.KAFKA_BROKERS;
 test.skip(!brokers, "no Kafka broker: set KAFKA_BROKERS, or install Java 17 and Maven and run npm test");
@@ -55,6 +56,7 @@ async function startPart(name: string, app: string, env: Record<string, string>,
 async function stopPart(name: string, signal: NodeJS.Signals = "SIGTERM"): Promise<number | null> {
   const child = processes.get(name)!;
   processes.delete(name);
+  if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
   const gone = once(child, "exit");
   child.kill(signal);
   await gone;
@@ -76,7 +78,7 @@ test.afterEach(async () => {
 });
 test.afterAll(async () => {
   await engine?.stop();
-  rmSync(folder, { recursive: true, force: true });
+  rmSync(folder, { recursive: true, force: true, maxRetries: 50 });
 });
 
 const ready = (port: number): string => `http://127.0.0.1:${port}/readyz`;
@@ -143,6 +145,7 @@ test("two collectors, Kafka, two loaders, a worker and an api: every accepted ev
   );
   expect(views).toEqual({ events: rows.length, in_profiles: rows.length, in_audiences: rows.length, partitions: 4 });
 
+  const unheard = loads.reduce((sum, load) => sum + load.unheard(), 0);
   // What was counted is loaded as well, within a second or two; a loader enters a range after its rows are in.
   const [ledger] = await eventually(
     () =>
@@ -150,7 +153,14 @@ test("two collectors, Kafka, two loaders, a worker and an api: every accepted ev
         Record<string, number>
       >(`SELECT sum(received) AS received, sum(stored) AS stored, sum(duplicate) AS duplicate,
         sum(in_flight) AS in_flight, sum(abs(difference)) AS off, sum(unanswered) AS unanswered FROM polder.loss_ledger`),
-    ([found]) => found!["unanswered"] === 0 && found!["in_flight"] === 0 && found!["off"] === 0,
+    // Books of which the last page is missing on both sides balance, too.
+    ([found]) =>
+      // A collector that could not make them durable within a second said so: they are in the log twice.
+      found!["unanswered"]! <= unheard &&
+      found!["in_flight"] === 0 &&
+      found!["off"] === 0 &&
+      found!["stored"]! >= rows.length &&
+      found!["received"]! >= rows.length + found!["duplicate"]!,
   );
   expect(ledger!["stored"]).toBe(rows.length);
   expect(ledger!["received"]).toBe(rows.length + ledger!["duplicate"]!);
@@ -183,15 +193,17 @@ test("what a visitor chose at one collector is obeyed by the other within a seco
       purposes: { measurement: state, profile: state, ads: state },
       at,
     };
-    const answer = await fetch(`${url(port)}/v1/batch`, {
-      method: "POST",
-      headers: { ...browser, "content-type": "text/plain" },
-      body: JSON.stringify({
-        writeKey,
-        sentAt: at,
-        batch: [{ type, event: "Product Viewed", messageId, anonymousId, timestamp: at, context: { consent } }],
+    const answer = await untilTaken(() =>
+      fetch(`${url(port)}/v1/batch`, {
+        method: "POST",
+        headers: { ...browser, "content-type": "text/plain" },
+        body: JSON.stringify({
+          writeKey,
+          sentAt: at,
+          batch: [{ type, event: "Product Viewed", messageId, anonymousId, timestamp: at, context: { consent } }],
+        }),
       }),
-    });
+    );
     const { accepted, rejected } = (await answer.json()) as { accepted: number; rejected: { reason: string }[] };
     // 202: Kafka took its time, and the collector keeps it meanwhile.
     expect([200, 202]).toContain(answer.status);
@@ -214,11 +226,13 @@ test("what a visitor chose at one collector is obeyed by the other within a seco
     "visitor-1": () => send(c1, "visitor-1", "consent", "withdrawn"),
     "visitor-2": () => send(c2, "visitor-2", "consent", "withdrawn"),
     async "visitor-3"() {
-      const answer = await fetch(`${url(a)}/v1/consent`, {
-        method: "POST",
-        headers: { ...browser, cookie: `polder_id=visitor-3.${Math.floor(Date.now() / 1000).toString(36)}` },
-        body: JSON.stringify({ writeKey, purposes: {} }),
-      });
+      const answer = await untilTaken(() =>
+        fetch(`${url(a)}/v1/consent`, {
+          method: "POST",
+          headers: { ...browser, cookie: `polder_id=visitor-3.${Math.floor(Date.now() / 1000).toString(36)}` },
+          body: JSON.stringify({ writeKey, purposes: {} }),
+        }),
+      );
       expect(answer.status).toBe(200);
       return true;
     },

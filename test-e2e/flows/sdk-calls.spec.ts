@@ -22,6 +22,8 @@ const identifies = () =>
     .map(({ userId, traits }) => ({ userId, traits }));
 
 test("identify tells a trait once, and again when it changes, on later pages as well", async ({ page }) => {
+  // It is told again every day.
+  await page.clock.install({ time: "2026-11-22T12:00:00" });
   await visit(page, `${site.origin}/shop.html`);
   await sayYes(page);
   await page.evaluate(() => {

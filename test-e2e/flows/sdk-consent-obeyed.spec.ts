@@ -73,10 +73,16 @@ test.describe("before a choice", () => {
     site.tag = 'data-before-choice="buffer" data-capture=""';
     await page.clock.install({ time: "2026-11-22T12:00:00Z" });
     await visit(page, `${site.origin}/shop.html`);
-    const times: number[] = [];
+    const times: [from: number, to: number][] = [];
     for (let i = 0; i < 20; i++) {
       await page.clock.runFor(60_000);
-      times.push(await page.evaluate((n) => (window.polder.track("Early", { n }), Date.now()), i));
+      times.push(
+        await page.evaluate((n) => {
+          const from = Date.now();
+          window.polder.track("Early", { n });
+          return [from, Date.now()];
+        }, i),
+      );
     }
     expect(collector.requests).toEqual([]);
     await sayYes(page);
@@ -84,8 +90,11 @@ test.describe("before a choice", () => {
     await collector.until(() => collector.accepted().length === 21);
     const early = collector.accepted().filter(({ event }) => event === "Early");
     expect(early.map(({ properties }) => properties!.n)).toEqual([...times.keys()]);
-    for (const [i, { timestamp }] of early.entries())
-      expect(Math.abs(Date.parse(timestamp) - times[i]!)).toBeLessThan(1000);
+    for (const [i, { timestamp }] of early.entries()) {
+      const [from, to] = times[i]!;
+      expect(Date.parse(timestamp)).toBeGreaterThanOrEqual(from);
+      expect(Date.parse(timestamp)).toBeLessThanOrEqual(to);
+    }
   });
 });
 
@@ -230,7 +239,12 @@ test("a refusal leaves the same on a hundred devices, whenever in its thirty day
   expect(collector.requests).toEqual([]);
 });
 
+/** Without engagement, which a page tells as it is left when it was seen for a second, as it may be on a busy machine: requests are counted. */
+const withoutEngagement = (): unknown => (site.tag = 'data-capture="click,form,page"');
+
 test.describe("a withdrawal", () => {
+  test.beforeEach(withoutEngagement);
+
   /** Resolves with the time at which nothing of ours but the refusal was left. */
   const cleared = (page: Page): Promise<number> =>
     page.evaluate(
@@ -282,7 +296,7 @@ test.describe("a withdrawal", () => {
       await flush(tab);
       await visit(tab, `${site.origin}/next.html?again`);
       await flush(tab);
-      expect(await keptBy(tab)).toEqual(onlyRefusal);
+      await expect.poll(() => keptBy(tab)).toEqual(onlyRefusal);
     }
     expect(collector.requests.slice(before).flatMap(({ events }) => events)).toMatchObject([{ type: "consent" }]);
   });
@@ -322,7 +336,7 @@ test.describe("a withdrawal", () => {
       window.polder.track("Never sent");
       return window.polder.flush();
     });
-    expect(await keptBy(page)).toEqual(onlyRefusal);
+    await expect.poll(() => keptBy(page)).toEqual(onlyRefusal);
     await page.goto(`${site.origin}/blank.html`);
     const later = collector.requests.slice(before).flatMap(({ events }) => events);
     expect(later.filter(({ type }) => type !== "consent")).toEqual([]);
@@ -382,6 +396,7 @@ test.describe("a withdrawal", () => {
 });
 
 test.describe("Global Privacy Control", () => {
+  test.beforeEach(withoutEngagement);
   const asks = (page: Page): Promise<void> => page.evaluate(() => sessionStorage.setItem("gpc", "1"));
   test.beforeEach(async ({ page }) => {
     await page.addInitScript(() =>
@@ -425,6 +440,7 @@ test.describe("Global Privacy Control", () => {
 });
 
 test.describe("the clock", () => {
+  test.beforeEach(withoutEngagement);
   const open = async (page: Page, time: number): Promise<void> => {
     await page.clock.setFixedTime(time);
     await visit(page, `${site.origin}/shop.html`);

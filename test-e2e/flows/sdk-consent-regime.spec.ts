@@ -2,14 +2,17 @@ import { expect, test, type BrowserContext, type Page } from "@playwright/test";
 import { startPageServer, type PageServer } from "../support/page-server.ts";
 import { startCollector, type RecordingCollector } from "../support/recording-collector.ts";
 import { keptBy, sayNo, sayYes, visit } from "../support/visitor.ts";
+import { withoutHaste } from "../support/without-haste.ts";
 
 // A visitor from where the law asks for no choice first, and how long a choice lasts.
 
 let collector: RecordingCollector;
 let site: PageServer;
-test.beforeEach(async () => {
+test.beforeEach(async ({ context }) => {
   collector = await startCollector();
   site = await startPageServer();
+  // A page gives the answer five seconds, and then goes by the strictest.
+  await withoutHaste(context);
 });
 test.afterEach(async () => {
   await site.close();
@@ -222,7 +225,7 @@ test.describe("where the answer is opt_out", () => {
     await isAnswered(page);
     await flush(page);
     expect(names()).toHaveLength(2);
-    expect(await keptBy(page)).toEqual(nothing);
+    await expect.poll(() => keptBy(page)).toEqual(nothing);
   });
 
   test("a withdrawal is one request, leaves only the constant, and no page asks again", async ({ page }) => {
@@ -244,11 +247,13 @@ test.describe("where the answer is opt_out", () => {
     ]);
     expect((await status(page)).status).toBe("denied");
     expect(collector.regimeQuestions).toHaveLength(1);
-    expect(await keptBy(page)).toEqual({
-      ...nothing,
-      cookies: [expect.stringMatching(refusal)],
-      local: [expect.stringMatching(refusal)],
-    });
+    await expect
+      .poll(() => keptBy(page))
+      .toEqual({
+        ...nothing,
+        cookies: [expect.stringMatching(refusal)],
+        local: [expect.stringMatching(refusal)],
+      });
   });
 
   test("a refusal in another tab silences one that is open", async ({ page, context }) => {
@@ -368,6 +373,7 @@ test("subdomains share the answer, and who it is", async ({ playwright, launchOp
   const rule = "--host-resolver-rules=MAP *.site.test 127.0.0.1";
   const browser = await playwright.chromium.launch({ ...launchOptions, args: [...(launchOptions.args ?? []), rule] });
   const page = await browser.newPage();
+  await withoutHaste(page);
   collector.answerRegime("opt_out");
   serve(`${asking} data-cookie-domain="site.test"`);
   const { port } = new URL(site.origin);
@@ -483,9 +489,9 @@ test.describe("how long a choice lasts", () => {
     await flush(page);
     expect((await status(page)).status).toBe("unset");
     expect(names()).toEqual(["consent", "page", "page"]);
-    const { local, databases } = await keptBy(page);
-    expect(local).toEqual([expect.stringMatching(/^polder_consent=v1\.1q\./)]);
-    expect(databases).toEqual([]);
+    await expect
+      .poll(() => keptBy(page))
+      .toMatchObject({ local: [expect.stringMatching(/^polder_consent=v1\.1q\./)], databases: [] });
   });
 
   test("a refusal is asked again when the site says so, never before half a year", async ({ page, context }) => {

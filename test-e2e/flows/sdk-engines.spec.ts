@@ -95,7 +95,7 @@ for (const [name, { missing, start }] of Object.entries(engines)) {
       expect((await kept()).local).toContain("polder_aid");
       await engine.run(() => window.polder.consent.withdraw());
       await flush();
-      expect(await kept()).toEqual({
+      await expect.poll(kept).toEqual({
         cookie: expect.stringMatching(/^polder_consent=[^;]*$/),
         local: ["polder_consent"],
         databases: [],

@@ -5,6 +5,7 @@ import type { SeenEvent } from "../support/recording-collector.ts";
 import { eventually, startStack, type Stack } from "../support/stack.ts";
 import { testConfig } from "../support/test-config.ts";
 import { sayNo, sayYes, visit } from "../support/visitor.ts";
+import { withoutHaste } from "../support/without-haste.ts";
 
 // One site with pages on two hosts, and the real collector between them.
 
@@ -83,6 +84,8 @@ async function hover(selector: string): Promise<void> {
   const answered = page.waitForResponse((response) => response.url().endsWith("/v1/link"));
   await page.hover(selector);
   await (await answered).finished();
+  // Its text is read in a task that came before this one.
+  await page.evaluate(() => {});
 }
 /** The address that was asked for, before anything was taken out of it. */
 async function clickThrough(selector: string): Promise<URL> {
@@ -95,6 +98,7 @@ async function clickThrough(selector: string): Promise<URL> {
 }
 
 test("a visitor is the same one on both hosts after a yes on both", async () => {
+  await withoutHaste(context);
   const id = await arriveOnBlog();
   await hover("#link");
   const address = await clickThrough("#link");
@@ -173,6 +177,7 @@ test("cookies are looked at for links to other hosts alone", async () => {
 });
 
 test("a form sent with GET takes the visitor along as well", async () => {
+  await withoutHaste(context);
   const id = await arriveOnBlog();
   await hover("#search");
   const address = await clickThrough("#search");
@@ -225,6 +230,7 @@ test("nobody is taken along without a yes to a profile", async () => {
 });
 
 test("a visitor is taken over where localStorage is full, too", async () => {
+  await withoutHaste(context);
   await visit(page, `${shop}/`);
   await page.evaluate(() => {
     for (let chunk = "x".repeat(1 << 20), i = 0; chunk; i++) {
@@ -294,6 +300,7 @@ test("a link that was copied to another browser takes nobody along", async ({ br
 });
 
 test("what is kept back while the collector is slow leaves with the page", async () => {
+  await withoutHaste(context);
   const id = await arriveOnBlog();
   await hover("#plain");
   await clickThrough("#plain");
@@ -327,6 +334,7 @@ test("what is kept back is sent after a second without an answer", async () => {
 });
 
 test("what was kept back is gone when the visitor withdraws meanwhile", async () => {
+  await withoutHaste(context);
   const id = await arriveOnBlog();
   await hover("#plain");
   await clickThrough("#plain");

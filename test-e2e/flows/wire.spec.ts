@@ -4,6 +4,7 @@ import { expect, test } from "@playwright/test";
 import { grantedConsent } from "../support/load.ts";
 import { rowsOfEngine } from "../support/operator.ts";
 import { eventually, startStack, type Stack } from "../support/stack.ts";
+import { untilTaken } from "../support/until-taken.ts";
 
 let stack: Stack;
 test.beforeAll(async () => {
@@ -22,11 +23,13 @@ const event = (over: Record<string, unknown> = {}) => ({
 });
 
 const post = (body: string | Buffer, over: Record<string, string> = {}, path = "/v1/batch") =>
-  fetch(`${stack.collectorUrl}${path}`, {
-    method: "POST",
-    headers: { "content-type": "text/plain;charset=UTF-8", origin: stack.shopUrl, ...over },
-    body: body as string,
-  });
+  untilTaken(() =>
+    fetch(`${stack.collectorUrl}${path}`, {
+      method: "POST",
+      headers: { "content-type": "text/plain;charset=UTF-8", origin: stack.shopUrl, ...over },
+      body: body as string,
+    }),
+  );
 
 const batch = (events: unknown[], writeKey = stack.writeKey) =>
   JSON.stringify({ writeKey, sentAt: new Date().toISOString(), batch: events });

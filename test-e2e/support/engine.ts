@@ -1,9 +1,11 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
+import { patienceMs } from "./patience.ts";
+import { eventually, freePorts } from "./stack.ts";
 
 /** Just enough of another browser to tell a story with: W3C WebDriver, as Firefox and WebKit speak it. */
 export interface Engine {
@@ -98,6 +100,7 @@ async function startFirefox(): Promise<Engine> {
   const socket = connect(port, "127.0.0.1");
   const send = marionette(socket);
   await send("WebDriver:NewSession", { pageLoadStrategy: "normal" });
+  await send("WebDriver:SetTimeouts", { script: patienceMs });
   const names: { [path: string]: string } = {
     "/url": "WebDriver:Navigate",
     "/execute/async": "WebDriver:ExecuteAsyncScript",
@@ -162,9 +165,9 @@ async function startWebKit(): Promise<Engine> {
     display = spawn(find("Xvfb")!, ["-displayfd", "1", "-screen", "0", "1280x800x24"], {
       stdio: ["ignore", "pipe", "pipe"],
     });
-    env.DISPLAY = `:${await says(display, /^(\d+)\n/)}`;
+    env.DISPLAY = `:${await says(display, /^(\d+)\n/m)}`;
   }
-  const port = await freePort();
+  const [port] = (await freePorts(1)) as [number];
   const driver = spawn(find("WebKitWebDriver")!, [`--port=${port}`], { env, stdio: "ignore" });
   const stop = async (): Promise<void> => {
     await end(driver);
@@ -180,8 +183,13 @@ async function startWebKit(): Promise<Engine> {
     return value;
   };
   try {
-    await listens(port);
+    // A driver does not say when it is there.
+    await eventually(
+      () => listens(port),
+      (isThere) => isThere,
+    );
     const { sessionId } = (await ask("POST", "/session", { capabilities: {} })) as { sessionId: string };
+    await ask("POST", `/session/${sessionId}/timeouts`, { script: patienceMs });
     return speak(
       (path, body) => ask("POST", `/session/${sessionId}${path}`, body),
       async () => {
@@ -195,24 +203,9 @@ async function startWebKit(): Promise<Engine> {
   }
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await once(server.listen(0, "127.0.0.1"), "listening");
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
-/** A driver does not say when it is there. */
-async function listens(port: number): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
-    const socket = connect(port, "127.0.0.1");
-    const isThere = await new Promise<boolean>((resolve) => {
-      socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
-    });
-    socket.destroy();
-    if (isThere) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error(`nothing listens on port ${port}`);
+function listens(port: number): Promise<boolean> {
+  const socket = connect(port, "127.0.0.1");
+  return new Promise<boolean>((resolve) => {
+    socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
+  }).finally(() => socket.destroy());
 }

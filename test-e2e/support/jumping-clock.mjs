@@ -7,9 +7,11 @@ let aheadMs = 0;
 
 function look() {
   try {
-    aheadMs = Number(readFileSync(path, "utf8")) || 0;
+    const text = readFileSync(path, "utf8");
+    // Empty: it is being written.
+    if (text !== "") aheadMs = Number(text) || 0;
   } catch {
-    aheadMs = 0;
+    // Not there yet.
   }
 }
 look();

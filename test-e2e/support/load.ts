@@ -6,6 +6,8 @@ export interface Load {
   accepted: Set<string>;
   /** Ids that were ever sent. */
   sent: Set<string>;
+  /** Events that were sent and heard 503 or nothing, each time that happened. */
+  unheard(): number;
   /** Lets what is under way be answered, however long that takes. */
   finish(): Promise<void>;
 }
@@ -21,6 +23,7 @@ export function startLoad(options: {
   const sent = new Set<string>();
   let isDone = false;
   let number = 0;
+  let unheard = 0;
 
   const client = async (index: number): Promise<void> => {
     const session = { id: `visit-${index}`, start: Date.now() };
@@ -64,6 +67,7 @@ export function startLoad(options: {
       } catch (error) {
         if (error instanceof Refused) throw error; // not a matter of trying again
       }
+      unheard += options.eventsPerRequest;
       await new Promise((resolve) => setTimeout(resolve, 20 + Math.floor(Math.random() * 30))); // a client's backoff
     }
   };
@@ -74,6 +78,7 @@ export function startLoad(options: {
   return {
     accepted,
     sent,
+    unheard: () => unheard,
     async finish() {
       isDone = true;
       await Promise.all(clients);

@@ -55,7 +55,10 @@ export async function rowsOfEngine<Row>(stack: Stack, query: string): Promise<Ro
 
 /** The value of a metric with all of these labels, 0 when it has not been counted yet. */
 export async function metricOf(stack: Stack, name: string, labels: { [label: string]: string }): Promise<number> {
-  const text = await (await fetch(`${stack.apiUrl}/metrics`)).text();
+  const answer = await fetch(`${stack.apiUrl}/metrics`);
+  const text = await answer.text();
+  // An answer without metrics is not one of nothing.
+  if (!answer.ok) throw new Error(`${answer.status} for /metrics: ${text}`);
   const line = text
     .split("\n")
     .find(

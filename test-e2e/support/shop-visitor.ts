@@ -1,10 +1,16 @@
 import type { BrowserContext, Locator, Page } from "@playwright/test";
+import { countDigests, untilDigested } from "./digests.ts";
 import { eventually } from "./stack.ts";
+
+const counting = new WeakSet<Page>();
 
 /** Opens a page of the demo shop and waits until Polder and its banner are on it. */
 export async function openShop(page: Page, url: string): Promise<void> {
+  if (!counting.has(page)) await countDigests(page);
+  counting.add(page);
   await page.goto(url);
   await page.waitForFunction(() => "polder" in window && document.querySelector("polder-banner") !== null);
+  await untilDigested(page);
 }
 
 export const banner = (page: Page): Locator => page.locator("polder-banner").getByRole("dialog");

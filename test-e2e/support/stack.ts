@@ -94,6 +94,7 @@ export async function startStack(
       if (!options.config) stack.writeKey = demoWriteKey(dataPath);
     },
     async kill() {
+      if (child!.exitCode !== null || child!.signalCode !== null) return;
       const gone = once(child!, "exit");
       child!.kill("SIGKILL");
       await gone;
@@ -119,7 +120,8 @@ export async function startStack(
     },
     async remove() {
       await stack.stop();
-      rmSync(dataPath, { recursive: true, force: true });
+      // After a kill -9 the engine writes there until it has noticed.
+      rmSync(dataPath, { recursive: true, force: true, maxRetries: 50 });
     },
   };
   await stack.start();
@@ -184,4 +186,10 @@ function childrenOf(parent: number): number[] {
     });
 }
 
-const commandLine = (pid: number): string => readFileSync(`/proc/${pid}/cmdline`, "utf8");
+function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    return ""; // it ended while we looked
+  }
+}

@@ -131,7 +131,7 @@ export function startClients(options: {
       if (isTaken(status)) return { status, answer: (await response.json()) as Answer };
       const retryAfter = Number(response.headers.get("retry-after") ?? Number.NaN);
       // Whatever its body is, and whether it comes whole: this was the answer.
-      await response.body?.cancel();
+      await response.body?.cancel().catch(() => {});
       return { status, ...(Number.isFinite(retryAfter) && { retryAfterMs: retryAfter * 1_000 }) };
     } catch (error) {
       return { status: error instanceof DOMException ? "timeout" : "cut" };

@@ -78,7 +78,8 @@ export async function install(build: (ground: Ground, endings: Endings) => Promi
   const endings: Endings = [];
   const end: Installation["end"] = async ({ isKept }) => {
     for (const one of endings.toReversed()) await one();
-    if (!isKept) rmSync(folder, { recursive: true, force: true });
+    // An engine without its Polder writes there until it has noticed.
+    if (!isKept) rmSync(folder, { recursive: true, force: true, maxRetries: 50 });
   };
   try {
     const built = await build({ folder, slowDisk, configPath, writeKey }, endings);

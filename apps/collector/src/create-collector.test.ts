@@ -410,7 +410,7 @@ describe("what may come again", () => {
     const send = () => post("/v1/batch", { ...full, context: { ...full.context, page } });
     void send();
     const bytes = async (): Promise<number> => Number(/in_flight_bytes (\d+)/.exec(await registry.metrics())![1]);
-    await vi.waitFor(async () => expect(await bytes()).toBeGreaterThan(4_000_000), { timeout: 60_000 });
+    await vi.waitFor(async () => expect(await bytes()).toBeGreaterThan(4_000_000), { timeout: 120_000 });
     expect((await send()).status).toBe(503);
     expect(await bytes()).toBeLessThan(8_000_000);
   });

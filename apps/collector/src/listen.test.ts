@@ -114,17 +114,14 @@ describe("over a connection", () => {
   it("counts nothing against its bounds for a client that went away in the middle", async () => {
     const built = buildCollector();
     const url = await listen(built);
-    const gone = new Promise<void>((resolve) => {
-      const socket = connect(Number(new URL(url).port), "127.0.0.1", () => {
-        socket.write(
-          "POST /v1/batch HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n\r\n{",
-          () => socket.destroy(),
-        );
-      });
-      socket.on("close", () => resolve());
-    });
-    await gone;
-    while (!/in_flight_requests 0\n/.test(await built.registry.metrics())) await turn();
+    const inFlight = async (count: number) => {
+      while (!(await built.registry.metrics()).includes(`in_flight_requests ${count}\n`)) await turn();
+    };
+    const socket = connect(Number(new URL(url).port), "127.0.0.1");
+    socket.write("POST /v1/batch HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n\r\n{");
+    await inFlight(1);
+    socket.destroy();
+    await inFlight(0);
     expect(built.lines).toEqual([]);
   });
 

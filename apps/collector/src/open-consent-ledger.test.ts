@@ -26,7 +26,7 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-const open = async (name: string, sharedBy = log, catchUpWithinMs = 60_000) => {
+const open = async (name: string, sharedBy = log, catchUpWithinMs = 120_000) => {
   const ledger = await openConsentLedger({
     dataPath: join(folder, name),
     sharedBy,

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { LogMisconfiguredError } from "@polder/core";
 import { createKafkaLog } from "@polder/kafka";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { openLog } from "./open-log.ts";
 
 const brokers = process.env.KAFKA_BROKERS?.split(",");
@@ -25,7 +25,7 @@ describe.skipIf(!brokers)(brokers ? "topics that are wrong" : "skipped: KAFKA_BR
       topicPrefix,
       logger,
     });
-    await log.prepareTopics();
+    await vi.waitFor(() => log.prepareTopics(), { timeout: 120_000 });
     await log.close();
   });
   afterEach(() => rmSync(folder, { recursive: true }));
@@ -40,7 +40,7 @@ describe.skipIf(!brokers)(brokers ? "topics that are wrong" : "skipped: KAFKA_BR
     });
 
   it("stop the start", async () => {
-    await expect(open(60_000)).rejects.toThrow("polder.events has 1 partitions, not 2");
+    await expect(open(120_000)).rejects.toThrow("polder.events has 1 partitions, not 2");
   });
 
   it("are told when Kafka says so after its time was up", async () => {

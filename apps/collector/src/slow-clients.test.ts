@@ -5,6 +5,8 @@ import { buildCollector, createRecordingLog, writeKey, type TestCollector } from
 import type { CollectorOptions } from "./create-collector.ts";
 
 const here = { host: "127.0.0.1", port: 0 };
+/** Of clients whose slowness is not what is tested. */
+const patient = { headersTimeoutMs: 120_000, requestTimeoutMs: 120_000 };
 const open: TestCollector[] = [];
 const sockets: Socket[] = [];
 afterEach(async () => {
@@ -43,7 +45,7 @@ const head = (length: number): string =>
 /** Resolves when the metrics have it. */
 const shows = (built: TestCollector, text: RegExp): Promise<void> =>
   vi.waitFor(async () => expect(text.test(await built.registry.metrics()), String(text)).toBe(true), {
-    timeout: 60_000,
+    timeout: 120_000,
     interval: 2,
   });
 
@@ -101,7 +103,7 @@ describe("a client that is slow is cut off", () => {
 
 describe("a client that is slow", () => {
   it("takes nothing from others", async () => {
-    const { built, url } = await listen({ maxInFlightBytes: 20_000 });
+    const { built, url } = await listen({ ...patient, maxInFlightBytes: 20_000 });
     for (let n = 0; n < 20; n++) {
       const { socket } = dial(url);
       socket.write(`${head(400_000)}{`);
@@ -117,7 +119,7 @@ describe("a client that is slow", () => {
 
 describe("connections", () => {
   it("are bounded for one address, and not for a proxy of ours", async () => {
-    const { built, url } = await listen({ maxConnectionsPerAddress: 3 });
+    const { built, url } = await listen({ ...patient, maxConnectionsPerAddress: 3 });
     const first = Array.from({ length: 3 }, () => dial(url));
     await shows(built, /polder_collector_connections 3\n/);
     expect(await dial(url).closed).toBe("");
@@ -127,7 +129,7 @@ describe("connections", () => {
     expect((await post(url)).status).toBe(200);
 
     const behind = buildCollector({
-      options: { maxConnectionsPerAddress: 1 },
+      options: { ...patient, maxConnectionsPerAddress: 1 },
       edge: () => ({ trustedProxies: ["127.0.0.0/8"] }),
     });
     open.push(behind);
@@ -138,7 +140,7 @@ describe("connections", () => {
   });
 
   it("that only wait make room when there are nearly as many as there may be", async () => {
-    const { built, url } = await listen({ maxConnections: 10 });
+    const { built, url } = await listen({ ...patient, maxConnections: 10 });
     const idle = Array.from({ length: 9 }, () => {
       const { socket, closed } = dial(url);
       socket.write("GET /livez HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -153,7 +155,7 @@ describe("connections", () => {
 
 describe("close", () => {
   it("does not wait longer than it was told for a client that takes its time", async () => {
-    const { built, url } = await listen({ drainTimeoutMs: 50 });
+    const { built, url } = await listen({ ...patient, drainTimeoutMs: 50 });
     const { socket, closed } = dial(url);
     socket.write(head(1000));
     await shows(built, /in_flight_requests 1\n/);

@@ -66,8 +66,8 @@ describe.skipIf(reason !== undefined)(
         logger,
         registry: new Registry(),
         browserBundle: [],
-        // Of the second that is promised, 600 ms are spent on a broker that is silent by design. The rest is room for a busy machine.
-        options: { answerWithinMs: 5_000 },
+        // Of this test every answer is awaited, however slow the machine: of what is answered 503 nobody knows whether it is there.
+        options: { answerWithinMs: 120_000 },
       });
       ({ url } = await collector.listen({ host: "127.0.0.1", port: 0 }));
       // The first one finds the topics.
@@ -108,7 +108,8 @@ describe.skipIf(reason !== undefined)(
 
     /** Ids as they are in Kafka, until all that was sent is there. */
     async function idsInKafka(): Promise<string[]> {
-      const seen: string[] = [];
+      // By partition: one that is given to us once more is read from its start again.
+      const idsOf = new Map<number, string[]>();
       const reader = log.openReader({
         topic: "polder.events",
         group: `reading-${sent.length}`,
@@ -119,17 +120,20 @@ describe.skipIf(reason !== undefined)(
       let stop = (): void => {};
       const enough = new Promise<void>((resolve) => (stop = resolve));
       const running = reader.run({
-        assigned: async (_partition, _committed, { start }) => start,
-        async consume({ records }) {
-          seen.push(...records.map(({ headers }) => headers.id));
-          if (new Set(seen).size >= sent.length) stop();
+        async assigned(partition, _committed, { start }) {
+          idsOf.set(partition, []);
+          return start;
+        },
+        async consume({ partition, records }) {
+          idsOf.get(partition)!.push(...records.map(({ headers }) => headers.id));
+          if (new Set([...idsOf.values()].flat()).size >= sent.length) stop();
         },
         revoked() {},
       });
       await enough;
       await reader.stop();
       await running;
-      return seen;
+      return [...idsOf.values()].flat();
     }
 
     it("that is killed and comes back is bridged: answered 202, everything in Kafka afterwards, in order", async () => {
@@ -159,7 +163,8 @@ describe.skipIf(reason !== undefined)(
       const statuses: number[] = [];
       const sendFor = async (ms: number): Promise<void> => {
         const until = performance.now() + ms;
-        while (performance.now() < until) statuses.push((await send()).status);
+        // However slow the machine is meanwhile.
+        for (let count = 0; count < 15 || performance.now() < until; count++) statuses.push((await send()).status);
       };
       // Two seconds of silence, then a moment in which it answers all that has come: what a broker on a failing disk does.
       for (let round = 0; round < 5; round++) {

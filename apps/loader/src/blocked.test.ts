@@ -19,7 +19,7 @@ async function start(over: Partial<EventStore> = {}) {
   loader = createLoader({ log, store: fakeStore(over), logger, registry, clock: () => time.now });
   const { status } = loader;
   void loader.run();
-  const events = await vi.waitUntil(() => consumers.get(topic), { timeout: 60_000 });
+  const events = await vi.waitUntil(() => consumers.get(topic), { timeout: 120_000 });
   const gauge = async () => {
     const text = await registry.getSingleMetricAsString("polder_loader_blocked_partitions");
     return Number(text.split(" ").at(-1));

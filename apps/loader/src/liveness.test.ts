@@ -25,7 +25,7 @@ function start() {
   const running = loader.run();
   const health = createHealthHandler({ live: loader.problem, ready: async () => undefined, metrics: async () => "" });
   const livez = async (): Promise<number> => (await health(new Request("http://127.0.0.1/livez"))).status;
-  const assigned = vi.waitFor(() => expect(consumers.size).toBe(3), { timeout: 60_000 });
+  const assigned = vi.waitFor(() => expect(consumers.size).toBe(3), { timeout: 120_000 });
   return { time, lag, consumers, inserts, livez, running, assigned };
 }
 
@@ -45,7 +45,7 @@ it("is dead when a range has not been loaded for two minutes, and alive again wh
     records: [{ ...record(), offset: 0 }],
     commit: async () => undefined,
   });
-  await vi.waitFor(() => expect(inserts).toHaveLength(1), { timeout: 60_000 });
+  await vi.waitFor(() => expect(inserts).toHaveLength(1), { timeout: 120_000 });
   time.now += 119_999;
   expect(await livez()).toBe(200);
   time.now += 1;
@@ -67,10 +67,10 @@ it("is dead when records wait for two minutes and are never handed over", async 
       time.now += 120_000;
       expect(await livez()).toBe(503);
     },
-    { timeout: 60_000 },
+    { timeout: 120_000 },
   );
   lag.set(0, 0);
-  await vi.waitFor(async () => expect(await livez()).toBe(200), { timeout: 60_000 });
+  await vi.waitFor(async () => expect(await livez()).toBe(200), { timeout: 120_000 });
 });
 
 it("is not dead while it is held up on purpose, and is given its two minutes again after that", async () => {

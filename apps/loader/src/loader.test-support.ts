@@ -51,10 +51,11 @@ export function createListeningLogger(): ListeningLogger {
   };
 }
 
-/** Why a partition is not loaded, once that is said. */
+/** Why a partition is not loaded until somebody decides, once that is said. That the store did not answer for a moment is only warned of. */
 export async function whyBlocked(logger: ListeningLogger, topic = "polder.events"): Promise<string> {
   const { fields } = await logger.hears(
-    (line) => line.message === "a partition cannot be loaded" && line.fields["topic"] === topic,
+    ({ level, message, fields: of }) =>
+      level === "error" && message === "a partition cannot be loaded" && of["topic"] === topic,
   );
   return String(fields["reason"]);
 }

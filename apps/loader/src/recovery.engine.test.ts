@@ -1,5 +1,5 @@
 import { cpSync, mkdtempSync } from "node:fs";
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { createEventStore, type ClickHouse } from "@polder/clickhouse";
 import type { EventLog, LogRecord, StoredRecord } from "@polder/core";
@@ -365,7 +365,7 @@ describe("while ClickHouse", () => {
     const sent = records(50);
     await log.append(topic, sent.slice(0, 25));
     await caughtUp(log, loader);
-    await proxy.off();
+    proxy.off();
     await log.append(topic, sent.slice(25));
     minutes = 10;
     const attempts = () => heard.said.filter(({ message }) => message.startsWith("ClickHouse did not confirm")).length;
@@ -374,7 +374,7 @@ describe("while ClickHouse", () => {
     await heard.hears(() => attempts() >= 5);
     expect(commits).toBeGreaterThan(before);
     expect([...(await log.lag(topic, "polder.loader")).values()]).toEqual([25]);
-    await proxy.on();
+    proxy.on();
     await caughtUp(log, loader);
     await stop();
     expect(loader.status()).toMatchObject({ loaded: 50, duplicate: 0 });
@@ -500,36 +500,38 @@ async function commitAs(log: EventLog, position: { offset: number; metadata: str
   });
 }
 
-/** A way to a server that can be cut. */
-async function createSwitch(
-  target: string,
-): Promise<{ url: string; off(): Promise<void>; on(): Promise<void>; close(): Promise<void> }> {
+/** A way to a server that can be cut. It keeps its port all the time, so that nobody else gets it. */
+async function createSwitch(target: string): Promise<{ url: string; off(): void; on(): void; close(): Promise<void> }> {
   const { hostname, port } = new URL(target);
   const sockets = new Set<Socket>();
-  let server: Server;
-  let own = 0;
-  const on = async (): Promise<void> => {
-    server = createServer((socket) => {
-      const onward = connect(Number(port), hostname);
-      for (const [from, to] of [
-        [socket, onward],
-        [onward, socket],
-      ] as const) {
-        sockets.add(from);
-        from.pipe(to);
-        from.on("error", () => to.destroy());
-        from.on("close", () => to.destroy());
-      }
-    });
-    await new Promise<void>((resolve) => server.listen(own, "127.0.0.1", resolve));
-    own = (server.address() as { port: number }).port;
-  };
-  const off = async (): Promise<void> => {
-    const closed = new Promise((resolve) => server.close(resolve));
+  let isOn = true;
+  const server = createServer((socket) => {
+    if (!isOn) return void socket.on("error", () => {}).destroy();
+    const onward = connect(Number(port), hostname);
+    for (const [from, to] of [
+      [socket, onward],
+      [onward, socket],
+    ] as const) {
+      sockets.add(from);
+      from.pipe(to);
+      from.on("error", () => to.destroy());
+      from.on("close", () => to.destroy());
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const off = (): void => {
+    isOn = false;
     for (const socket of sockets) socket.destroy();
     sockets.clear();
-    await closed;
   };
-  await on();
-  return { url: `http://127.0.0.1:${own}`, on, off, close: off };
+  return {
+    url: `http://127.0.0.1:${(server.address() as { port: number }).port}`,
+    on: () => void (isOn = true),
+    off,
+    async close() {
+      const closed = new Promise((resolve) => server.close(resolve));
+      off();
+      await closed;
+    },
+  };
 }

@@ -49,7 +49,7 @@ it("lets a command end before it closes, and leaves no socket behind", async () 
       },
     }).then((served) => (control = served));
   });
-  await expect.poll(() => control, { timeout: 60_000 }).toBeDefined();
+  await expect.poll(() => control, { timeout: 120_000 }).toBeDefined();
   const asked = askControl(folder, "backup", {}, () => {});
   await begun;
   const closed = control!.close();

@@ -8,6 +8,7 @@ import { createLmdbConsentLedger, createLmdbLog } from "@polder/lmdb";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { createFakeContext, type FakeContext } from "./cli/fake-context.ts";
 import { runCli } from "./cli/run-cli.ts";
+import { sendPatiently } from "./send-patiently.test-support.ts";
 
 /** What a visitor may tell us in one way or another, and no log may repeat. */
 const planted = {
@@ -117,7 +118,7 @@ const post = (
   body: string | Uint8Array<ArrayBuffer>,
   headers: { [name: string]: string } = {},
 ): Promise<Response> =>
-  fetch(`${collector}/v1/batch`, {
+  sendPatiently(`${collector}/v1/batch`, {
     method: "POST",
     body,
     headers: {

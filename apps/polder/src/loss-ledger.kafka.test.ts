@@ -58,7 +58,7 @@ describe.skipIf(!hasBroker)(hasBroker ? "the loss ledger over Kafka" : "skipped:
       // Of this test every answer is awaited, however slow the machine: who hears nothing would not know what arrived.
       options: { answerWithinMs: 60_000 },
     });
-    await readLog.prepareTopics();
+    await vi.waitFor(() => readLog.prepareTopics(), { timeout: 120_000 });
     const loader = createLoader({
       log: readLog,
       store: createEventStore({ clickhouse }),

@@ -86,7 +86,7 @@ async function startEmbedded({ dataPath, database }: Settings, logger: Logger): 
 }
 
 async function assertReachable(clickhouse: ClickHouse): Promise<void> {
-  if (await clickhouse.isReachable()) return;
+  if (await clickhouse.isReachable(30_000)) return;
   throw new CommandError(
     `ClickHouse does not answer at ${clickhouse.url} as user ${clickhouse.username}. See whether it runs and whether CLICKHOUSE_URL, CLICKHOUSE_USER and CLICKHOUSE_PASSWORD are right.`,
   );

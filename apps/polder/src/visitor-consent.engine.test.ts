@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { createFakeContext } from "./cli/fake-context.ts";
 import { runCli } from "./cli/run-cli.ts";
+import { sendPatiently } from "./send-patiently.test-support.ts";
 
 let cwd = "";
 let stop: (() => Promise<unknown>) | undefined;
@@ -63,7 +64,7 @@ it("a visitor's choice goes from the page to the record and back to the page, an
   const at = new Date().toISOString();
   const purposes = { measurement: "granted", profile: "granted", ads: "denied" };
   keep(
-    await fetch(`${collector}/v1/batch`, {
+    await sendPatiently(`${collector}/v1/batch`, {
       method: "POST",
       headers: { "content-type": "text/plain", ...headers() },
       body: JSON.stringify({

@@ -43,12 +43,12 @@ function start(task: "people" | "choices" | "withdrawals" | "retention") {
   const nextRound = async (ends: typeof state.ends): Promise<void> => {
     state.ends = ends;
     const before = state.rounds;
-    await vi.waitFor(() => expect(state.rounds).toBeGreaterThan(before + 1), { timeout: 60_000 });
+    await vi.waitFor(() => expect(state.rounds).toBeGreaterThan(before + 1), { timeout: 120_000 });
   };
   const hang = async (): Promise<void> => {
     const before = state.rounds;
     state.ends = "never";
-    await vi.waitFor(() => expect(state.rounds).toBe(before + 1), { timeout: 60_000 });
+    await vi.waitFor(() => expect(state.rounds).toBe(before + 1), { timeout: 120_000 });
   };
   return { time, nextRound, hang, state, registry };
 }
@@ -62,7 +62,7 @@ it.each([
   ["retention", minutes(60)],
 ] as const)("is dead when a round of %s does not end, and alive again when it does", async (task, limitMs) => {
   const { time, hang, state } = start(task);
-  await vi.waitFor(() => expect(state.rounds).toBeGreaterThan(0), { timeout: 60_000 });
+  await vi.waitFor(() => expect(state.rounds).toBeGreaterThan(0), { timeout: 120_000 });
   expect(worker!.problem()).toBeUndefined();
   await hang();
   time.now += limitMs - 1;
@@ -71,7 +71,7 @@ it.each([
   expect(worker!.problem()).toBe(`the task ${task} has not ended for ${limitMs / 1_000} s`);
   state.ends = "now";
   release();
-  await vi.waitFor(() => expect(worker!.problem()).toBeUndefined(), { timeout: 60_000 });
+  await vi.waitFor(() => expect(worker!.problem()).toBeUndefined(), { timeout: 120_000 });
 });
 
 it("is dead when its rounds have failed for two minutes, and counts them", async () => {

@@ -36,3 +36,32 @@ it("waits for a command that rewrites tables, however long the server says nothi
     server.close();
   }
 });
+
+it("waits for the answer of a busy server for as long as it is told to", async () => {
+  const silent: ServerResponse[] = [];
+  const server = createServer((request, response) => {
+    request.resume();
+    silent.push(response);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const clickhouse = createClickHouse({
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    username: "default",
+    password: "",
+    database: "polder",
+    logger: { info() {}, warn() {}, error() {} },
+  });
+  try {
+    const asked = once(server, "request");
+    const patient = clickhouse.isReachable(50_000);
+    await asked;
+    expect(await clickhouse.isReachable()).toBe(false);
+    silent[0]!.end("1\n");
+    expect(await patient).toBe(true);
+  } finally {
+    await clickhouse.close();
+    server.closeAllConnections();
+    server.close();
+  }
+});

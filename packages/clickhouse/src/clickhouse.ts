@@ -35,8 +35,8 @@ export interface ClickHouse {
   dictionaryCredentials(): string;
   /** The same server and user without a database: for the time before it exists. Closed with this one. */
   withoutDatabase(): ClickHouse;
-  /** Whether a query is answered within a second. */
-  isReachable(): Promise<boolean>;
+  /** Whether a query is answered within a second, or what is given. A server that is not there, or refuses, is not waited for. */
+  isReachable(withinMs?: number): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -148,8 +148,8 @@ export function createClickHouse(options: ClickHouseOptions): ClickHouse {
       await run(drain(stream));
     },
     dictionaryCredentials: () => `USER ${quoteText(options.username)} PASSWORD ${quoteText(options.password)}`,
-    isReachable: async () => {
-      const signal = AbortSignal.timeout(reachableWithinMs);
+    isReachable: async (withinMs = reachableWithinMs) => {
+      const signal = AbortSignal.timeout(withinMs);
       try {
         return (await client.ping({ select: true, abort_signal: signal })).success;
       } catch {

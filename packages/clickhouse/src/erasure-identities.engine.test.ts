@@ -1,8 +1,9 @@
 import { buildEventRow, rowBytes, type LoadedEventRow } from "@polder/core/contracts";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 
 import type { ClickHouse } from "./clickhouse.ts";
 import { createErasureStore } from "./erasure-store.ts";
+import { takeErasureTurn } from "./erasure-turn.ts";
 import { createEventStore } from "./event-store.ts";
 import { createPersonExport } from "./person-export.ts";
 import { startTestDatabase, type TestDatabase } from "./test-support/start-test-database.ts";
@@ -158,6 +159,34 @@ it("goes no further after a crash than what was taken out of the counts", async 
   expect(await clickhouse.query("SELECT sum(events) AS events FROM audience_days WHERE dimension = 'all'")).toEqual(
     await clickhouse.query("SELECT count() AS events FROM events WHERE bot = ''"),
   );
+});
+
+it("gives its turn back also while it is writing down that it still has it", async () => {
+  await endTurn();
+  let tell = (): void => {};
+  const isKept = new Promise<void>((resolve) => (tell = resolve));
+  let kept = 0;
+  const slow: ClickHouse = {
+    ...clickhouse,
+    // As when every statement takes its time.
+    query: (sql, options) => clickhouse.query(sql.replace(" AS silentMs", " + 20000 AS silentMs"), options),
+    async insertRows(table, rows, options) {
+      const [turn] = rows as { worker: string }[];
+      if (turn!.worker === "") await isKept;
+      await clickhouse.insertRows(table, rows, options);
+      if (turn!.worker !== "" && ++kept === 2) tell();
+    },
+  };
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+  try {
+    const turn = await takeErasureTurn(slow, undefined);
+    vi.advanceTimersByTime(10_000);
+    await turn!.giveBack();
+  } finally {
+    vi.useRealTimers();
+  }
+  expect(kept).toBe(2);
+  expect(await clickhouse.query("SELECT argMax(worker, n) AS worker FROM erasure_turn")).toEqual([{ worker: "" }]);
 });
 
 describe("of two workers", () => {

@@ -79,7 +79,10 @@ export async function takeErasureTurn(
     throw Object.assign(new Error(message), { code: "erasure_turn_lost" });
   };
   // Also while a statement takes longer than the others wait. What is lost is told before the next step.
-  const beat = setInterval(() => void keep().catch(() => undefined), keptEveryMs);
+  let keeping: Promise<void> = Promise.resolve();
+  const beat = setInterval(() => {
+    keeping = keeping.then(keep).catch(() => undefined);
+  }, keptEveryMs);
   beat.unref();
   return {
     isHeld: "(SELECT argMax(worker, n) FROM erasure_turn) = {worker: String}",
@@ -88,6 +91,8 @@ export async function takeErasureTurn(
     keep,
     async giveBack() {
       clearInterval(beat);
+      // One that is under way would take it again.
+      await keeping;
       await giveBack();
     },
   };

@@ -26,6 +26,8 @@ interface FakeServer {
   looksAtLock: number;
   /** Called before a command is carried out. */
   onCommand?: (sql: string) => Promise<void> | void;
+  /** Called after its rows were counted. */
+  onCounted?: () => void;
 }
 
 /** A server that carries out nothing, and knows of the lock, of what was applied and of how many rows there are. */
@@ -51,7 +53,10 @@ function createFakeServer(): FakeServer {
       if (sql.includes(".migration_week")) return [...fake.weeks].map((week) => ({ week }));
       if (sql.includes("toStartOfHour")) return fake.hours;
       if (sql.includes("engine = 'View'")) return fake.views;
-      return sql.includes(".migration ") ? [...fake.applied] : [{ n: fake.rows, count: fake.undone }];
+      if (sql.includes(".migration ")) return [...fake.applied];
+      const counted = [{ n: fake.rows, count: fake.undone }];
+      fake.onCounted?.();
+      return counted;
     },
   };
   const named = { ...server, username: "polder" };
@@ -265,9 +270,9 @@ describe("rows that have to be brought to a new shape", () => {
     const fake = await createFilledServer();
     fake.onCommand = (sql) => {
       // A loader that goes on all the time.
-      if (sql.startsWith("KILL MUTATION")) setImmediate(() => setImmediate(() => (fake.rows += 5)));
+      if (sql.startsWith("KILL MUTATION")) fake.onCounted = () => (fake.rows += 5);
     };
-    await expect(migrate(fake.clickhouse, { quietForMs: 20 })).rejects.toMatchObject({
+    await expect(migrate(fake.clickhouse, { quietForMs: 0 })).rejects.toMatchObject({
       code: "migration_failed",
       message: expect.stringMatching(/Migration 9 .*got 5 rows meanwhile\. Stop every loader and worker/),
     });

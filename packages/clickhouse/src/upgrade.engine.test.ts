@@ -231,21 +231,26 @@ describe("an upgrade of tables that have rows", () => {
       _offset: 5_000 + (made += 1),
       message_id: `meanwhile-${made}`,
     });
-    let isLoaded = false;
     for (const table of ["identity_edge", "session_state", "atom_event"]) {
-      isLoaded = false;
-      let loading: Promise<void> = Promise.resolve();
-      const dying = migrate(clickhouse, {
-        ...options,
-        onProgress: (progress) => {
-          if (progress.table !== table || progress.slice !== 8 || isLoaded) return;
-          isLoaded = true;
-          // Of a week that is done, of the one that is under way, and of one to come.
-          loading = load(weeks.map((week) => extra(week, 33)));
+      let [isDue, isLoaded] = [false, false];
+      // When it was looked whether anybody stores, and before the slice is made.
+      const beside = (client: ClickHouse): ClickHouse => ({
+        ...client,
+        withoutDatabase: () => beside(client.withoutDatabase()),
+        command: async (sql, given) => {
+          if (isDue && !isLoaded && sql.startsWith("INSERT INTO")) {
+            isLoaded = true;
+            // Of a week that is done, of the one that is under way, and of one to come.
+            await load(weeks.map((week) => extra(week, 33)));
+          }
+          await client.command(sql, given);
         },
       });
+      const dying = migrate(beside(clickhouse), {
+        ...options,
+        onProgress: (progress) => void (isDue ||= progress.table === table && progress.slice === 8),
+      });
       await expect(dying).rejects.toThrow(/got \d rows meanwhile/);
-      await loading;
       expect(isLoaded).toBe(true);
     }
     await migrate(clickhouse, options);

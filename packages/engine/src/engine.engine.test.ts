@@ -1,4 +1,5 @@
 import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import { tmpdir } from "node:os";
@@ -7,7 +8,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 
 import { ask, type Credentials } from "./ask.ts";
 import { startEngine, type Engine } from "./engine.ts";
@@ -62,7 +63,7 @@ describe("the embedded engine", () => {
 
   beforeAll(async () => {
     folder = await newFolder();
-    engine = await startEngine({ dataPath: folder, logger, analyst: { limits: { maxExecutionSeconds: 2 } } });
+    engine = await startEngine({ dataPath: folder, logger });
     await value("CREATE DATABASE polder");
     await value("CREATE TABLE polder.kept (number UInt32) ENGINE = MergeTree ORDER BY number");
     await value("CREATE DATABASE private");
@@ -152,7 +153,6 @@ describe("the embedded engine", () => {
     "SELECT 1 SETTINGS max_execution_time = 0",
     "SELECT 1 SETTINGS max_execution_time = 3600",
     "SELECT 1 SETTINGS max_memory_usage = 0",
-    "SELECT sleepEachRow(0.5) FROM numbers(20) SETTINGS max_block_size = 1",
     "SELECT groupArray(number) FROM numbers(1000000000)",
     "SELECT number FROM numbers(2000000)",
   ])("does not let the analyst %s", async (sql) => {
@@ -169,7 +169,7 @@ describe("the embedded engine", () => {
 
   it("takes settings that ordinary clients send with an analyst's query", async () => {
     const settings =
-      "enable_http_compression = 1, session_timezone = 'Europe/Amsterdam', max_execution_time = 1, max_result_rows = 10";
+      "enable_http_compression = 1, session_timezone = 'Europe/Amsterdam', max_execution_time = 29, max_result_rows = 10";
     expect(await query(`SELECT 1 SETTINGS ${settings}`, engine.analyst)).toEqual({ ok: true, text: "1" });
   });
 
@@ -217,8 +217,8 @@ describe("starting and stopping", () => {
     const pid = first.pid() ?? 0;
     const began = performance.now();
     await first.stop();
-    // The rest is room for a busy machine.
-    expect(performance.now() - began).toBeLessThan(8_000);
+    // Five at most by its own clocks; the rest is room for a busy machine.
+    expect(performance.now() - began).toBeLessThan(60_000);
     expect(isAlive(pid)).toBe(false);
     expect(first.pid()).toBeUndefined();
 
@@ -254,7 +254,9 @@ describe("starting and stopping", () => {
       parent.stdout.once("data", (text: Buffer) => done(Number(text.toString()))),
     );
     while (!(await ask(prepared.url, prepared.admin, "SELECT 1")).ok) await pause(10);
+    const parentGone = once(parent, "exit");
     parent.kill("SIGKILL");
+    await parentGone;
     const engine = await startEngine({ dataPath: folder, logger });
     engines.push(engine);
     await gone(orphan);
@@ -286,8 +288,10 @@ describe("starting and stopping", () => {
       while (pid === undefined) pid = await processOf(folder);
       process.kill(pid, "SIGSTOP");
       squatter = await squat(before);
+      // However long that took.
+      const clock = vi.spyOn(Date, "now").mockReturnValue(Date.now() + 60_000);
       process.kill(pid, "SIGCONT");
-      engine = await starting;
+      engine = await starting.finally(() => clock.mockRestore());
     }
     engines.push(engine);
     await leave(squatter);
@@ -309,6 +313,18 @@ describe("starting and stopping", () => {
     await leave(squatter);
     await restarted;
     expect(await ask(engine.url, engine.admin, "SELECT 1")).toEqual({ ok: true, text: "1" });
+  });
+
+  it("ends what an analyst asks when it takes longer than it may", async () => {
+    const limits = { maxExecutionSeconds: 1 };
+    const engine = await startEngine({ dataPath: await newFolder(), logger, analyst: { limits } });
+    engines.push(engine);
+    await ask(engine.url, engine.admin, "CREATE DATABASE polder");
+    const slow = "SELECT sum(sleepEachRow(0.5)) FROM numbers(400) SETTINGS max_block_size = 1, max_threads = 1";
+    expect(await ask(engine.url, engine.analyst, slow)).toEqual({
+      ok: false,
+      text: expect.stringContaining("TIMEOUT_EXCEEDED") as string,
+    });
   });
 
   it("makes new passwords when the file with them is damaged", async () => {

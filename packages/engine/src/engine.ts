@@ -51,8 +51,8 @@ const firstBackoffMs = 100;
 const maxBackoffMs = 5_000;
 /** A server that lived this long was healthy: the next restart is immediate again. */
 const healthyAfterMs = 30_000;
-/** An engine whose parent was killed needs a moment to notice, and is killed five seconds after it was asked to end. */
-const orphanPatienceMs = 10_000;
+/** An engine whose parent was killed needs a moment to notice, and is killed five seconds after it was asked to end; the rest is for a busy machine. */
+const orphanPatienceMs = 20_000;
 
 /**
  * Starts a ClickHouse server as a child process and keeps it running. Resolves when it answers.
@@ -230,7 +230,7 @@ async function startFirst(
   startOn: (port: number) => Promise<EngineProcess>,
   dataPath: string,
 ): Promise<{ process: EngineProcess; port: number }> {
-  const patience = Date.now() + orphanPatienceMs;
+  let patience: number | undefined;
   while (true) {
     const port = await freePort(wantedPort);
     try {
@@ -238,6 +238,8 @@ async function startFirst(
     } catch (error) {
       const explained = explain(error, dataPath);
       const mayChange = explained.code === "data_path_in_use" || /Address already in use/i.test(explained.message);
+      // From the first refusal on: an attempt alone may take longer than that.
+      patience ??= Date.now() + orphanPatienceMs;
       if (!mayChange || Date.now() > patience) throw explained;
       await pause(100);
     }

@@ -24,14 +24,15 @@ describe.skipIf(!brokers)(brokers ? "on a real broker" : "skipped: KAFKA_BROKERS
               topicPrefix,
               // What is appended counts here, not how fast a busy machine does it.
               appendTimeoutMs: 30_000,
-              sessionTimeoutMs: 3000,
+              // Of a reader of ours nothing is handed to another one because the machine stood still for some seconds.
+              sessionTimeoutMs: 15_000,
               retryAfterMs: 20,
               producer,
               logger: silent,
             });
-            await log.prepareTopics();
+            await vi.waitFor(() => log.prepareTopics(), { timeout: 120_000 });
             // A busy broker leads what was just made a moment later.
-            await vi.waitFor(() => log.lag("polder.events", "nobody"), { timeout: 60_000 });
+            await vi.waitFor(() => log.lag("polder.events", "nobody"), { timeout: 120_000 });
             return log;
           },
           async removeBefore(topic, partition, offset) {

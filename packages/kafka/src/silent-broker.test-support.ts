@@ -6,7 +6,7 @@ import { retryPolicy } from "./client.ts";
 export interface SilentBroker {
   /** As ours is, with less patience. */
   client: Kafka;
-  /** Connections that were ever made. */
+  /** Connections by which anything was ever asked: one that this process noticed too late is given up before that, and dialled again. */
   dialled(): number;
   /** Resolves when no connection is left. */
   left(): Promise<unknown>;
@@ -17,8 +17,8 @@ export async function openSilentBroker(): Promise<SilentBroker> {
   const sockets = new Set<Socket>();
   let dialled = 0;
   const server = createServer((socket) => {
-    dialled++;
     sockets.add(socket);
+    socket.once("data", () => dialled++);
     socket.on("close", () => sockets.delete(socket));
     socket.on("error", () => {});
     socket.resume();

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { LogMisconfiguredError, topics } from "@polder/core";
 import kafkajs, { type Admin, type ITopicConfig } from "kafkajs";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { createKafkaLog, type KafkaLog, type KafkaLogOptions } from "./event-log.ts";
 import { compactedKeptMs } from "./topics.ts";
 
@@ -40,8 +40,11 @@ describe.skipIf(!brokers)(brokers ? "topics at the start" : "skipped, KAFKA_BROK
       replicationFactor: 1,
       ...config,
     }));
-    // kafkajs' own waiting gives up where a broker has not heard of them yet; ours asks again.
+    // kafkajs' own waiting gives up where a broker has not heard of them yet.
     await admin.createTopics({ topics: wanted, waitForLeaders: false });
+    await vi.waitFor(() => admin.fetchTopicMetadata({ topics: wanted.map(({ topic }) => topic) }), {
+      timeout: 120_000,
+    });
   };
 
   beforeAll(async () => {

@@ -86,7 +86,7 @@ describe("several processes on one ledger", () => {
       const [first, second] = [start(`a${life}`), start(`b${life}`)];
       await Promise.all([first.until(200), second.until(200)]);
       const [known] = first.confirmed;
-      await vi.waitUntil(() => ledger.latest(known!) !== undefined, { interval: 5, timeout: 60_000 });
+      await vi.waitUntil(() => ledger.latest(known!) !== undefined, { interval: 5, timeout: 120_000 });
       await Promise.all([first.kill(), second.kill()]);
       confirmed.push(...first.confirmed, ...second.confirmed);
     }

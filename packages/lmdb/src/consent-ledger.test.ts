@@ -15,7 +15,7 @@ describeConsentLedger("LMDB", async () => {
   return {
     open: async () => createLmdbConsentLedger({ path, now: () => start, logger }),
     isDurable: true,
-    until: (isSeen) => vi.waitUntil(isSeen, { interval: 5, timeout: 60_000 }),
+    until: (isSeen) => vi.waitUntil(isSeen, { interval: 5, timeout: 120_000 }),
     dispose: () => rm(path, { recursive: true }),
   };
 });

@@ -194,7 +194,6 @@ describe("several processes on one folder", () => {
       ]);
       expect((await readAll("again")).at(-1)!.headers.id).toBe("more");
     },
-    60_000,
   );
 
   it("gives every record of several appending processes its own offset, and shows them to a reader as they come", async () => {

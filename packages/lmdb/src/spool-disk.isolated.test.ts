@@ -84,7 +84,7 @@ it("takes events again as soon as the log is back, where the disk of the spool i
   disk.isFull = true;
   expect(await put("b")).toBe("no space left");
   isAway = false;
-  await vi.waitUntil(() => inLog.length === 1, { interval: 1, timeout: 60_000 });
+  await vi.waitUntil(() => inLog.length === 1, { interval: 1, timeout: 120_000 });
   expect(await put("c")).toBe("direct");
   expect(await put("d")).toBe("direct");
   expect((await spooled.spool()).records).toBe(0);

@@ -76,7 +76,7 @@ describe("a spool whose disk is full, while the log takes what is in it", () => 
       logger: { info() {}, error() {}, warn: (message) => void warnings.push(message) },
       onForwarded() {},
     });
-  const until = (isSo: () => boolean) => vi.waitUntil(isSo, { interval: 1, timeout: 60_000 });
+  const until = (isSo: () => boolean) => vi.waitUntil(isSo, { interval: 1, timeout: 120_000 });
   const put = (from: number, to: number) => spool.append(topic, numbered(from, to).map(record));
   const ids = (from: number, to: number) => numbered(from, to).map((n) => `m${n}`);
 

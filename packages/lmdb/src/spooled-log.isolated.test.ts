@@ -223,6 +223,5 @@ describe("processes that share a spool", () => {
       expect(stored.slice(0, confirmed.length)).toEqual(confirmed);
       expect((await other.tell("untilDirect n")).startsWith("n0")).toBe(true);
     },
-    60_000,
   );
 });

@@ -115,7 +115,10 @@ export function showBanner({ consent }: Pick<Polder, "consent">, notice: BannerN
       // Where one is not known, none can be called outdated.
       if (known.every((each) => each !== undefined)) ofToday[purpose] = known;
     }
-    if (isDue()) show(false);
+    // What the visitor has opened meanwhile stays as it is, but for a yes to other words.
+    if (!panel.hidden && !second.hidden) {
+      for (const { purpose, box } of switches) box.checked &&= !isOutdated(purpose);
+    } else if (isDue()) show(false);
   };
 
   const { version, hash, variant = "banner" } = notice;

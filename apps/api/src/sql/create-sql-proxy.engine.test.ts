@@ -1,6 +1,8 @@
 import { once } from "node:events";
 import * as http from "node:http";
 import { connect, type Socket } from "node:net";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { brotliCompressSync, deflateSync, gunzipSync, gzipSync } from "node:zlib";
 import { ClickHouseLogLevel, createClient } from "@clickhouse/client";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -216,16 +218,27 @@ describe("HTTP as ClickHouse has it", () => {
   });
 
   it("sends progress headers while a query runs", async () => {
-    const socket = connect(running.port, "127.0.0.1");
-    const path = `/?send_progress_in_http_headers=1&http_headers_progress_interval_ms=50&query=${encodeURIComponent(slow(8))}`;
-    socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
-    const chunks: string[] = [];
-    socket.on("data", (chunk: Buffer) => chunks.push(chunk.toString("latin1")));
-    await once(socket, "close");
-    expect(chunks[0]).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
-    expect(chunks[0]).not.toContain("\r\n\r\n");
-    expect(chunks.join("").match(/X-ClickHouse-Progress/g)?.length).toBeGreaterThan(2);
-    expect(chunks.join("")).toMatch(/\r\n\r\n2\r\n0\n\r\n0\r\n\r\n$/);
+    const ask = (statement: string, more = ""): Socket => {
+      const socket = connect(running.port, "127.0.0.1");
+      const path = `/?send_progress_in_http_headers=1&http_headers_progress_interval_ms=50${more}`;
+      socket.write(`GET ${path}&query=${encodeURIComponent(statement)} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+      return socket;
+    };
+    // Of a query that lasts, what has come by now is before its end.
+    const lasting = ask(slow(250), "&query_id=lasting");
+    lasting.on("error", () => {});
+    let heads = "";
+    for await (const chunk of lasting) {
+      heads += (chunk as Buffer).toString("latin1");
+      if ((heads.match(/X-ClickHouse-Progress/g)?.length ?? 0) > 2) break;
+    }
+    expect(heads).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+    expect(heads).not.toContain("\r\n\r\n");
+    await until(async () => !(await isRunning("lasting")));
+
+    const whole = await readAll(ask(slow(8)));
+    expect(whole.match(/X-ClickHouse-Progress/g)?.length).toBeGreaterThan(2);
+    expect(whole).toMatch(/\r\n\r\n2\r\n0\n\r\n0\r\n\r\n$/);
   });
 
   it("tells of an error in the middle of an answer as the engine does", async () => {
@@ -324,7 +337,8 @@ describe("broken and absent clients", () => {
           await new Promise<void>((resolve) => socket.write(text, "latin1", () => resolve()));
           if (way === "reset") socket.resetAndDestroy();
           else socket.end();
-          if (!socket.closed) await once(socket, "close");
+          // A reset is an end, too.
+          if (!socket.closed) await new Promise((resolve) => socket.once("close", resolve));
         }),
       );
     }
@@ -411,6 +425,15 @@ describe("broken and absent clients", () => {
 });
 
 describe("big answers", () => {
+  setFlagsFromString("--expose-gc");
+  const collectGarbage = runInNewContext("gc") as () => void;
+  /** Bytes that buffers hold. What nobody has collected yet is none of it, and is looked for only when it would be too much. */
+  const heldBytes = (most: number): number => {
+    // The first one may leave something to be swept.
+    if (process.memoryUsage().arrayBuffers > most) for (const _ of [1, 2]) collectGarbage();
+    return process.memoryUsage().arrayBuffers;
+  };
+
   it("go through in constant memory, no faster than they are read", async () => {
     const total = 100_000 * 2_001;
     const socket = connect(running.port, "127.0.0.1");
@@ -419,14 +442,14 @@ describe("big answers", () => {
     await once(socket, "readable");
     socket.pause();
     // While nobody reads, other queries go through and nothing piles up here.
-    const before = process.memoryUsage().arrayBuffers;
+    const before = heldBytes(0);
     for (let index = 0; index < 30; index++) expect((await get("query=SELECT+1")).status).toBe(200);
-    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(32 * 1024 ** 2);
+    expect(heldBytes(before + 32 * 1024 ** 2) - before).toBeLessThan(32 * 1024 ** 2);
     let received = 0;
     let most = 0;
     socket.on("data", (chunk: Buffer) => {
       received += chunk.length;
-      most = Math.max(most, process.memoryUsage().arrayBuffers - before);
+      most = Math.max(most, heldBytes(before + 64 * 1024 ** 2) - before);
     });
     socket.resume();
     await once(socket, "close");
@@ -444,18 +467,22 @@ describe("the engine is killed", () => {
       `GET /?query=${encodeURIComponent("SELECT repeat('x', 2000) FROM numbers(100000)")} HTTP/1.1\r\nHost: localhost\r\n\r\n`,
     );
     await once(client, "readable");
-    const restarted = new Promise<void>((resolve) => running.engine.onRestart(resolve));
-    process.kill(running.engine.pid()!, "SIGKILL");
-    expect(await readAll(client)).not.toMatch(/\r\n0\r\n\r\n$/);
     const statuses = new Set<number>();
-    await until(async () => {
-      const answer = await get("query=SELECT+1");
-      statuses.add(answer.status);
-      const text = await answer.text();
-      if (answer.status === 503) expect(text).toContain("starting again");
-      return answer.status === 200;
-    });
-    await restarted;
+    const kill = async (): Promise<void> => {
+      const restarted = new Promise<void>((resolve) => running.engine.onRestart(resolve));
+      process.kill(running.engine.pid()!, "SIGKILL");
+      if (!client.closed) expect(await readAll(client)).not.toMatch(/\r\n0\r\n\r\n$/);
+      await until(async () => {
+        const answer = await get("query=SELECT+1");
+        statuses.add(answer.status);
+        const text = await answer.text();
+        if (answer.status === 503) expect(text).toContain("starting again");
+        return answer.status === 200;
+      });
+      await restarted;
+    };
+    // On a busy machine it may be back before we ask: then once more.
+    while (!statuses.has(503)) await kill();
     expect(statuses).toEqual(new Set([503, 200]));
   });
 });

@@ -38,7 +38,8 @@ export async function makeBackup(options: BackupOptions): Promise<Manifest> {
     throw new CommandError(
       `${to} is not empty. Name a folder that is not there yet: every backup gets one of its own.`,
     );
-  if (!(await clickhouse.isReachable()))
+  // A busy one is waited for.
+  if (!(await clickhouse.isReachable(30_000)))
     throw new CommandError("The database engine does not answer, so nothing was copied. Try again in a moment.");
 
   const engineData = join(dataPath, "clickhouse", "data");

@@ -11,6 +11,8 @@ export interface CommandContext {
   onSignal(callback: () => void): () => void;
   /** Ends the process on the spot. */
   exit(code: number): void;
+  /** How long `start` waits for the loader when it ends, unless it is ten seconds. */
+  drainWithinMs?: number;
 }
 
 export interface Command {

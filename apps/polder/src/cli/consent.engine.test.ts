@@ -117,7 +117,9 @@ afterAll(async () => {
 });
 
 async function polder(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const context = createFakeContext({ cwd: folder, env: { POLDER_SQL_PORT: sqlPort } });
+  // A yes ends a year after it was said.
+  const now = (): Date => new Date("2026-11-23T12:00:00Z");
+  const context = { ...createFakeContext({ cwd: folder, env: { POLDER_SQL_PORT: sqlPort } }), now };
   const code = await runCli(["consent", ...args], context);
   return { code, out: context.printed(), err: context.complained() };
 }

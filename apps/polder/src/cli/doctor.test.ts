@@ -6,12 +6,16 @@ import { join } from "node:path";
 import { parseConfig } from "@polder/core";
 import { dropReasons } from "@polder/protocol";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+// @boundaries-ignore a port at which nothing listens
+import { freePorts } from "../../../../scripts/free-ports.mjs";
 import { readSettings } from "../settings.ts";
 import { checkConsent, examine, verdict, type Finding } from "./doctor.ts";
 import { whereOnTheWay } from "./doctor-where.ts";
 import type { Count } from "./read-counts.ts";
 
 let folder = "";
+/** However slow this machine is: nothing here takes too long but what a test lets take too long. */
+const timeout = (): AbortSignal => new AbortController().signal;
 const servers: Server[] = [];
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "polder-doctor-"));
@@ -89,7 +93,10 @@ const installation = async (
     POLDER_DATA: folder,
     ...(faults.kafka && { KAFKA_BROKERS: "kafka:9092" }),
   };
-  return { settings: readSettings({ flags: {}, env, cwd: folder }), surroundings: { configFile, now: () => now } };
+  return {
+    settings: readSettings({ flags: {}, env, cwd: folder }),
+    surroundings: { configFile, now: () => now, timeout },
+  };
 };
 const wrongOf = (findings: Finding[]) => findings.filter(({ level }) => level === "wrong").map(({ text }) => text);
 const examineWith = async (faults: Parameters<typeof installation>[0]) => {
@@ -299,12 +306,14 @@ describe("where events are", () => {
 
   it("is not known when ClickHouse has no time for it, which says nothing of its tables", async () => {
     const { settings, surroundings } = await installation();
+    const tooLong = new AbortController();
     const busy = createServer((request, response) => {
       let body = "";
       request.on("data", (chunk: Buffer) => (body += chunk.toString()));
       request.on("end", () => {
         // Of what it is asked only the loss ledger takes too long.
-        if (!body.includes("loss_balance")) response.end(body.includes("version()") ? "26.7.2.1\t0\n" : "1000\t0\n");
+        if (body.includes("loss_balance")) tooLong.abort(new DOMException("That took too long.", "TimeoutError"));
+        else response.end(body.includes("version()") ? "26.7.2.1\t0\n" : "1000\t0\n");
       });
     });
     servers.push(busy);
@@ -312,7 +321,12 @@ describe("where events are", () => {
     const ports = { ...settings.ports, sql: (busy.address() as AddressInfo).port };
     const findings = await examine(
       { ...settings, ports },
-      { ...surroundings, now: () => new Date(0), storeWithinMs: 300 },
+      {
+        ...surroundings,
+        now: () => new Date(0),
+        storeWithinMs: 300,
+        timeout: (ms) => (ms === 300 ? tooLong.signal : timeout()),
+      },
     );
     busy.closeAllConnections();
     expect(wrongOf(findings)).toEqual([
@@ -375,8 +389,8 @@ it("says that all is well only when there is nothing to look at", () => {
 });
 
 it("says of each part that does not run how to start it", async () => {
-  const free = await serve(() => ({ text: "" }));
-  await new Promise((resolve) => servers.pop()!.close(resolve));
+  // Nobody else who asks for any port is given it.
+  const [free] = await freePorts(1);
   const env = {
     POLDER_COLLECTOR_PORT: String(free),
     POLDER_API_PORT: String(free),
@@ -384,7 +398,7 @@ it("says of each part that does not run how to start it", async () => {
     POLDER_DATA: join(folder, "none"),
   };
   const settings = readSettings({ flags: {}, env, cwd: folder });
-  const wrong = wrongOf(await examine(settings, { configFile: undefined, now: () => new Date() }));
+  const wrong = wrongOf(await examine(settings, { configFile: undefined, now: () => new Date(), timeout }));
   expect(wrong).toHaveLength(5);
   for (const text of wrong) expect(text).toMatch(/npx polder (start|init)/);
 });

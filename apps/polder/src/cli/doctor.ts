@@ -71,21 +71,26 @@ interface Surroundings {
   now: () => Date;
   /** How long ClickHouse may take to answer, 5,000 ms when not given. */
   storeWithinMs?: number;
+  /** Ends what has taken so many milliseconds; `AbortSignal.timeout` when not given. */
+  timeout?: Timeout;
   /** What waits in Kafka; Kafka itself is asked when not given. */
   askKafka?: typeof countsOfKafka;
 }
 
+type Timeout = (ms: number) => AbortSignal;
+
 export async function examine(settings: Settings, surroundings: Surroundings): Promise<Finding[]> {
   const { configFile, now, storeWithinMs = answerWithinMs, askKafka = countsOfKafka } = surroundings;
+  const timeout = surroundings.timeout ?? ((ms) => AbortSignal.timeout(ms));
   const { host, ports } = settings;
   const collector = `http://${host}:${ports.collector}`;
   const groups = await Promise.all([
     checkConfig(configFile),
     checkDataFolder(settings),
-    checkReady("The collector", collector, "--collector-port"),
-    checkReady("The live page", `http://${host}:${ports.api}`, "--api-port"),
-    checkStore(settings, now, storeWithinMs),
-    checkCounts(settings, collector, askKafka),
+    checkReady("The collector", collector, "--collector-port", timeout),
+    checkReady("The live page", `http://${host}:${ports.api}`, "--api-port", timeout),
+    checkStore(settings, now, storeWithinMs, timeout),
+    checkCounts(settings, collector, askKafka, timeout),
   ]);
   return groups.flat();
 }
@@ -183,9 +188,9 @@ async function checkDataFolder({ dataPath }: Settings): Promise<Finding[]> {
   }
 }
 
-async function checkReady(name: string, url: string, flag: string): Promise<Finding[]> {
+async function checkReady(name: string, url: string, flag: string, timeout: Timeout): Promise<Finding[]> {
   try {
-    const response = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(answerWithinMs) });
+    const response = await fetch(`${url}/readyz`, { signal: timeout(answerWithinMs) });
     if (response.ok) return [ok(`${name} at ${url} is ready.`)];
     return [wrong(`${name} at ${url} is not ready: ${(await response.text()).trim()}.`)];
   } catch (error) {
@@ -197,8 +202,8 @@ async function checkReady(name: string, url: string, flag: string): Promise<Find
   }
 }
 
-async function checkStore(settings: Settings, now: () => Date, withinMs: number): Promise<Finding[]> {
-  const ask = (question: string): Promise<string[]> => askStore(settings, question, withinMs);
+async function checkStore(settings: Settings, now: () => Date, withinMs: number, timeout: Timeout): Promise<Finding[]> {
+  const ask = (question: string): Promise<string[]> => askStore(settings, question, timeout(withinMs));
   const url = sqlAccess(settings).url.origin;
   const name = settings.clickhouse === undefined ? "SQL" : "ClickHouse";
   let version: string;
@@ -267,9 +272,10 @@ async function checkCounts(
   { kafka }: Settings,
   collector: string,
   askKafka: NonNullable<Surroundings["askKafka"]>,
+  timeout: Timeout,
 ): Promise<Finding[]> {
   // That the collector is away is told by its own check.
-  const own = await fetch(`${collector}/metrics`, { signal: AbortSignal.timeout(answerWithinMs) })
+  const own = await fetch(`${collector}/metrics`, { signal: timeout(answerWithinMs) })
     .then(async (response) => readCounts(await response.text()))
     .catch(() => undefined);
   const isLoadedHere = own?.some(({ name }) => name === "polder_log_lag_records");
@@ -337,10 +343,9 @@ function checkLosses(counts: readonly Count[]): Finding[] {
   return [...dropped, ...refused];
 }
 
-async function askStore(settings: Settings, question: string, withinMs: number): Promise<string[]> {
+async function askStore(settings: Settings, question: string, signal: AbortSignal): Promise<string[]> {
   const { url, headers } = sqlAccess(settings);
   url.searchParams.set("default_format", "TSVRaw");
-  const signal = AbortSignal.timeout(withinMs);
   const response = await fetch(url, { method: "POST", body: question, headers, signal });
   const text = await response.text();
   if (!response.ok) throw new Error(text.trim().split("\n")[0]);

@@ -71,7 +71,7 @@ async function polder(...args: string[]): Promise<{ code: number; printed: strin
   return { code, printed: context.printed(), complained: context.complained() };
 }
 
-/** The command waits for one view of what it sent; when nothing waits in the log, all of them have it. */
+/** The command waits for one view of what it sent, the API for none; when nothing waits in the log, all of them have it. */
 const settled = (): Promise<void> =>
   vi.waitFor(
     async () => {
@@ -436,7 +436,9 @@ async function upload(body: string, query: string, headers: { [name: string]: st
     body,
     headers: { "content-type": "text/csv", ...headers },
   });
-  return { status: response.status, report: (await response.json()) as Report };
+  const report = (await response.json()) as Report;
+  await settled();
+  return { status: response.status, report };
 }
 
 it("does the same for who sends the file to the API, with the same report", async () => {

@@ -46,8 +46,11 @@ beforeEach(async () => {
 });
 afterEach(() => rm(cwd, { recursive: true, force: true }));
 
+/** A yes ends a year after it was said. */
+const now = (): Date => new Date("2026-11-23T12:00:00Z");
+
 async function run(...args: string[]): Promise<{ code: number; context: FakeContext; counts: string[] }> {
-  const context = createFakeContext({ cwd });
+  const context = { ...createFakeContext({ cwd }), now };
   const code = await runCli(["replay", ...args], context);
   const counts = context
     .printed()
@@ -246,7 +249,7 @@ describe("polder replay --from-rejected", () => {
     );
     const parsed = parseConfig(configText);
     if (!parsed.ok) throw new Error("the configuration is wrong");
-    const context = createFakeContext({ cwd });
+    const context = { ...createFakeContext({ cwd }), now };
     for (const dies of ["after the append", "after loading", undefined]) {
       const stage = await openStage(readSettings({ flags: {}, env: {}, cwd }), context);
       const { ledger, allLoaded, ...pipeline } = await stage.openPipeline(parsed.config, { isDryRun: false });
@@ -258,7 +261,7 @@ describe("polder replay --from-rejected", () => {
         ...pipeline,
         states: createStateRebuild(stage.clickhouse),
         ledger,
-        judge: createReplayJudge({ sites: createSiteDirectory(parsed.config), ledger, now: Date.now }),
+        judge: createReplayJudge({ sites: createSiteDirectory(parsed.config), ledger, now: () => now().getTime() }),
         allLoaded: () => (++loads === 2 && dies === "after the append" ? die() : allLoaded()),
         store: { ...createReplayStore(stage.clickhouse), ...(dies === "after loading" && { mark: die }) },
         say: () => {},

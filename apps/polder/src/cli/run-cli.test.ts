@@ -5,6 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseConfig } from "@polder/core";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+// @boundaries-ignore a port at which nothing listens
+import { freePorts } from "../../../../scripts/free-ports.mjs";
 import { hashOfKey } from "../keys.ts";
 import { createFakeContext } from "./fake-context.ts";
 import { commands, runCli } from "./run-cli.ts";
@@ -500,9 +502,8 @@ describe("sql", () => {
     ));
 
   it("says what to do when nothing is there", async () => {
-    const server = await listening();
-    const { port } = server.address() as AddressInfo;
-    await new Promise((resolve) => server.close(resolve));
+    // Nobody else who asks for any port is given it.
+    const [port] = await freePorts(1);
     expect(await run(["sql", "SELECT 1", "--sql-port", String(port)])).toMatchObject({
       code: 1,
       err: expect.stringContaining("polder start"),

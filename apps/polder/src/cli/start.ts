@@ -118,7 +118,10 @@ async function runUntilStopped({ settings, configPath, isDemo }: Run, context: C
 
   try {
     terminal.out(colours.bold("Polder"));
-    const polder = await startPolder({ settings, configPath, isDemo, progress, loggerOf: logFile.loggerOf, now });
+    const { loggerOf } = logFile;
+    const { drainWithinMs } = context;
+    const waits = drainWithinMs === undefined ? {} : { drainWithinMs };
+    const polder = await startPolder({ settings, configPath, isDemo, progress, loggerOf, now, ...waits });
     printAddresses(polder, { settings, configPath, logPath: logFile.path }, context);
     const failure = await Promise.race([polder.failed, interrupted]);
     if (failure !== undefined) terminal.err(colours.red(`Polder cannot go on: ${messageOf(failure)}`));

@@ -576,14 +576,14 @@ describe("people", () => {
 
   it("are previewed: how many, some of them, and what they may be used for", async () => {
     const previews = createAudiencePreviews(database.clickhouse);
-    const found = await previews.preview(buyers, contextOf(site), { sample: 2, timeoutMs: 10_000 });
+    const found = await previews.preview(buyers, contextOf(site), { sample: 2, timeoutMs: 120_000 });
     expect(found).toMatchObject({
       people: 3,
       // Their events were collected for measurement and profile, and nobody said more.
       consent: { measurement: 3, profile: 3, ads: 0 },
     });
     expect(found?.sample).toHaveLength(2);
-    const all = await previews.preview(buyers, contextOf(site), { sample: 10, timeoutMs: 10_000 });
+    const all = await previews.preview(buyers, contextOf(site), { sample: 10, timeoutMs: 120_000 });
     expect(all?.sample).toContainEqual({
       person: 60_002,
       userIds: ["u1"],
@@ -593,7 +593,7 @@ describe("people", () => {
       orders: 2,
     });
     expect(
-      await previews.preview(definitionOf({ event: "Nothing" }), contextOf(site), { sample: 2, timeoutMs: 10_000 }),
+      await previews.preview(definitionOf({ event: "Nothing" }), contextOf(site), { sample: 2, timeoutMs: 120_000 }),
     ).toMatchObject({ people: 0, sample: [] });
   });
 

@@ -25,7 +25,14 @@ export async function startTestDatabase({ migrated = true } = {}): Promise<TestD
     logger: silent,
     analyst: { databases: [analystAccess("polder")] },
   });
-  const clickhouse = createClickHouse({ url: engine.url, ...engine.admin, database: "polder", logger: silent });
+  const clickhouse = createClickHouse({
+    url: engine.url,
+    ...engine.admin,
+    database: "polder",
+    logger: silent,
+    // On a busy machine a statement may take its time.
+    timeoutMs: 200_000,
+  });
   if (migrated) await migrate(clickhouse);
   return {
     engine,

@@ -18,9 +18,11 @@ export interface RecordingConsumer extends PartitionConsumer {
   owned: ReadonlySet<number>;
   records(): StoredRecord[];
   ids(): string[];
+  /** Each place of the log once, with what it holds: a reader that was slow may be handed the same again. */
+  stored(): (StoredRecord & { partition: number })[];
   /** What the reader did that the port forbids. */
   brokenPromise(): string | undefined;
-  /** Resolves as soon as `condition` holds; it is looked at after everything that the reader does. */
+  /** Resolves as soon as `condition` holds; it is looked at after everything that the reader does. After two minutes it says what there is instead. */
   until(condition: () => boolean): Promise<void>;
 }
 
@@ -30,6 +32,8 @@ export interface RecordingOptions {
   /** What to do with a range; commits its end when not given. */
   consume?: (range: LogRange) => Promise<void>;
 }
+
+const patienceMs = 120_000;
 
 export function createRecordingConsumer(options: RecordingOptions = {}): RecordingConsumer {
   const consume = options.consume ?? commitEnd;
@@ -50,6 +54,9 @@ export function createRecordingConsumer(options: RecordingOptions = {}): Recordi
   const must = (holds: boolean, promise: string) => {
     if (!holds) broken ??= promise;
   };
+  const seen = () =>
+    `Ours: ${[...owned].join(", ") || "no partition"}; assigned ${recorder.assignments.length} times, ${recorder.revocations.length} revoked; ` +
+    `${recorder.begun.length} ranges begun, ${recorder.ranges.length} ended, with ${recorder.ids().length} records: ${recorder.ids().slice(-20).join(" ")}.`;
 
   const recorder: RecordingConsumer = {
     assignments: [],
@@ -59,6 +66,12 @@ export function createRecordingConsumer(options: RecordingOptions = {}): Recordi
     owned,
     records: () => recorder.ranges.flatMap((range) => range.records),
     ids: () => recorder.records().map((record) => record.headers.id),
+    stored() {
+      const places = new Map<string, StoredRecord & { partition: number }>();
+      for (const { partition, records } of recorder.ranges)
+        for (const record of records) places.set(`${partition}/${record.offset}`, { ...record, partition });
+      return [...places.values()];
+    },
 
     async assigned(partition, committed, bounds) {
       const assignment = { partition, committed, bounds };
@@ -104,8 +117,21 @@ export function createRecordingConsumer(options: RecordingOptions = {}): Recordi
     brokenPromise: () => broken,
 
     until: (condition) =>
-      new Promise((resolve, reject) => {
-        conditions.set(condition, { resolve, reject });
+      new Promise<void>((resolve, reject) => {
+        const timer = setTimeout(() => {
+          conditions.delete(condition);
+          reject(new Error(`Not so within ${patienceMs / 1000} s: ${condition.toString()}. ${seen()}`));
+        }, patienceMs);
+        conditions.set(condition, {
+          resolve() {
+            clearTimeout(timer);
+            resolve();
+          },
+          reject(error) {
+            clearTimeout(timer);
+            reject(error);
+          },
+        });
         look();
       }),
   };

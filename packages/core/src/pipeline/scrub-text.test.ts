@@ -60,11 +60,12 @@ describe("scrubText", () => {
       }),
       50,
     );
-    const startedAt = performance.now();
+    const before = process.cpuUsage();
     scrubUrlText(`${"a".repeat(32_000)}@`);
     scrubUrlText("1 ".repeat(16_000));
     scrubUrlText("NL91 ".repeat(6_000));
-    expect(performance.now() - startedAt).toBeLessThan(10_000);
+    // Of the processor, whatever else it does meanwhile.
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(10_000);
   });
 });
 
