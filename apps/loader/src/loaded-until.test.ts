@@ -34,6 +34,10 @@ function build() {
       one.position += by;
       ends.set(keyOf(one.topic, one.partition), ends.get(keyOf(one.topic, one.partition))! + append);
     },
+    nextOffsets: async () =>
+      Object.fromEntries(
+        (await ask()).map(({ topic, partition, next_offset }) => [keyOf(topic as Topic, partition), next_offset]),
+      ),
     async at(second: number) {
       seconds = second;
       return Object.fromEntries(
@@ -87,6 +91,15 @@ describe("up to when everything is loaded", () => {
     loader.others.shift();
     loader.hold("polder.events", 1, 3, 3);
     expect(await loader.at(7)).toEqual({ "polder.events 0": 7, "polder.events 1": 7 });
+  });
+
+  it("comes with the next record to load of the partitions that are held, and of no others", async () => {
+    const loader = build();
+    loader.hold("polder.events", 0, 7, 9);
+    loader.others.push({ topic: "polder.events", partition: 1 });
+    expect(await loader.nextOffsets()).toEqual({ "polder.events 0": 7, "polder.events 1": undefined });
+    loader.move(0, { by: 2 });
+    expect(await loader.nextOffsets()).toEqual({ "polder.events 0": 9 });
   });
 
   it("says nothing at all when nothing is held", async () => {

@@ -11,6 +11,8 @@ export interface ProgressRow {
   topic: string;
   partition: number;
   loaded_until: string;
+  /** Of a partition that this loader holds: everything before it is in every table. */
+  next_offset?: number;
 }
 
 /**
@@ -48,7 +50,12 @@ export function createLoadedUntil(deps: {
       const isLoaded = position >= mark.target;
       if (!isLoaded) next.set(key, mark);
       if (isLoaded || !known.has(key))
-        rows.push({ topic, partition, loaded_until: timeText(isLoaded ? mark.at : never) });
+        rows.push({
+          topic,
+          partition,
+          loaded_until: timeText(isLoaded ? mark.at : never),
+          next_offset: position,
+        });
       known.add(key);
     }
     // One that stands still from the start, or that another loader has: for its rows the greatest holds, whoever wrote it.

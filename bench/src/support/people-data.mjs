@@ -43,6 +43,10 @@ export async function preparedFolder(eventCount, say) {
       await clickhouse.command(insertDay(day, eventCount), { isLong: true });
       if (day % 10 === 9) say(`${day + 1} of ${days} days`);
     }
+    // As the loader says when it has nothing left to do.
+    await clickhouse.command(
+      "INSERT INTO ledger_progress (topic, partition, next_offset) SELECT 'polder.events', _partition, max(_offset) + 1 FROM events GROUP BY _partition",
+    );
     await clickhouse.command(mergedByHand(deviceCount));
     await clickhouse.command("CREATE DATABASE IF NOT EXISTS truth");
     await clickhouse.command(truthTable);

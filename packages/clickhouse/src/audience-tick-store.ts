@@ -238,10 +238,9 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
 
     async workOutConsent({ n }, site, at) {
       workedOut.add(site);
-      const [now] = await clickhouse.query<Pick<Permit, "positions" | "flags" | "decisions" | "others" | "term">>(
-        consentSources,
-        { params: { site } },
-      );
+      const [now] = await clickhouse.query<
+        Pick<Permit, "positions" | "from" | "flags" | "decisions" | "others" | "term">
+      >(consentSources, { params: { site } });
       const seen = { ...now!, identities: identities.signature, settled: identities.settled };
       const before = permits.get(site);
       permits.delete(site);
@@ -254,7 +253,7 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
       const has = (...keys: (keyof typeof seen)[]): boolean =>
         isOnlyOfSome && JSON.stringify(keys.map((key) => before[key])) === JSON.stringify(keys.map((key) => seen[key]));
       const isOver = !isOnlyOfSome || at >= before.nextEnd;
-      const hasArrived = !has("positions") || String(before?.from) !== String(seen.positions);
+      const hasArrived = String(before?.from) !== String(seen.positions);
       if (has("flags", "decisions", "identities") && !isOver && !hasArrived) {
         permits.set(site, { ...before, at });
         return;
@@ -275,7 +274,7 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
         ? await endsOfConsent(clickhouse, { site, after: isOnlyOfSome ? before.at : at, at, term })
         : undefined;
       if (isOnlyOfSome) {
-        // From the run before that one: a position can be seen a moment before the rows.
+        // A position can be seen before the rows: an insert that broke off between two tables is in some of them, for as long as it takes to repeat it.
         const from = new Map(before.from);
         const arrived = seen.positions
           .map(
@@ -302,14 +301,13 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
           ends?.nextEnd ?? before.nextEnd,
           what.arrived === "" ? Infinity : await nextEndOfArrived(clickhouse, { site, arrived, at, term }),
         );
-        permits.set(site, { ...seen, n, at, fullAt: before.fullAt, from: before.positions, nextEnd });
+        permits.set(site, { ...seen, n, at, fullAt: before.fullAt, nextEnd });
       } else {
         await clickhouse.command(
           `${insert} FROM (SELECT arrayJoin([${bitmaps(() => "")}]) AS each FROM ${consent()})`,
           { params, settings },
         );
-        const from = seen.positions.map(([partition, offset]) => [partition, offset - rowsUnderWay] as const);
-        permits.set(site, { ...seen, n, at, fullAt: at, from, nextEnd: ends!.nextEnd });
+        permits.set(site, { ...seen, n, at, fullAt: at, nextEnd: ends!.nextEnd });
       }
     },
 
@@ -535,7 +533,7 @@ interface Permit {
   at: number;
   fullAt: number;
   positions: Positions;
-  /** Up to where all rows were there. */
+  /** Up to where all rows were in all tables, as the loader says. */
   from: Positions;
   /** How many there are of the site. */
   flags: number;
@@ -551,10 +549,16 @@ interface Permit {
   nextEnd: number;
 }
 
+/** More than a loader inserts at a time: for a partition of which no loader has said how far it is. */
+const rowsUnderWay = 30_000;
 const ofSite = (table: string): string => `(SELECT count() FROM ${table} WHERE site = {site:String})`;
 const consentSources = `
-SELECT (SELECT arraySort(groupArray((p, o))) FROM (
-    SELECT _partition AS p, max(l._offset) AS o FROM log_position AS l WHERE table_name = 'events' GROUP BY p)) AS positions,
+WITH (SELECT (arraySort(groupArray((p, o))), arraySort(groupArray((p, if(next = 0, o - ${rowsUnderWay}, least(o, next - 1)))))) FROM (
+    SELECT _partition AS p, toInt64(max(l._offset)) AS o FROM log_position AS l WHERE table_name = 'events' GROUP BY p) AS stored
+  LEFT JOIN (
+    SELECT l.partition AS p, toInt64(max(l.next_offset)) AS next FROM ledger_progress AS l WHERE topic = 'polder.events' GROUP BY p) AS loaded USING p
+) AS read
+SELECT read.1 AS positions, read.2 AS from,
   ${ofSite("person_flag")} AS flags, ${ofSite("identity_decision")} AS decisions, (${grantTermQuery}) AS term,
   concat(toString(${ofSite("consent_receipt")}), ' ', toString(${ofSite("erasure_receipt")}), ' ', toString(term)) AS others`;
 
@@ -566,8 +570,6 @@ const rememberedIdentities = "(SELECT atom, person, version FROM audience_identi
 const identitySignature = "toString(sum(cityHash64(atom, version)))";
 
 const maxPersonsAtOnce = 5_000;
-/** More than a loader inserts at a time. */
-const rowsUnderWay = 30_000;
 /** Retention takes rows away whenever parts are merged, within hours of their day, and nothing tells of it. */
 const fullConsentEveryMs = 3_600_000;
 

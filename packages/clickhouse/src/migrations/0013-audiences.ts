@@ -6,10 +6,20 @@ const since = "DateTime64(3, 'UTC')";
 /** What is written of audiences is on the disk when it is acknowledged: what a destination was told is told once. */
 const synced = "fsync_after_insert = 1, fsync_part_directory = 1";
 
+const loadedSoFar = ["{local ledger_progress}", "{db}.ledger_progress"]
+  .map(
+    (table) =>
+      `ALTER TABLE ${table} {on_cluster} COMMENT COLUMN next_offset 'Everything before this record is loaded, into every table; of polder.ledger also some after it. 0: not said';`,
+  )
+  .join("\n");
+
 export const audiences: Migration = {
   number: 13,
   name: "audiences",
   sql: `
+-- Consent is worked out of what arrived, and a position of a row that is in some tables only is no arrival.
+${loadedSoFar}
+
 -- The same rows on every node: each resolves people for itself.
 CREATE TABLE IF NOT EXISTS {db}.audience {on_cluster} (
   site LowCardinality(String) COMMENT 'Id of the site',

@@ -3,7 +3,7 @@ import type { ErasedIds } from "./erasure-store.ts";
 /** Where rows end up and questions are asked: ClickHouse, embedded or not. */
 
 export type RowTable = "events" | "rejected";
-/** Rows of the loss ledger: a `LedgerEntry`; or `topic`, `partition` and `loaded_until`, of `polder.ledger` `next_offset`. */
+/** Rows of the loss ledger: a `LedgerEntry`; or `topic`, `partition`, `loaded_until` (not of `polder.ledger`) and `next_offset`. */
 export type LedgerTable = "ledger_entry" | "ledger_progress";
 
 export interface AtomKey {
