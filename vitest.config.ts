@@ -4,7 +4,7 @@ import { defineConfig } from "vitest/config";
 const resolve = { conditions: ["source"] };
 const ssr = { resolve: { conditions: ["source"], externalConditions: ["source"] } };
 // What hangs ends. A slow or loaded machine is not a fault: this is many times what the longest test takes on ours.
-const limits = { testTimeout: 240_000, hookTimeout: 240_000 };
+const limits = { testTimeout: 600_000, hookTimeout: 600_000 };
 const skip = ["**/node_modules/**", "**/dist/**", "test-e2e/**"];
 
 export default defineConfig({

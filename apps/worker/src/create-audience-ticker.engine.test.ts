@@ -388,52 +388,48 @@ describe("what identities do", () => {
 });
 
 describe("whoever withdraws", () => {
-  it(
-    "leaves the audiences for that purpose at once, by the rule of consent, and no others",
-    { timeout: 240_000 },
-    async () => {
-      await define({ audience: "viewers" });
-      await define({ audience: "reached", purpose: "ads" });
-      const chosen = { type: "consent", name: "consent", "choice.purpose": ["profile", "ads"] } as const;
-      const choice = (ads: string): Partial<LoadedEventRow> => ({
-        ...chosen,
-        "choice.purpose": [...chosen["choice.purpose"]],
-        "choice.state": ["granted", ads],
-      });
-      await happened(
-        { atom: 64, ...choice("granted") },
-        { atom: 128, ...choice("granted") },
-        { atom: 64 },
-        { atom: 128 },
-      );
-      const ticker = newTicker(undefined, personConsent);
-      await tick(ticker);
-      expect([await members(), await members("reached")]).toEqual([
-        [64, 128],
-        [64, 128],
-      ]);
-      nowMs += 1_000;
-      await happened({ atom: 64, consent_mask: 31, ...choice("withdrawn") });
-      const times = { at: nowMs, receivedAt: nowMs };
-      const withdrawal: Withdrawal = {
-        site: "shop",
-        n: 1,
-        round: 1,
-        consentId: "c",
-        ...times,
-        atom: 64,
-        person: 64,
-        purposes: ["ads"],
-      };
-      await ticker.onWithdrawn([withdrawal]);
-      expect(await log("reached")).toEqual(["enter 64 enter", "enter 128 enter", "exit 64 consent"]);
-      // Told again, as after a failure: nothing more.
-      await ticker.onWithdrawn([withdrawal]);
-      await tick(ticker);
-      expect(await log("reached")).toHaveLength(3);
-      expect(await members()).toEqual([64, 128]);
-    },
-  );
+  it("leaves the audiences for that purpose at once, by the rule of consent, and no others", async () => {
+    await define({ audience: "viewers" });
+    await define({ audience: "reached", purpose: "ads" });
+    const chosen = { type: "consent", name: "consent", "choice.purpose": ["profile", "ads"] } as const;
+    const choice = (ads: string): Partial<LoadedEventRow> => ({
+      ...chosen,
+      "choice.purpose": [...chosen["choice.purpose"]],
+      "choice.state": ["granted", ads],
+    });
+    await happened(
+      { atom: 64, ...choice("granted") },
+      { atom: 128, ...choice("granted") },
+      { atom: 64 },
+      { atom: 128 },
+    );
+    const ticker = newTicker(undefined, personConsent);
+    await tick(ticker);
+    expect([await members(), await members("reached")]).toEqual([
+      [64, 128],
+      [64, 128],
+    ]);
+    nowMs += 1_000;
+    await happened({ atom: 64, consent_mask: 31, ...choice("withdrawn") });
+    const times = { at: nowMs, receivedAt: nowMs };
+    const withdrawal: Withdrawal = {
+      site: "shop",
+      n: 1,
+      round: 1,
+      consentId: "c",
+      ...times,
+      atom: 64,
+      person: 64,
+      purposes: ["ads"],
+    };
+    await ticker.onWithdrawn([withdrawal]);
+    expect(await log("reached")).toEqual(["enter 64 enter", "enter 128 enter", "exit 64 consent"]);
+    // Told again, as after a failure: nothing more.
+    await ticker.onWithdrawn([withdrawal]);
+    await tick(ticker);
+    expect(await log("reached")).toHaveLength(3);
+    expect(await members()).toEqual([64, 128]);
+  });
 });
 
 describe("an audience that is paused", () => {
@@ -758,79 +754,75 @@ describe("who may be used for what", () => {
     }
   });
 
-  it(
-    "is worked out of those of whom something changed or whose yes became too old, and comes to the same as of all (seed 20261124)",
-    { timeout: 240_000 },
-    async () => {
-      let state = 20_261_124;
-      const below = (n: number): number => {
-        state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-        return Math.floor((state / 2 ** 32) * n);
-      };
-      const anyAtom = (): number => 64 * (1 + below(8));
-      const identityOf = (atom: number): Partial<LoadedEventRow> => ({
-        atom,
-        anonymous_id: `device-${(atom / 64) % 4}`,
-        user_id: atom > 256 ? `user-${atom}` : "",
-      });
-      /** A little less than a year ago, so that it is over soon. */
-      const old = (): number => nowMs - 365 * day + below(40 * 60_000) - 60_000;
-      const chosen = (given: string): Partial<LoadedEventRow> => ({
-        type: "consent",
-        name: "consent",
-        "choice.purpose": ["profile", "ads"],
-        "choice.state": [given, given],
-      });
-      await happened(...Array.from({ length: 8 }, (_, n) => ({ ...identityOf(64 * (n + 1)), at: old() })));
-      const turns = newTurns();
-      const flags = createPersonFlagStore({ clickhouse, blockedAt: () => [] });
-      const later = async (): Promise<unknown> => (nowMs += below(10 * 60_000));
-      const operations: (() => Promise<unknown>)[] = [
-        () => happened({ ...identityOf(anyAtom()), at: old() }, { ...identityOf(anyAtom()), at: old() }),
-        () => happened({ ...identityOf(anyAtom()), ...chosen("granted"), at: old() }),
-        () => belongs([anyAtom(), anyAtom()]),
-        later,
-        () => belongs(...Array.from({ length: 8 }, (_, n): [number, number] => [64 * (n + 1), 64 * (n + 1)])),
-        // What holds for good is seldom, so that there is something left.
-        () => happened({ ...identityOf(anyAtom()), ...chosen("granted"), at: nowMs }),
-        () => happened({ ...identityOf(anyAtom()), ...chosen("denied"), consent_mask: 1 }),
-        () =>
-          flags.decide({
+  it("is worked out of those of whom something changed or whose yes became too old, and comes to the same as of all (seed 20261124)", async () => {
+    let state = 20_261_124;
+    const below = (n: number): number => {
+      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+      return Math.floor((state / 2 ** 32) * n);
+    };
+    const anyAtom = (): number => 64 * (1 + below(8));
+    const identityOf = (atom: number): Partial<LoadedEventRow> => ({
+      atom,
+      anonymous_id: `device-${(atom / 64) % 4}`,
+      user_id: atom > 256 ? `user-${atom}` : "",
+    });
+    /** A little less than a year ago, so that it is over soon. */
+    const old = (): number => nowMs - 365 * day + below(40 * 60_000) - 60_000;
+    const chosen = (given: string): Partial<LoadedEventRow> => ({
+      type: "consent",
+      name: "consent",
+      "choice.purpose": ["profile", "ads"],
+      "choice.state": [given, given],
+    });
+    await happened(...Array.from({ length: 8 }, (_, n) => ({ ...identityOf(64 * (n + 1)), at: old() })));
+    const turns = newTurns();
+    const flags = createPersonFlagStore({ clickhouse, blockedAt: () => [] });
+    const later = async (): Promise<unknown> => (nowMs += below(10 * 60_000));
+    const operations: (() => Promise<unknown>)[] = [
+      () => happened({ ...identityOf(anyAtom()), at: old() }, { ...identityOf(anyAtom()), at: old() }),
+      () => happened({ ...identityOf(anyAtom()), ...chosen("granted"), at: old() }),
+      () => belongs([anyAtom(), anyAtom()]),
+      later,
+      () => belongs(...Array.from({ length: 8 }, (_, n): [number, number] => [64 * (n + 1), 64 * (n + 1)])),
+      // What holds for good is seldom, so that there is something left.
+      () => happened({ ...identityOf(anyAtom()), ...chosen("granted"), at: nowMs }),
+      () => happened({ ...identityOf(anyAtom()), ...chosen("denied"), consent_mask: 1 }),
+      () =>
+        flags.decide({
+          site: "shop",
+          person: anyAtom(),
+          flag: "restrict",
+          purposes: [],
+          isSet: true,
+          actor: "desk",
+          reason: "by letter",
+          at: new Date(nowMs),
+        }),
+      () =>
+        clickhouse.insertRows("identity_decision", [
+          {
             site: "shop",
-            person: anyAtom(),
-            flag: "restrict",
-            purposes: [],
-            isSet: true,
-            actor: "desk",
-            reason: "by letter",
-            at: new Date(nowMs),
-          }),
-        () =>
-          clickhouse.insertRows("identity_decision", [
-            {
-              site: "shop",
-              id: `d-${nowMs}`,
-              at: textOf(nowMs),
-              action: "unmerge",
-              edges: [["manual", `device:device-${below(4)}`, `user:user-${anyAtom()}`]],
-            },
-          ]),
-      ];
-      const seen = new Set<string>();
-      for (let step = 0; step < 24; step++) {
-        if (step % 2 === 0) await later();
-        await operations[below(step % 5 === 4 ? operations.length : 5)]!();
-        if (below(2) === 0) await isLoaded();
-        await turns.next();
-        const found = await known();
-        expect(found, `step ${step}`).toEqual(await ask());
-        seen.add(JSON.stringify(found));
-      }
-      // Everybody at the start and when an hour was over; and who may was somebody else again and again.
-      expect(turns.timesOfAll()).toBe(2);
-      expect(seen.size).toBeGreaterThan(9);
-    },
-  );
+            id: `d-${nowMs}`,
+            at: textOf(nowMs),
+            action: "unmerge",
+            edges: [["manual", `device:device-${below(4)}`, `user:user-${anyAtom()}`]],
+          },
+        ]),
+    ];
+    const seen = new Set<string>();
+    for (let step = 0; step < 24; step++) {
+      if (step % 2 === 0) await later();
+      await operations[below(step % 5 === 4 ? operations.length : 5)]!();
+      if (below(2) === 0) await isLoaded();
+      await turns.next();
+      const found = await known();
+      expect(found, `step ${step}`).toEqual(await ask());
+      seen.add(JSON.stringify(found));
+    }
+    // Everybody at the start and when an hour was over; and who may was somebody else again and again.
+    expect(turns.timesOfAll()).toBe(2);
+    expect(seen.size).toBeGreaterThan(9);
+  });
 
   it("is worked out of all again when a yes counts for another time, and after an erasure", async () => {
     await happened({ atom: 64, at: nowMs - 40 * day });
@@ -848,66 +840,62 @@ describe("who may be used for what", () => {
 });
 
 describe("the law", () => {
-  it(
-    "members are who fulfils the definition, after every tick of any history (seed 20261123)",
-    { timeout: 240_000 },
-    async () => {
-      let state = 20_261_123;
-      const below = (n: number): number => {
-        state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-        return Math.floor((state / 2 ** 32) * n);
-      };
-      const anyAtom = (): number => 64 * (1 + below(8));
-      await define({ audience: "viewers" });
-      await define({
-        audience: "buyers",
-        definition: { people: { event: "Order Completed", count: { atLeast: 2 }, within: { days: 30 } } },
-      });
-      await define({
-        audience: "others",
-        definition: { people: { all: [{ audience: "viewers" }, { not: { audience: "buyers" } }] } },
-      });
-      let ticker = newTicker();
-      let versions = 1;
-      const operations: (() => Promise<unknown>)[] = [
-        () => happened(...Array.from({ length: 4 }, () => ({ atom: anyAtom(), at: nowMs - below(10) * day }))),
-        () =>
-          happened(
-            ...Array.from({ length: 3 }, () => ({
-              atom: anyAtom(),
-              type: "track" as const,
-              name: "Order Completed",
-              at: nowMs - below(35) * day,
-            })),
-          ),
-        () => happened({ atom: anyAtom(), consent_mask: 3 }),
-        () => belongs([anyAtom(), anyAtom()]),
-        () => belongs(...Array.from({ length: 8 }, (_, n): [number, number] => [64 * (n + 1), 64 * (n + 1)])),
-        () => belongs([anyAtom(), 0]),
-        async () => (nowMs += below(12) * day),
-        async () => (ticker = newTicker()),
-        async () => {
-          const days = 5 + below(5);
-          versions += 1;
-          await define({
-            audience: "viewers",
-            revision: versions,
-            version: versions,
-            definition: { people: { event: "page", within: { days } } },
-          });
-        },
-        async () => {
-          const crashing = newTicker(crashingAt(1 + below(14), below(2) === 0 ? "before" : "after"));
-          await tick(crashing).catch(() => undefined);
-          ticker = newTicker();
-        },
-      ];
-      for (let step = 0; step < 25; step++) {
-        await operations[below(operations.length)]!();
-        await tick(ticker);
-        for (const audience of ["viewers", "buyers", "others"]) await expectExact(audience);
-      }
-      expect((await log("others")).length).toBeGreaterThan(5);
-    },
-  );
+  it("members are who fulfils the definition, after every tick of any history (seed 20261123)", async () => {
+    let state = 20_261_123;
+    const below = (n: number): number => {
+      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+      return Math.floor((state / 2 ** 32) * n);
+    };
+    const anyAtom = (): number => 64 * (1 + below(8));
+    await define({ audience: "viewers" });
+    await define({
+      audience: "buyers",
+      definition: { people: { event: "Order Completed", count: { atLeast: 2 }, within: { days: 30 } } },
+    });
+    await define({
+      audience: "others",
+      definition: { people: { all: [{ audience: "viewers" }, { not: { audience: "buyers" } }] } },
+    });
+    let ticker = newTicker();
+    let versions = 1;
+    const operations: (() => Promise<unknown>)[] = [
+      () => happened(...Array.from({ length: 4 }, () => ({ atom: anyAtom(), at: nowMs - below(10) * day }))),
+      () =>
+        happened(
+          ...Array.from({ length: 3 }, () => ({
+            atom: anyAtom(),
+            type: "track" as const,
+            name: "Order Completed",
+            at: nowMs - below(35) * day,
+          })),
+        ),
+      () => happened({ atom: anyAtom(), consent_mask: 3 }),
+      () => belongs([anyAtom(), anyAtom()]),
+      () => belongs(...Array.from({ length: 8 }, (_, n): [number, number] => [64 * (n + 1), 64 * (n + 1)])),
+      () => belongs([anyAtom(), 0]),
+      async () => (nowMs += below(12) * day),
+      async () => (ticker = newTicker()),
+      async () => {
+        const days = 5 + below(5);
+        versions += 1;
+        await define({
+          audience: "viewers",
+          revision: versions,
+          version: versions,
+          definition: { people: { event: "page", within: { days } } },
+        });
+      },
+      async () => {
+        const crashing = newTicker(crashingAt(1 + below(14), below(2) === 0 ? "before" : "after"));
+        await tick(crashing).catch(() => undefined);
+        ticker = newTicker();
+      },
+    ];
+    for (let step = 0; step < 25; step++) {
+      await operations[below(operations.length)]!();
+      await tick(ticker);
+      for (const audience of ["viewers", "buyers", "others"]) await expectExact(audience);
+    }
+    expect((await log("others")).length).toBeGreaterThan(5);
+  });
 });
