@@ -351,7 +351,7 @@ async function tick(bench) {
   const ours = [];
   const raw = [];
   for (let round = 0; round <= rounds; round++) {
-    now += 3_600_000; // whoever's window is over leaves
+    now += 300_000; // whoever's window is over leaves
     const a = await timed(() => ticker.tick());
     const b = await timed(async () => {
       for (const { raw: having } of twenty) await clickhouse.query(rawAudience(having));
@@ -360,6 +360,8 @@ async function tick(bench) {
     ours.push(a.ms);
     raw.push(b.ms);
   }
+  now += 3_600_000;
+  figures.hourly_tick_ms = (await timed(() => ticker.tick())).ms;
   await ticker.stop();
   figures.tick_of_20_ms = note(bench, "tick of 20 audiences", ours, raw, isEqual);
 }
