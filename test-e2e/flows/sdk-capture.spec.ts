@@ -512,11 +512,14 @@ test("engagement: seconds seen and used, and how far down, in parts that add up"
 test("engagement leaves with the page, in one request", async ({ browser }) => {
   const page = await stillPage(browser, "forms.html");
   const before = collector.requests.length;
+  const told = new Set(collector.requests.flatMap(({ events }) => events.map(({ messageId }) => messageId)));
   await page.clock.fastForward(2000);
   await page.evaluate(() => void (location.href = "/next.html"));
   await page.waitForURL("**/next.html");
   await collector.until(() => tracked("Page Engagement").length === 2);
-  expect(collector.requests[before]!.events.map(({ event }) => event)).toEqual(["Page Engagement"]);
+  // A page that has not heard yet that something arrived sends it again as it goes, the same.
+  const anew = collector.requests[before]!.events.filter(({ messageId }) => !told.has(messageId));
+  expect(anew.map(({ event }) => event)).toEqual(["Page Engagement"]);
   await page.close();
 });
 
