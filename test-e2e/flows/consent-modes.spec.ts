@@ -7,7 +7,7 @@ import { rowsOfEngine, untilLoaded } from "../support/operator.ts";
 import { startPageServer, type PageServer } from "../support/page-server.ts";
 import { eventually, startStack, type Stack } from "../support/stack.ts";
 import { untilTaken } from "../support/until-taken.ts";
-import { keptBy, sayNo, sayYes, visit } from "../support/visitor.ts";
+import { keptBy, nothing, sayNo, sayYes, visit } from "../support/visitor.ts";
 
 // What happens before a choice, as the configuration says it, with the tag that `polder tag` prints for it.
 
@@ -125,8 +125,6 @@ function watchRequests(context: BrowserContext): string[] {
   });
   return seen;
 }
-
-const nothing = { cookies: [], local: [], session: [], databases: [] };
 
 test("measurement counts page views of nobody: no row anywhere has an atom, until a yes makes a profile", async ({
   page,

@@ -3,7 +3,7 @@ import { expect, test, type Page } from "@playwright/test";
 import { buildSync } from "esbuild";
 import { startPageServer, type PageServer } from "../support/page-server.ts";
 import { startCollector, type RecordingCollector } from "../support/recording-collector.ts";
-import { keptBy, visit } from "../support/visitor.ts";
+import { keptBy, nothing, visit } from "../support/visitor.ts";
 
 // Consent platforms made of the IAB Tech Lab's own libraries: what they say is what platforms say.
 
@@ -116,7 +116,6 @@ const say = (page: Page, said: Said, isShown = false): Promise<string> =>
     [said, isShown] as const,
   );
 const all = ["measurement", "profile", "personalisation", "prediction", "ads"];
-const nothing = { cookies: [], local: [], session: [], databases: [] };
 const tcf = 'data-consent-from="tcf" data-tcf-vendor="435"';
 const shown = "tcf.update(tcString({ purposes: [], vendors: [] }), true);";
 

@@ -2,7 +2,7 @@ import { chromium, expect, test, type Page } from "@playwright/test";
 import { startPageServer } from "../support/page-server.ts";
 import { patientSecondMs } from "../support/patience.ts";
 import { startCollector, startSite, type RecordingCollector, type Site } from "../support/recording-collector.ts";
-import { keptBy, sayNo, sayYes, visit } from "../support/visitor.ts";
+import { keptBy, nothing, onlyRefusal, sayNo, sayYes, visit } from "../support/visitor.ts";
 
 let collector: RecordingCollector;
 let site: Site;
@@ -15,13 +15,6 @@ test.afterEach(async () => {
   await collector.close();
 });
 
-const nothing = { cookies: [], local: [], session: [], databases: [] };
-const refusal = /^polder_consent=v1\.0\.[0-9a-z]{6}\.$/;
-const onlyRefusal = {
-  ...nothing,
-  cookies: [expect.stringMatching(refusal)],
-  local: [expect.stringMatching(refusal)],
-};
 const day = 86_400_000;
 
 const status = (page: Page) => page.evaluate(() => window.polder.consent.get());

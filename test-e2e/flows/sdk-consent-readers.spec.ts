@@ -1,7 +1,7 @@
 import { expect, test, type Page } from "@playwright/test";
 import { startPageServer, type PageServer } from "../support/page-server.ts";
 import { startCollector, type RecordingCollector } from "../support/recording-collector.ts";
-import { keptBy, visit } from "../support/visitor.ts";
+import { keptBy, nothing, visit } from "../support/visitor.ts";
 
 let collector: RecordingCollector;
 let site: PageServer;
@@ -34,7 +34,6 @@ const choices = async (page: Page) => {
   return collector.accepted().filter(({ type }) => type === "consent");
 };
 const all = ["measurement", "profile", "personalisation", "prediction", "ads"];
-const nothing = { cookies: [], local: [], session: [], databases: [] };
 
 // TC strings by @iabtcf/core 1.5.6: consent for purposes 1 to 10 and vendors 12, 14, 435 and 448; what was disclosed differs.
 const core = "CQt-4cAQt-4cAEsABBENCOFgAP_AAAAAAAAADgQBAAGAAOANmAcAAAAAAAAA";

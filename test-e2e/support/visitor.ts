@@ -1,4 +1,4 @@
-import type { Page } from "@playwright/test";
+import { expect, type Page } from "@playwright/test";
 import type { SeenEvent } from "./recording-collector.ts";
 
 interface PolderOnPage {
@@ -40,6 +40,16 @@ export interface Kept {
   session: string[];
   databases: string[];
 }
+
+/** What a device has of a visitor who was not asked. */
+export const nothing: Kept = { cookies: [], local: [], session: [], databases: [] };
+/** What a no leaves, the same on every device of a month. */
+export const refusal = /^polder_consent=v1\.0\.[0-9a-z]{6}\.$/;
+export const onlyRefusal = {
+  ...nothing,
+  cookies: [expect.stringMatching(refusal)],
+  local: [expect.stringMatching(refusal)],
+};
 
 /** Everything that this origin has on the device. */
 export const keptBy = (page: Page): Promise<Kept> =>

@@ -239,9 +239,10 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
     async workOutConsent({ n }, site, at) {
       workedOut.add(site);
       const [now] = await clickhouse.query<
-        Pick<Permit, "positions" | "from" | "flags" | "decisions" | "others" | "term">
+        Pick<Permit, "from" | "flags" | "decisions" | "others" | "term"> & { positions: Positions }
       >(consentSources, { params: { site } });
-      const seen = { ...now!, identities: identities.signature, settled: identities.settled };
+      const { positions, ...sources } = now!;
+      const seen = { ...sources, identities: identities.signature, settled: identities.settled };
       const before = permits.get(site);
       permits.delete(site);
       const isOnlyOfSome =
@@ -253,7 +254,7 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
       const has = (...keys: (keyof typeof seen)[]): boolean =>
         isOnlyOfSome && JSON.stringify(keys.map((key) => before[key])) === JSON.stringify(keys.map((key) => seen[key]));
       const isOver = !isOnlyOfSome || at >= before.nextEnd;
-      const hasArrived = String(before?.from) !== String(seen.positions);
+      const hasArrived = String(before?.from) !== String(positions);
       if (has("flags", "decisions", "identities") && !isOver && !hasArrived) {
         permits.set(site, { ...before, at });
         return;
@@ -276,7 +277,7 @@ export function createAudienceTickStore(options: AudienceTickStoreOptions): Audi
       if (isOnlyOfSome) {
         // A position can be seen before the rows: an insert that broke off between two tables is in some of them, for as long as it takes to repeat it.
         const from = new Map(before.from);
-        const arrived = seen.positions
+        const arrived = positions
           .map(
             ([partition, offset]) =>
               `(_partition = ${partition} AND _offset > ${from.get(partition) ?? -1} AND _offset <= ${offset})`,
@@ -532,7 +533,6 @@ interface Permit {
   n: number;
   at: number;
   fullAt: number;
-  positions: Positions;
   /** Up to where all rows were in all tables, as the loader says. */
   from: Positions;
   /** How many there are of the site. */

@@ -120,8 +120,15 @@ async function runUntilStopped({ settings, configPath, isDemo }: Run, context: C
     terminal.out(colours.bold("Polder"));
     const { loggerOf } = logFile;
     const { drainWithinMs } = context;
-    const waits = drainWithinMs === undefined ? {} : { drainWithinMs };
-    const polder = await startPolder({ settings, configPath, isDemo, progress, loggerOf, now, ...waits });
+    const polder = await startPolder({
+      settings,
+      configPath,
+      isDemo,
+      progress,
+      loggerOf,
+      now,
+      ...(drainWithinMs !== undefined && { drainWithinMs }),
+    });
     printAddresses(polder, { settings, configPath, logPath: logFile.path }, context);
     const failure = await Promise.race([polder.failed, interrupted]);
     if (failure !== undefined) terminal.err(colours.red(`Polder cannot go on: ${messageOf(failure)}`));
