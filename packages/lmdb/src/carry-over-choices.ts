@@ -14,14 +14,14 @@ export async function carryOverChoices(from: string, to: string): Promise<number
   const source = openRoot("consent ledger", from, 16 * 2 ** 30);
   const target = openRoot("consent ledger", to, 16 * 2 ** 30);
   try {
-    const theirs: Database<Buffer, string> = source.openDB("choices", { encoding: "binary" });
-    const ours: Database<Buffer, string> = target.openDB("choices", { encoding: "binary" });
+    const theirs: Database<Buffer, string> = source.openTable("choices", { encoding: "binary" });
+    const ours: Database<Buffer, string> = target.openTable("choices", { encoding: "binary" });
     let visitors = 0;
     let changed: [string, ChoiceTimes][] = [];
     const write = async (): Promise<void> => {
       const entries = changed;
       changed = [];
-      await target.transaction(() => {
+      await target.write(() => {
         for (const [visitor, times] of entries) void ours.put(visitor, encodeEntry(times));
       });
     };

@@ -16,7 +16,7 @@ import {
 } from "@polder/protocol";
 import type { Database } from "lmdb";
 import { decodeEntry, encodeEntry } from "./consent-entry.ts";
-import { openRoot, writeError } from "./open-root.ts";
+import { openRoot } from "./open-root.ts";
 
 export interface LmdbConsentLedgerOptions {
   /** A folder on a local disk; made when missing. Any number of processes may have it open. */
@@ -49,11 +49,10 @@ const sweepEveryMsByDefault = 60_000;
 export function createLmdbConsentLedger(options: LmdbConsentLedgerOptions): LmdbConsentLedger {
   const { path, maxBytes = 16 * 2 ** 30, now, logger } = options;
   const root = openRoot("consent ledger", path, maxBytes);
-  const choices: Database<Buffer, string> = root.openDB("choices", { encoding: "binary" });
-  const state: Database<unknown, (string | number)[]> = root.openDB("state", { encoding: "json" });
+  const choices: Database<Buffer, string> = root.openTable("choices", { encoding: "binary" });
+  const state: Database<unknown, (string | number)[]> = root.openTable("state", { encoding: "json" });
   // What is not durable yet, joined with what was there, and by how many writes it is waited for.
   const pending = new Map<string, { times: ChoiceTimes; writes: number }>();
-  const underWay = new Set<Promise<unknown>>();
   let isClosed = false;
 
   const stored = (visitor: string): ChoiceTimes | undefined => {
@@ -64,16 +63,11 @@ export function createLmdbConsentLedger(options: LmdbConsentLedgerOptions): Lmdb
     (pending.size > 0 ? pending.get(visitor)?.times : undefined) ?? stored(visitor);
 
   async function write<T>(work: () => T): Promise<T> {
-    const transaction = root.transaction(work);
-    underWay.add(transaction);
     try {
-      return await transaction;
-    } catch (error) {
-      throw await writeError("consent ledger", path, error);
+      return await root.write(work);
     } finally {
-      underWay.delete(transaction);
       // Or this turn of the event loop would go on reading what was there before.
-      root.resetReadTxn();
+      root.refresh();
     }
   }
 
@@ -143,7 +137,6 @@ export function createLmdbConsentLedger(options: LmdbConsentLedgerOptions): Lmdb
       if (isClosed) return;
       isClosed = true;
       clearInterval(sweep);
-      await Promise.allSettled(underWay);
       await root.close();
     },
   };

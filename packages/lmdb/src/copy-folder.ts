@@ -1,6 +1,6 @@
 import { mkdirSync } from "node:fs";
 import type { Database } from "lmdb";
-import { openRoot } from "./open-root.ts";
+import { openRoot, type Root } from "./open-root.ts";
 
 /**
  * Copies the LMDB environment in a folder, as it is at one moment, into another folder that is made for it. Others may go on writing, in this process
@@ -13,7 +13,7 @@ export async function copyLmdbFolder(what: string, from: string, to: string): Pr
   // Address space alone; a process that has the folder open already shares its own.
   const root = openRoot(what, from, 16 * 2 ** 30, { isReadOnly: true });
   try {
-    await root.backup(to, true);
+    await root.copyTo(to);
   } finally {
     await root.close();
   }
@@ -21,11 +21,11 @@ export async function copyLmdbFolder(what: string, from: string, to: string): Pr
 }
 
 /** Whoever reads the one does not read the other. */
-async function forgetProcesses(copy: ReturnType<typeof openRoot>): Promise<void> {
+async function forgetProcesses(copy: Root): Promise<void> {
   try {
-    const state: Database<unknown, (string | number)[]> = copy.openDB("state", { encoding: "json" });
+    const state: Database<unknown, (string | number)[]> = copy.openTable("state", { encoding: "json" });
     const keys = ["owner", "process"].flatMap((kind) => [...state.getKeys({ start: [kind], end: [`${kind}\u0001`] })]);
-    await copy.transaction(() => {
+    await copy.write(() => {
       for (const key of keys) void state.remove(key);
     });
   } finally {

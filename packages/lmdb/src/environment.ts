@@ -1,14 +1,7 @@
 import { randomUUID } from "node:crypto";
-import {
-  LogMisconfiguredError,
-  LogUnavailableError,
-  NotAssignedError,
-  topics,
-  type CommittedPosition,
-  type Topic,
-} from "@polder/core";
+import { LogMisconfiguredError, LogUnavailableError, topics, type CommittedPosition, type Topic } from "@polder/core";
 import type { Database } from "lmdb";
-import { openRoot, writeError } from "./open-root.ts";
+import { openRoot } from "./open-root.ts";
 
 type StateKey = (string | number)[];
 
@@ -59,11 +52,11 @@ export function openEnvironment(options: { path: string; partitions: number; max
   // With room for deleting when appends are refused.
   const root = openRoot("log", path, options.maxBytes * 2 + 2 ** 30);
   const tables = new Map<Topic, RecordTable>();
-  for (const topic of topics) tables.set(topic, root.openDB(`records/${topic}`, { encoding: "binary" }));
-  const state: Database<unknown, StateKey> = root.openDB("state", { encoding: "json" });
+  for (const topic of topics) tables.set(topic, root.openTable(`records/${topic}`, { encoding: "binary" }));
+  const state: Database<unknown, StateKey> = root.openTable("state", { encoding: "json" });
 
   // Two processes may open an empty folder at the same moment: the first one to hold the lock decides.
-  const stored = root.transactionSync(() => {
+  const stored = root.writeSync(() => {
     const known = state.get(["partitions"]) as number | undefined;
     if (known === undefined) state.putSync(["partitions"], partitions);
     state.putSync(["process", process.pid], processStartedAt);
@@ -80,7 +73,6 @@ export function openEnvironment(options: { path: string; partitions: number; max
   }
 
   let closed = false;
-  const underWay = new Set<Promise<unknown>>();
   const records = (topic: Topic) => tables.get(topic)!;
 
   const environment: Environment = {
@@ -112,27 +104,15 @@ export function openEnvironment(options: { path: string; partitions: number; max
     isProcessAlive(pid, startedAt) {
       if (state.get(["process", pid]) !== startedAt) return false;
       if (pid === process.pid) return true;
-      // LMDB's readers hold a file lock that the kernel releases with their process, however it ends; this clears the dead ones' rows.
-      root.readerCheck();
-      return readerPids(root.readerList()).has(pid);
+      return root.readerPids().has(pid);
     },
-    refresh: () => root.resetReadTxn(),
+    refresh: root.refresh,
     async write(work) {
       if (closed) throw new LogUnavailableError(`The log in ${path} is closed.`);
-      const transaction = root.transaction(work);
-      underWay.add(transaction);
-      try {
-        return await transaction;
-      } catch (error) {
-        if (error instanceof LogUnavailableError || error instanceof NotAssignedError) throw error;
-        throw await writeError("log", path, error);
-      } finally {
-        underWay.delete(transaction);
-      }
+      return root.write(work);
     },
     async close() {
       closed = true;
-      await Promise.allSettled(underWay);
       await root.close();
     },
   };
@@ -141,9 +121,3 @@ export function openEnvironment(options: { path: string; partitions: number; max
 
 // Another process may get the number of a dead one, but not the moment of its start as well.
 export const processStartedAt: number = Math.round(performance.timeOrigin);
-
-function readerPids(list: string): Set<number> {
-  const pids = new Set<number>();
-  for (const row of list.matchAll(/^\s*(\d+) /gm)) pids.add(Number(row[1]));
-  return pids;
-}

@@ -12,6 +12,7 @@ import { createLmdbLog } from "./event-log.ts";
 const packageFolder = fileURLToPath(new URL("..", import.meta.url));
 const logger = { info() {}, warn() {}, error() {} };
 const topic = "polder.events";
+const seed = 20_261_123;
 
 /** What the children have in common. `say` writes one line to us. */
 const prelude = `
@@ -44,6 +45,57 @@ for (let from = 0; from < 1000; from += 10) {
   await log.append("${topic}", Array.from({ length: 10 }, (_, index) => recordOf(name, name + ":" + (from + index))));
 }
 await log.close();
+`;
+
+/** Appends 6,000 records, some at a time, and asks for three appends before it waits for the first. */
+const appendingWithoutWaiting = `${prelude}
+let count = 0;
+while (count < 6000) {
+  const appends = Array.from({ length: 3 }, () => {
+    const records = Array.from({ length: 1 + (count % 5) }, () => recordOf(name, name + ":" + count++));
+    return log.append("${topic}", records);
+  });
+  await Promise.all(appends);
+}
+await log.close();
+say("count " + count);
+`;
+
+/**
+ * Does for ever what LMDB does when a process opens a folder, only slower: reads the number of the newest commit from the data file, and some time later
+ * writes it into the lock file. Says after each whether that undid the number of a commit.
+ */
+const opening = `
+import { openSync, readSync, writeSync } from "node:fs";
+import { openBehindGate } from "./dist/opening-gate.js";
+const [path, seed] = process.argv.slice(1);
+const data = openSync(path + "/data.mdb", "r");
+const lock = openSync(path + "/lock.mdb", "r+");
+const numberIn = (file, position) => {
+  const number = new BigUint64Array(1);
+  readSync(file, number, 0, 8, position);
+  return number[0];
+};
+// Two meta pages: 24 bytes of header, then MDB_meta, of which the number is the last field but one.
+const newest = () => {
+  const [one, other] = [numberIn(data, 152), numberIn(data, 4096 + 152)];
+  return one > other ? one : other;
+};
+let state = Number(seed);
+const random = () => (state = (state * 1103515245 + 12345) % 2147483648) / 2147483648;
+const clock = new Int32Array(new SharedArrayBuffer(4));
+for (;;) {
+  const { opened, gate } = openBehindGate(path, () => {
+    const number = newest();
+    Atomics.wait(clock, 0, 0, random() * 8);
+    const isUndone = number < numberIn(lock, 8);
+    writeSync(lock, new BigUint64Array([number]), 0, 8, 8);
+    return isUndone ? "undone" : "kept";
+  });
+  gate.close();
+  writeSync(1, opened + "\\n");
+  Atomics.wait(clock, 0, 0, random() * 8);
+}
 `;
 
 /** Appends until the disk is full, says so, and shows that it still answers. */
@@ -217,6 +269,45 @@ describe("several processes on one folder", () => {
     expect((await readAll("check")).map(({ offset }) => offset)).toEqual(
       Array.from({ length: 3000 }, (_, offset) => offset),
     );
+  });
+
+  it(`keeps every confirmed record, in order, while others open the folder (seed ${seed})`, async () => {
+    await log.close();
+    // Pages become free and are used again all the time.
+    log = createLmdbLog({ path, pollMs: 5, retainBytes: 2 ** 18, retainRecords: 0, logger });
+    const opener = start(opening, `${seed}`);
+    const names = ["a", "b"];
+    const appenders = names.map((name) => start(appendingWithoutWaiting, name));
+    const seen = new Map<number, string>();
+    const changed: number[] = [];
+    const reader = log.openReader({ topic, group: "live", maxRecords: 200, maxBytes: 1e8, lingerMs: 0 });
+    const isRead = reader.run({
+      assigned: async (_partition, committed) => committed?.offset ?? 0,
+      async consume({ records, commit }) {
+        for (const { offset, headers } of records) {
+          // A range may be handed over again, but as it was.
+          if ((seen.get(offset) ?? headers.id) !== headers.id) changed.push(offset);
+          seen.set(offset, headers.id);
+        }
+        await commit({ offset: records.at(-1)!.offset + 1, metadata: "" });
+        if (records.at(-1)!.headers.id === "last") void reader.stop();
+      },
+      revoked() {},
+    });
+    await Promise.all(appenders.map((child) => child.ended()));
+    await opener.kill();
+    const last = { id: "last", site: "", anonymousId: "", userId: "" };
+    await log.append(topic, [{ key: "k", value: Buffer.from("{}"), headers: last }]);
+    await isRead;
+    expect(changed).toEqual([]);
+    const inOrder = [...seen.keys()].toSorted((one, other) => one - other).map((offset) => seen.get(offset)!);
+    const counts = appenders.map(({ ids }) => Number(ids[1]));
+    names.forEach((name, index) => {
+      const own = inOrder.filter((id) => id.startsWith(`${name}:`));
+      expect(own).toEqual(Array.from({ length: counts[index]! }, (_, number) => `${name}:${number}`));
+    });
+    expect(new Set(opener.ids)).toEqual(new Set(["kept"]));
+    expect(opener.ids.length).toBeGreaterThan(20);
   });
 
   it("lets a second reader of a group wait while the first one lives, and go on after it was killed", async () => {

@@ -1,6 +1,29 @@
 import { mkdirSync } from "node:fs";
-import { LogMisconfiguredError, LogUnavailableError } from "@polder/core";
-import { open, type RootDatabase } from "lmdb";
+import { LogMisconfiguredError, LogUnavailableError, NotAssignedError } from "@polder/core";
+import { open, type Database, type DatabaseOptions, type Key, type RootDatabase } from "lmdb";
+import { openBehindGate, type OpeningGate } from "./opening-gate.ts";
+
+/** An LMDB environment. All writing goes through it: a transaction of lmdb's own could be undone by a process that opens the folder. */
+export interface Root {
+  /** Made when missing, unless the folder was opened for reading. */
+  openTable<V, K extends Key>(name: string, options: DatabaseOptions): Database<V, K>;
+  /**
+   * Runs `work` in a write transaction, after those asked for before, shared with others of the moment. Resolves when it is on the disk. What `work`
+   * throws must be thrown before it writes.
+   * @throws {LogUnavailableError} when nothing could be written.
+   */
+  write<T>(work: () => T): Promise<T>;
+  /** The same at once, for use while nothing else is written. */
+  writeSync<T>(work: () => T): T;
+  /** Reads of one turn of the event loop share a state; the next one sees what every process has committed by now. */
+  refresh(): void;
+  /** The processes that read or write the folder, dead ones left out. */
+  readerPids(): Set<number>;
+  /** Copies everything as it is at one moment into a folder, without the holes. */
+  copyTo(folder: string): Promise<void>;
+  /** Waits for the writes under way. */
+  close(): Promise<void>;
+}
 
 /**
  * Opens the LMDB environment in a folder, which is made when missing. A commit is on the disk when its transaction settles.
@@ -10,16 +33,117 @@ import { open, type RootDatabase } from "lmdb";
  * would wait for itself. The folder has to be there.
  * @throws {LogMisconfiguredError} when the folder cannot be used.
  */
-export function openRoot(
+export function openRoot(what: string, path: string, mapBytes: number, { isReadOnly = false } = {}): Root {
+  const { root, gate } = openLmdb(what, path, mapBytes, isReadOnly);
+  const asked: Write[] = [];
+  const underWay = new Set<Promise<unknown>>();
+  let isWriting = false;
+
+  /** Writes what is asked for, all there is in one transaction, until nothing is left. */
+  const writeAll = async (): Promise<void> => {
+    isWriting = true;
+    while (asked.length > 0) await writeSome();
+    isWriting = false;
+  };
+
+  const writeSome = async (): Promise<void> => {
+    let writes: Write[] = [];
+    try {
+      await gate.enter();
+      try {
+        await root.transaction(() => {
+          writes = asked.splice(0);
+          for (const write of writes) write.run();
+        });
+      } finally {
+        gate.leave();
+      }
+      for (const write of writes) write.settle();
+    } catch (error) {
+      // Where it did not come to a transaction, nobody of those who wait is better off.
+      if (writes.length === 0) writes = asked.splice(0);
+      for (const write of writes) write.fail(error);
+    }
+  };
+
+  const writeInTurn = <T>(work: () => T): Promise<T> =>
+    new Promise((resolve, reject) => {
+      asked.push(writeOf(work, resolve, reject));
+      if (!isWriting) void writeAll();
+    });
+
+  const opened: Root = {
+    openTable: (name, tableOptions) =>
+      isReadOnly ? root.openDB(name, tableOptions) : opened.writeSync(() => root.openDB(name, tableOptions)),
+    async write(work) {
+      const writing = writeInTurn(work);
+      underWay.add(writing);
+      try {
+        return await writing;
+      } catch (error) {
+        if (error instanceof LogUnavailableError || error instanceof NotAssignedError) throw error;
+        throw await writeError(what, path, error);
+      } finally {
+        underWay.delete(writing);
+      }
+    },
+    writeSync(work) {
+      gate.enterSync();
+      try {
+        return root.transactionSync(work);
+      } finally {
+        gate.leave();
+      }
+    },
+    refresh: () => root.resetReadTxn(),
+    readerPids() {
+      // LMDB's readers hold a file lock that the kernel releases with their process, however it ends; this clears the dead ones' rows.
+      root.readerCheck();
+      return new Set(Array.from(root.readerList().matchAll(/^\s*(\d+) /gm), (row) => Number(row[1])));
+    },
+    copyTo: (folder) => root.backup(folder, true),
+    async close() {
+      await Promise.allSettled(underWay);
+      await root.close();
+      gate.close();
+    },
+  };
+  return opened;
+}
+
+/** One of those who share a transaction. */
+interface Write {
+  run(): void;
+  /** When the transaction is on the disk. */
+  settle(): void;
+  fail(error: unknown): void;
+}
+
+function writeOf<T>(work: () => T, resolve: (result: T) => void, reject: (error: unknown) => void): Write {
+  let settle = (): void => {};
+  return {
+    run() {
+      try {
+        const result = work();
+        settle = () => resolve(result);
+      } catch (error) {
+        settle = () => reject(error);
+      }
+    },
+    settle: () => settle(),
+    fail: reject,
+  };
+}
+
+function openLmdb(
   what: string,
   path: string,
   mapBytes: number,
-  { isReadOnly = false } = {},
-): RootDatabase<Buffer, string> {
-  try {
-    if (!isReadOnly) mkdirSync(path, { recursive: true });
-    return open<Buffer, string>({
-      path,
+  isReadOnly: boolean,
+): { root: RootDatabase<Buffer, string>; gate: OpeningGate } {
+  const openIn = (folder: string): RootDatabase<Buffer, string> =>
+    open<Buffer, string>({
+      path: folder,
       readOnly: isReadOnly,
       // A commit is then pages, fdatasync, meta page through O_DSYNC (liblmdb, mdb_txn_commit), and lmdb-js settles a `transaction` only after
       // that returned (src/writer.cpp, TXN_COMMITTED). With overlappingSync only `flushed` promises it, and hangs when the commit fails.
@@ -30,6 +154,10 @@ export function openRoot(
       encoding: "binary",
       mapSize: Math.ceil(mapBytes / 2 ** 20) * 2 ** 20,
     });
+  try {
+    if (!isReadOnly) mkdirSync(path, { recursive: true });
+    const { opened, gate } = openBehindGate(path, openIn);
+    return { root: opened, gate };
   } catch (error) {
     throw new LogMisconfiguredError(
       `The ${what} folder ${path} cannot be used: ${(error as Error).message}. Give a folder on a local disk that this user may write.`,
@@ -39,7 +167,7 @@ export function openRoot(
 }
 
 /** Of a failed commit: what to tell the caller of a write. */
-export async function writeError(what: string, path: string, error: unknown): Promise<LogUnavailableError> {
+async function writeError(what: string, path: string, error: unknown): Promise<LogUnavailableError> {
   // lmdb tells why a commit failed through a promise of its own, that would end the process if nobody looked at it.
   const { commitError } = error as { commitError?: Promise<never> };
   const cause = commitError ? await commitError.catch((reason: unknown) => reason) : error;

@@ -1,7 +1,7 @@
 import { newestOf, purposesOf, recordedChoiceOf } from "@polder/protocol";
 import type { Database } from "lmdb";
 import { decodeEntry } from "./consent-entry.ts";
-import { openRoot } from "./open-root.ts";
+import { openRoot, type Root } from "./open-root.ts";
 
 /** What a visitor refuses by the newest of their choices. */
 export interface Refusal {
@@ -22,12 +22,12 @@ const batch = 1_000;
  */
 export async function* refusalsSince(earlier: string, later: string): AsyncGenerator<readonly Refusal[]> {
   const [before, after] = [earlier, later].map((path) => openRoot("consent ledger", path, 16 * 2 ** 30)) as [
-    ReturnType<typeof openRoot>,
-    ReturnType<typeof openRoot>,
+    Root,
+    Root,
   ];
   try {
-    const known: Database<Buffer, string> = before.openDB("choices", { encoding: "binary" });
-    const choices: Database<Buffer, string> = after.openDB("choices", { encoding: "binary" });
+    const known: Database<Buffer, string> = before.openTable("choices", { encoding: "binary" });
+    const choices: Database<Buffer, string> = after.openTable("choices", { encoding: "binary" });
     let found: Refusal[] = [];
     for (const { key: visitor, value } of choices.getRange()) {
       // The same choices are the same bytes: times stand in one order.
