@@ -32,18 +32,17 @@ export interface Root {
  * @param options.isReadOnly never takes the lock of writers, which this thread must not wait for while this process writes to the same folder: it
  * would wait for itself. The folder has to be there.
  * @throws {LogMisconfiguredError} when the folder cannot be used.
+ * @throws {LogUnavailableError} when other processes kept it busy for a minute.
  */
 export function openRoot(what: string, path: string, mapBytes: number, { isReadOnly = false } = {}): Root {
   const { root, gate } = openLmdb(what, path, mapBytes, isReadOnly);
   const asked: Write[] = [];
-  const underWay = new Set<Promise<unknown>>();
-  let isWriting = false;
+  let underWay: Promise<void> | undefined;
 
   /** Writes what is asked for, all there is in one transaction, until nothing is left. */
   const writeAll = async (): Promise<void> => {
-    isWriting = true;
     while (asked.length > 0) await writeSome();
-    isWriting = false;
+    underWay = undefined;
   };
 
   const writeSome = async (): Promise<void> => {
@@ -69,22 +68,18 @@ export function openRoot(what: string, path: string, mapBytes: number, { isReadO
   const writeInTurn = <T>(work: () => T): Promise<T> =>
     new Promise((resolve, reject) => {
       asked.push(writeOf(work, resolve, reject));
-      if (!isWriting) void writeAll();
+      underWay ??= writeAll();
     });
 
   const opened: Root = {
     openTable: (name, tableOptions) =>
       isReadOnly ? root.openDB(name, tableOptions) : opened.writeSync(() => root.openDB(name, tableOptions)),
     async write(work) {
-      const writing = writeInTurn(work);
-      underWay.add(writing);
       try {
-        return await writing;
+        return await writeInTurn(work);
       } catch (error) {
         if (error instanceof LogUnavailableError || error instanceof NotAssignedError) throw error;
         throw await writeError(what, path, error);
-      } finally {
-        underWay.delete(writing);
       }
     },
     writeSync(work) {
@@ -103,7 +98,7 @@ export function openRoot(what: string, path: string, mapBytes: number, { isReadO
     },
     copyTo: (folder) => root.backup(folder, true),
     async close() {
-      await Promise.allSettled(underWay);
+      await underWay;
       await root.close();
       gate.close();
     },
@@ -159,6 +154,8 @@ function openLmdb(
     const { opened, gate } = openBehindGate(path, openIn);
     return { root: opened, gate };
   } catch (error) {
+    // Nothing is wrong with the folder: others keep it busy.
+    if (error instanceof LogUnavailableError) throw error;
     throw new LogMisconfiguredError(
       `The ${what} folder ${path} cannot be used: ${(error as Error).message}. Give a folder on a local disk that this user may write.`,
       { cause: error },

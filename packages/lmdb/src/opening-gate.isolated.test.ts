@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface, type Interface } from "node:readline";
+import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createLmdbLog } from "./event-log.ts";
@@ -33,18 +33,22 @@ const record = (id: string) => ({
 describe("the gate of a folder", () => {
   let path = "";
   let child: ChildProcess | undefined;
-  let lines: Interface | undefined;
 
   const hold = async (role: "opener" | "writer"): Promise<void> => {
     child = spawn(process.execPath, ["--input-type=module", "-e", holding, path, role], {
       stdio: ["pipe", "pipe", "inherit"],
     });
-    lines = createInterface({ input: child.stdout! });
-    expect(await new Promise((resolve) => lines!.once("line", resolve))).toBe("true");
+    const lines = createInterface({ input: child.stdout! });
+    expect(await new Promise((resolve) => lines.once("line", resolve))).toBe("true");
   };
   const release = (): Promise<unknown> => {
     const ended = new Promise((resolve) => child!.once("close", resolve));
     child!.stdin!.end();
+    return ended;
+  };
+  const kill = (): Promise<unknown> => {
+    const ended = new Promise((resolve) => child!.once("close", resolve));
+    child!.kill("SIGKILL");
     return ended;
   };
 
@@ -87,7 +91,7 @@ describe("the gate of a folder", () => {
     await log.close();
   });
 
-  it("says who keeps it from writing when another process never ends opening", async () => {
+  it("says what keeps it from writing when another process never ends opening", async () => {
     const { gate } = openBehindGate(path, () => undefined, 50);
     await hold("opener");
     await expect(gate.enter()).rejects.toThrow(/has been opening or writing the folder .* for more than 0.05 s/u);
@@ -101,8 +105,7 @@ describe("the gate of a folder", () => {
     const open = () => openBehindGate(path, () => (isOpened = true), 50);
     expect(open).toThrow(/Let it go on, or end it/u);
     expect(isOpened).toBe(false);
-    child!.kill("SIGKILL");
-    await new Promise((resolve) => child!.once("close", resolve));
+    await kill();
     open().gate.close();
     expect(isOpened).toBe(true);
   });
@@ -141,7 +144,8 @@ describe("the gate of a folder", () => {
     await expect(hold("opener")).rejects.toThrow();
     gate.leave();
     gate.close();
-    child!.kill("SIGKILL");
+    // It still has the first of the two locks.
+    await kill();
     await hold("opener");
   });
 });
